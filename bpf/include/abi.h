@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the kernel programs, the compiler and the agent agree on.
+ *
+ * One generation of policy is one value of at most KILN_TABLES_BYTES in one
+ * array map: `struct kiln_tables`. Everything from `hdr` on is the kernel part
+ * of the tables file, byte for byte, so that a hash of the map proves what is
+ * loaded; `slot` in front of it is the agent's.
+ *
+ * src/abi/layout.rs mirrors this file; a test compares the two.
+ * All integers are little-endian (x86-64, aarch64). Offsets named *_off count
+ * 64-bit words from the start of `words`.
+ */
+#ifndef KILN_ABI_H
+#define KILN_ABI_H
+
+#define KILN_ABI_VERSION 1
+#define KILN_ABI_MAGIC 0x314e4c4bu /* "KLN1" */
+
+#define KILN_TABLES_BYTES (4u << 20) /* KMALLOC_MAX_SIZE on 6.1 bounds a map value */
+#define KILN_SLOTS 4096u
+#define KILN_GENERATIONS 4u
+#define KILN_PATH_MAX 4096u
+#define KILN_DEPTH_MAX 128u
+#define KILN_NET_KEY 19u /* protocol, 16 bytes of address, port; see below */
+
+/* Verbs are bit numbers in every mask below. */
+enum kiln_verb {
+	KILN_READ = 0,
+	KILN_MODIFY = 1,
+	KILN_CREATE = 2,
+	KILN_DELETE = 3,
+	KILN_SETATTR = 4,
+	KILN_EXEC = 5,
+	KILN_LOAD = 6,
+	KILN_BIND = 7,
+	KILN_CONNECT = 8,
+	KILN_ACCEPT = 9,
+	KILN_CAPABILITY = 10,
+	KILN_KERNEL = 11,
+	KILN_SYSCALL = 12,
+	KILN_VERBS = 13,
+};
+#define KILN_OBJECT_VERBS 10u /* READ..ACCEPT: the verbs of a kiln_decision */
+
+/* Bits of the `kernel` class. Names in PDL are these in lower case. */
+enum kiln_kernel_op {
+	KILN_K_BPF = 0,		/* bpf(2) */
+	KILN_K_KEXEC = 1,	/* kexec_load(2), kexec_file_load(2) */
+	KILN_K_MODULE = 2,	/* init_module(2), finit_module(2), a module request */
+	KILN_K_PTRACE = 3,	/* ptrace(2), /proc/PID/mem, process_vm_writev(2) of another task */
+	KILN_K_USERNS = 4,	/* a new user namespace */
+	KILN_K_MOUNT = 5,	/* mount, remount, umount, pivot_root, move_mount */
+	KILN_K_PERF = 6,	/* perf_event_open(2) */
+	KILN_K_IO_URING = 7,	/* io_uring personalities, SQPOLL and passthrough commands */
+	KILN_K_CLOCK = 8,	/* setting the clock */
+	KILN_K_EXEC_MEMORY = 9, /* executable memory not backed by an unmodified file */
+	KILN_K_CHROOT = 10,	/* chroot(2) */
+	KILN_K_RAW_SOCKET = 11, /* raw and packet sockets, and families beyond unix, inet, inet6 and netlink */
+	KILN_K_SETUID = 12,	/* changing user or group ids */
+	KILN_K_LOCKDOWN = 13,	/* what kernel lockdown guards (/dev/mem, msr, kprobes, debugfs ...) */
+	KILN_K_IOCTL = 14,	/* device-specific ioctl(2) on character and block devices */
+	KILN_K_OPS = 15,
+};
+
+enum kiln_mode { KILN_ENFORCE = 0, KILN_AUDIT = 1, KILN_LEARN = 2, KILN_WATCH = 3 };
+enum kiln_severity { KILN_LOW = 0, KILN_MEDIUM = 1, KILN_HIGH = 2, KILN_CRITICAL = 3 };
+enum kiln_action { KILN_ALERT = 0, KILN_THROTTLE = 1, KILN_QUARANTINE = 2, KILN_KILL = 3 };
+
+/* What a rule says when it decides. */
+struct kiln_outcome {
+	__u32 rule; /* index into the rules of the tables file's metadata */
+	__u8 severity;
+	__u8 action;
+	__u8 mode; /* of the block that decided: enum kiln_mode */
+	__u8 pad;
+};
+
+/* The joint verdict of all blocks of a subject on one object: 6 words. */
+struct kiln_decision {
+	__u16 deny;  /* verbs that an enforcing block refuses */
+	__u16 would; /* verbs that only an audit or learn block refuses */
+	__u16 watch; /* verbs that are permitted and observed */
+	__u16 pad;
+	__u32 outcome[KILN_OBJECT_VERBS]; /* per verb an index into outcomes; valid where a bit is set */
+};
+
+/* One combination of a profile and guards: 16 words. */
+struct kiln_subject {
+	__u32 path_start;   /* DFA state for paths and unix sockets; 0: every path gets path_default */
+	__u32 net_start;    /* DFA state for KILN_NET_KEY strings */
+	__u32 exec_start;   /* DFA state for paths at exec; accepts hold the next subject */
+	__u32 unit_start;   /* DFA state for unit names; accepts hold the next subject */
+	__u32 path_default; /* decision where no state accepts */
+	__u32 net_default;  /* decision where no state accepts */
+	__u32 fail;	    /* decision for an object that cannot be resolved */
+	__u32 cap_off;	    /* into outcome_refs: 64 entries, by capability number */
+	__u32 kernel_off;   /* into outcome_refs: 32 entries, by kiln_kernel_op */
+	__u32 verbs;	    /* verbs for which a decision can be anything but plain allow */
+	__u64 cap_deny, cap_would, cap_watch;
+	__u32 kernel_deny, kernel_would, kernel_watch;
+	__u32 flags; /* KILN_S_* */
+	__u64 reserved[6];
+};
+#define KILN_S_PROFILE 1u  /* a profile is part of it (no further attachment by exec or unit) */
+#define KILN_S_SENTINEL 2u /* the reserved subject that the agent uses to prove enforcement */
+
+struct kiln_header {
+	__u32 magic;
+	__u32 abi_version;
+	__u32 words; /* used words, this header excluded */
+	__u32 subjects_off;
+	__u32 n_subjects; /* subject 0 is never used; 1 is the host's */
+	__u32 decisions_off;
+	__u32 n_decisions; /* decision 0 permits everything silently */
+	__u32 outcomes_off;
+	__u32 n_outcomes;
+	__u32 outcome_refs_off; /* u32 pairs packed in words */
+	__u32 n_outcome_refs;
+	__u32 host_verbs;			    /* verbs of subject 1: the fast way out for unlabelled tasks */
+	__u32 required_hooks_lo, required_hooks_hi; /* KILN_H_* bits */
+	__u32 reserved[2];
+	__u8 path_class[256]; /* byte -> class, for paths, unix sockets and unit names */
+	__u8 net_class[256];
+};
+
+/*
+ * The automaton. A state is the index of its header word. Word `s` holds
+ * default next state (low half) and accept (high half; 0: none). Word
+ * `s + 1 + class` holds next state (low) if its high half equals `s`,
+ * else the default applies. State 0 is dead. (Row displacement: Tarjan and
+ * Yao, "Storing a sparse table", CACM 22:11, 1979.)
+ *
+ * A network object is the string: protocol number (IPPROTO_*), address as 16
+ * bytes (IPv4 as ::ffff:a.b.c.d, RFC 4291 2.5.5.2), port big-endian.
+ * A unix socket's object is its path; an abstract name has '@' in front.
+ */
+struct kiln_tables {
+	__u32 slot[KILN_SLOTS]; /* label -> subject index + 1; 0: unknown, denied */
+	struct kiln_header hdr;
+	__u64 words[(KILN_TABLES_BYTES - KILN_SLOTS * 4 - sizeof(struct kiln_header)) / 8];
+};
+
+#define KILN_WORDS ((KILN_TABLES_BYTES - KILN_SLOTS * 4 - sizeof(struct kiln_header)) / 8)
+
+/* Labels (slots) with a fixed meaning. */
+#define KILN_LABEL_HOST 1u     /* a task without storage has this one */
+#define KILN_LABEL_SENTINEL 2u /* denied everything, in every generation */
+
+/*
+ * The one word that a flip changes: low half the index of the generation in
+ * the outer map, high half hdr.host_verbs of that generation. Index
+ * KILN_INACTIVE means that nothing is enforced yet.
+ */
+#define KILN_INACTIVE 0xffffffffu
+
+/* A task's label. */
+struct kiln_task {
+	__u32 label;
+	__u32 flags;
+};
+
+/* What an event is about. */
+enum kiln_object { KILN_O_PATH = 0, KILN_O_NET = 1, KILN_O_UNIX = 2, KILN_O_CAPABILITY = 3, KILN_O_KERNEL = 4 };
+/* Why a request was refused without a rule. */
+enum kiln_reason {
+	KILN_R_POLICY = 0,  /* the rule in `rule` decided */
+	KILN_R_PATH = 1,    /* the path is too long, too deep or not resolvable */
+	KILN_R_LABEL = 2,   /* the task's label is unknown to this generation */
+	KILN_R_TABLES = 3,  /* the tables could not be read */
+	KILN_R_ADDRESS = 4, /* the address is malformed or of a family that is not governed */
+	KILN_R_SELF = 5,    /* protection of Kiln's own programs, maps and agent */
+	KILN_R_MEMORY = 6,  /* an allocation failed */
+};
+enum kiln_verdict { KILN_V_DENIED = 0, KILN_V_WOULD_DENY = 1, KILN_V_WATCHED = 2, KILN_V_ATTACHED = 3 };
+
+/* One record of the ring buffer; `object` is cut to `object_len` bytes. */
+struct kiln_event {
+	__u64 time_ns;	     /* CLOCK_BOOTTIME */
+	__u64 start_time_ns; /* of the thread group's leader, CLOCK_BOOTTIME */
+	__u64 generation;    /* the serial in kiln_generation */
+	__u64 cgroup_id;
+	__u32 pid, tid, ppid, uid;
+	__u32 label;
+	__u32 rule; /* index into the metadata's rules, ~0: none */
+	__u8 verb;
+	__u8 verdict;
+	__u8 reason;
+	__u8 object_kind;
+	__u8 severity;
+	__u8 action;
+	__u8 mode;
+	__u8 protocol; /* IPPROTO_* of a network object */
+	__u16 port;    /* host order */
+	__u16 object_len;
+	__u32 bit; /* capability number or kiln_kernel_op */
+	char comm[16];
+	__u8 address[16];
+	__u8 object[KILN_PATH_MAX]; /* a path, not NUL-terminated */
+};
+
+/* Index into the per-CPU counters map. */
+enum kiln_counter {
+	KILN_C_EVENTS = 0,
+	KILN_C_DROPPED = 1, /* events that found the ring buffer full */
+	KILN_C_DENIED = 2,
+	KILN_C_WOULD = 3,
+	KILN_C_FAILED_CLOSED = 4,
+	KILN_C_COUNTERS = 5,
+};
+
+#endif

@@ -1,0 +1,142 @@
+//! `repr(C)` mirror of `bpf/include/abi.h`; see there for the meaning of each field.
+
+#![allow(missing_docs)]
+
+/// Version of the layout; the agent refuses tables of another.
+pub const ABI_VERSION: u32 = 1;
+/// "KLN1".
+pub const ABI_MAGIC: u32 = 0x314e_4c4b;
+/// Size of the one map value of a generation.
+pub const TABLES_BYTES: usize = 4 << 20;
+/// Labels that a generation can map.
+pub const SLOTS: usize = 4096;
+/// Entries of the outer map.
+pub const GENERATIONS: u32 = 4;
+/// Longest path that is matched; a longer one is denied.
+pub const PATH_MAX: usize = 4096;
+/// Deepest path that is matched.
+pub const DEPTH_MAX: usize = 128;
+/// Length of a network key.
+pub const NET_KEY: usize = 19;
+/// Verbs of a decision.
+pub const OBJECT_VERBS: usize = 10;
+/// `active` while nothing is enforced.
+pub const INACTIVE: u32 = u32::MAX;
+/// The label of tasks without storage.
+pub const LABEL_HOST: u32 = 1;
+/// The label by which enforcement is proven.
+pub const LABEL_SENTINEL: u32 = 2;
+/// Subject flag: a profile is part of it.
+pub const S_PROFILE: u32 = 1;
+/// Subject flag: the sentinel's.
+pub const S_SENTINEL: u32 = 2;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Outcome {
+    pub rule: u32,
+    pub severity: u8,
+    pub action: u8,
+    pub mode: u8,
+    pub pad: u8,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Decision {
+    pub deny: u16,
+    pub would: u16,
+    pub watch: u16,
+    pub pad: u16,
+    pub outcome: [u32; OBJECT_VERBS],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Subject {
+    pub path_start: u32,
+    pub net_start: u32,
+    pub exec_start: u32,
+    pub unit_start: u32,
+    pub path_default: u32,
+    pub net_default: u32,
+    pub fail: u32,
+    pub cap_off: u32,
+    pub kernel_off: u32,
+    pub verbs: u32,
+    pub cap_deny: u64,
+    pub cap_would: u64,
+    pub cap_watch: u64,
+    pub kernel_deny: u32,
+    pub kernel_would: u32,
+    pub kernel_watch: u32,
+    pub flags: u32,
+    pub reserved: [u64; 6],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Header {
+    pub magic: u32,
+    pub abi_version: u32,
+    pub words: u32,
+    pub subjects_off: u32,
+    pub n_subjects: u32,
+    pub decisions_off: u32,
+    pub n_decisions: u32,
+    pub outcomes_off: u32,
+    pub n_outcomes: u32,
+    pub outcome_refs_off: u32,
+    pub n_outcome_refs: u32,
+    pub host_verbs: u32,
+    pub required_hooks_lo: u32,
+    pub required_hooks_hi: u32,
+    pub reserved: [u32; 2],
+    pub path_class: [u8; 256],
+    pub net_class: [u8; 256],
+}
+
+/// Words behind the header.
+pub const WORDS: usize = (TABLES_BYTES - SLOTS * 4 - size_of::<Header>()) / 8;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Task {
+    pub label: u32,
+    pub flags: u32,
+}
+
+/// The fixed part of an event; `object_len` bytes follow.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct EventHeader {
+    pub time_ns: u64,
+    pub start_time_ns: u64,
+    pub generation: u64,
+    pub cgroup_id: u64,
+    pub pid: u32,
+    pub tid: u32,
+    pub ppid: u32,
+    pub uid: u32,
+    pub label: u32,
+    pub rule: u32,
+    pub verb: u8,
+    pub verdict: u8,
+    pub reason: u8,
+    pub object_kind: u8,
+    pub severity: u8,
+    pub action: u8,
+    pub mode: u8,
+    pub protocol: u8,
+    pub port: u16,
+    pub object_len: u16,
+    pub bit: u32,
+    pub comm: [u8; 16],
+    pub address: [u8; 16],
+}
+
+const _: () = assert!(size_of::<Outcome>() == 8);
+const _: () = assert!(size_of::<Decision>() == 48);
+const _: () = assert!(size_of::<Subject>() == 128);
+const _: () = assert!(size_of::<Header>() == 576);
+const _: () = assert!(size_of::<EventHeader>() == 104);

@@ -1,0 +1,1 @@
+//! Loads, labels, flips, observes.

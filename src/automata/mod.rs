@@ -1,0 +1,1 @@
+//! Globs to one minimal deterministic automaton with byte classes.

@@ -1,0 +1,1 @@
+//! Writes policy, agent and units into images.

@@ -1,0 +1,3 @@
+//! The agent in images.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The Policy Orchestration Service.
+
+fn main() {}

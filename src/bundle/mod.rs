@@ -1,0 +1,1 @@
+//! Digests, keys, signatures and their verification.

@@ -1,0 +1,1 @@
+//! The normal form to tables, and what the target kernel cannot enforce.

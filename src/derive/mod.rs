@@ -1,0 +1,1 @@
+//! Facts and obligations to policy; pure.

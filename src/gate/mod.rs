@@ -1,0 +1,1 @@
+//! Telemetry to cell state to decision to enforcement.

@@ -1,0 +1,1 @@
+//! Readers of what an image declares; each fact carries its origin.

@@ -1,0 +1,13 @@
+//! The words that all parts share: verbs, outcomes, references, addresses, digests. No I/O.
+
+mod because;
+mod digest;
+mod net;
+mod outcome;
+mod verb;
+
+pub use because::{Because, RefKind};
+pub use digest::{Digest, ParseDigestError};
+pub use net::{Cidr, ParseCidrError, PortRange, Proto};
+pub use outcome::{Action, Mode, Outcome, Severity};
+pub use verb::{KernelOp, ParseVerbError, Verb, VerbSet, capability_name, capability_number};

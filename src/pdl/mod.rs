@@ -1,0 +1,1 @@
+//! The Policy Definition Language: text, lossless tree, ast, formatter, diagnostics.

@@ -1,0 +1,1 @@
+//! The Policy Orchestration Service.

@@ -1,0 +1,1 @@
+//! Registers images with the POS.
