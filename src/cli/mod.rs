@@ -1,1 +1,38 @@
-//! The commands; the only code that prints.
+//! The commands of `kiln`, one file each; the only code that prints. `anyhow` stays within this module.
+
+mod completions;
+pub mod out;
+
+use clap::{Parser, Subcommand};
+
+pub use out::{Exit, Format, Out};
+
+/// Bakes kernel-enforced runtime policy into machine images.
+#[derive(Debug, Parser)]
+#[command(name = "kiln", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done; 1 a finding or a denial; 2 wrong usage or bad input; more in docs/exit-codes.md.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print a shell completion script.
+    Completions(completions::Args),
+}
+
+/// Runs the command line of this process and returns its exit code.
+pub fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let mut out = Out::new(cli.format);
+    let result = match cli.command {
+        Command::Completions(args) => completions::run(args, &mut out),
+    };
+    out.finish(result)
+}

@@ -1,0 +1,3 @@
+//! The commands as a user runs them. One test binary; each part is a module.
+
+mod frame;
