@@ -1,5 +1,8 @@
 //! The violation wire type that agent, gate and POS share.
 
+mod evidence;
+
+pub use evidence::{Evidence, Link, Program, Sentinel};
 use serde::{Deserialize, Serialize};
 
 /// One violation, observation or attachment, as JSON in the journal and to the POS. Absent fields are omitted.
