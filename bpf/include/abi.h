@@ -5,7 +5,7 @@
  * One generation of policy is one value of at most KILN_TABLES_BYTES in one
  * array map: `struct kiln_tables`. Everything from `hdr` on is the kernel part
  * of the tables file, byte for byte, so that a hash of the map proves what is
- * loaded; `slot` in front of it is the agent's.
+ * loaded; `slot` and `label_of` in front of it are the agent's.
  *
  * src/abi/layout.rs mirrors this file; a test compares the two.
  * All integers are little-endian (x86-64, aarch64). Offsets named *_off count
@@ -18,7 +18,8 @@
 #define KILN_ABI_MAGIC 0x314e4c4bu /* "KLN1" */
 
 #define KILN_TABLES_BYTES (4u << 20) /* KMALLOC_MAX_SIZE on 6.1 bounds a map value */
-#define KILN_SLOTS 4096u
+#define KILN_SLOTS 3072u
+#define KILN_SUBJECTS 1024u
 #define KILN_GENERATIONS 4u
 #define KILN_PATH_MAX 4096u
 #define KILN_DEPTH_MAX 128u
@@ -124,6 +125,8 @@ struct kiln_header {
 	__u8 net_class[256];
 };
 
+#define KILN_WORDS ((KILN_TABLES_BYTES - (KILN_SLOTS + KILN_SUBJECTS) * 4 - sizeof(struct kiln_header)) / 8)
+
 /*
  * The automaton. A state is the index of its header word. Word `s` holds
  * default next state (low half) and accept (high half; 0: none). Word
@@ -136,12 +139,11 @@ struct kiln_header {
  * A unix socket's object is its path; an abstract name has '@' in front.
  */
 struct kiln_tables {
-	__u32 slot[KILN_SLOTS]; /* label -> subject index + 1; 0: unknown, denied */
+	__u32 slot[KILN_SLOTS];	       /* label -> subject index + 1; 0: unknown, denied */
+	__u32 label_of[KILN_SUBJECTS]; /* subject index -> label; 0: none */
 	struct kiln_header hdr;
-	__u64 words[(KILN_TABLES_BYTES - KILN_SLOTS * 4 - sizeof(struct kiln_header)) / 8];
+	__u64 words[KILN_WORDS];
 };
-
-#define KILN_WORDS ((KILN_TABLES_BYTES - KILN_SLOTS * 4 - sizeof(struct kiln_header)) / 8)
 
 /* Labels (slots) with a fixed meaning. */
 #define KILN_LABEL_HOST 1u     /* a task without storage has this one */
@@ -154,10 +156,27 @@ struct kiln_tables {
  */
 #define KILN_INACTIVE 0xffffffffu
 
+/* The value of kiln_state. Only `active` decides; `serial` names the generations in events. */
+struct kiln_state {
+	__u64 active;
+	__u64 serial[KILN_GENERATIONS];
+};
+
 /* A task's label. */
 struct kiln_task {
 	__u32 label;
-	__u32 flags;
+	__u32 flags; /* KILN_T_* */
+};
+/*
+ * PID 1's own code still runs: systemd has forked and moved the task into the unit's cgroup, and sets up the
+ * sandbox. The host's subject applies, except that the program it executes next must be permitted by the label's.
+ */
+#define KILN_T_STARTING 1u
+
+/* Who listens on a socket: kept with the socket, because a connection request arrives in no task's context. */
+struct kiln_listener {
+	__u32 label;
+	__u32 pid;
 };
 
 /* What an event is about. */

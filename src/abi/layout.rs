@@ -9,7 +9,9 @@ pub const ABI_MAGIC: u32 = 0x314e_4c4b;
 /// Size of the one map value of a generation.
 pub const TABLES_BYTES: usize = 4 << 20;
 /// Labels that a generation can map.
-pub const SLOTS: usize = 4096;
+pub const SLOTS: usize = 3072;
+/// Subjects that a generation can have.
+pub const SUBJECTS: usize = 1024;
 /// Entries of the outer map.
 pub const GENERATIONS: u32 = 4;
 /// Longest path that is matched; a longer one is denied.
@@ -97,7 +99,17 @@ pub struct Header {
 }
 
 /// Words behind the header.
-pub const WORDS: usize = (TABLES_BYTES - SLOTS * 4 - size_of::<Header>()) / 8;
+pub const WORDS: usize = (TABLES_BYTES - (SLOTS + SUBJECTS) * 4 - size_of::<Header>()) / 8;
+
+/// Task flag: PID 1's own code still runs.
+pub const T_STARTING: u32 = 1;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct State {
+    pub active: u64,
+    pub serial: [u64; GENERATIONS as usize],
+}
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
