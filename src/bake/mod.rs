@@ -1,1 +1,193 @@
 //! Writes policy, agent and units into images.
+//!
+//! ```text
+//! target ─ disk ──► Image (rootdir | ext4)          what it is, and how to read it
+//!            plan: kernel · boot · units · binary   what shall be there, from reading alone
+//!            image::pending                         what is not yet there
+//!            install (directory) | ext4 (disk)      all of it, or nothing
+//! ```
+//!
+//! A bake is idempotent and reproducible: the same inputs give the same bytes, modes, owners and times. No link of the
+//! image is followed where something is written. If anything fails, the target stays as it was.
+
+mod binary;
+pub mod boot;
+mod copy;
+pub mod disk;
+mod error;
+pub mod ext4;
+pub mod image;
+mod install;
+pub mod kernel;
+pub mod layout;
+mod payload;
+mod plan;
+mod render;
+mod rootdir;
+mod units;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Serialize;
+
+pub use boot::BootEdit;
+pub use error::BakeError;
+pub use payload::{KernelCheck, Options, Payload};
+pub use plan::{MANIFEST_SCHEMA, Manifest, Plan};
+pub use rootdir::RootDir;
+pub use units::UnitPattern;
+
+use crate::model::Digest;
+use disk::Shape;
+use ext4::Ext4Image;
+use image::{Change, Image};
+use install::Stamp;
+
+/// What a bake did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The baked image.
+    pub target: PathBuf,
+    /// Digest of its manifest.json: its identity towards the POS.
+    pub image: Digest,
+    /// The policy's serial.
+    pub serial: u64,
+    /// Paths that were written, with leading slash.
+    pub written: Vec<String>,
+    /// Paths that were removed.
+    pub removed: Vec<String>,
+    /// How many paths already were as they should be.
+    pub unchanged: usize,
+    /// Units that do not start without the policy.
+    pub units: Vec<String>,
+    /// Releases of the kernels that were judged.
+    pub kernels: Vec<String>,
+    /// Where the boot parameter was added.
+    pub boot: Vec<BootEdit>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Bakes `target`, or a copy of it at `output`.
+///
+/// # Errors
+/// [`BakeError`]; target and output are then as they were.
+pub fn bake(
+    target: &Path,
+    output: Option<&Path>,
+    payload: &Payload<'_>,
+    options: &Options,
+) -> Result<Report, BakeError> {
+    match disk::detect(target, options.partition)? {
+        Shape::Directory => bake_directory(target, output, payload, options),
+        Shape::Disk(span) => bake_disk(target, span, output.unwrap_or(target), payload, options),
+    }
+}
+
+/// Opens an image for reading: what a bake wrote is found by the paths of [`layout`].
+pub fn open(target: &Path, partition: Option<u32>) -> Result<Box<dyn Image>, BakeError> {
+    Ok(match disk::detect(target, partition)? {
+        Shape::Directory => Box::new(RootDir::open(target)?),
+        Shape::Disk(span) => Box::new(Ext4Image::open(target, span)?),
+    })
+}
+
+fn bake_directory(
+    target: &Path,
+    output: Option<&Path>,
+    payload: &Payload<'_>,
+    options: &Options,
+) -> Result<Report, BakeError> {
+    let Some(output) = output.filter(|o| *o != target) else { return bake_in_place(target, payload, options) };
+    if output.exists() {
+        return Err(BakeError::Target {
+            path: output.to_owned(),
+            what: "exists already".to_owned(),
+            mend: "remove it, or leave --output out to bake in place",
+        });
+    }
+    let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let aside = tempfile::Builder::new()
+        .prefix(".kiln-bake-")
+        .tempdir_in(folder)
+        .map_err(BakeError::host(folder, "make a directory there"))?;
+    let copy = aside.path().join("root");
+    copy_tree(target, &copy)?;
+    let mut report = bake_in_place(&copy, payload, options)?;
+    std::fs::rename(&copy, output).map_err(BakeError::host(output, "put it in place"))?;
+    report.target = output.to_owned();
+    Ok(report)
+}
+
+/// cp(1) keeps what a root file system needs kept: owners, modes, links, holes, extended attributes.
+fn copy_tree(from: &Path, to: &Path) -> Result<(), BakeError> {
+    let output = Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(from).arg(to).output();
+    let output = output.map_err(|e| BakeError::Tool { tool: "cp", what: e.to_string() })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let what = String::from_utf8_lossy(&output.stderr).lines().take(3).collect::<Vec<_>>().join("; ");
+    Err(BakeError::Tool { tool: "cp", what })
+}
+
+fn bake_in_place(target: &Path, payload: &Payload<'_>, options: &Options) -> Result<Report, BakeError> {
+    let root = RootDir::open(target)?;
+    let recovered = install::recover(&root)?;
+    let mut plan = plan::plan(&root, payload, options)?;
+    let owners = rustix::process::geteuid().is_root();
+    if recovered {
+        plan.warnings.push("an interrupted bake was undone first".to_owned());
+    }
+    if !owners {
+        plan.warnings.push("not run as root: the files belong to you, not to root".to_owned());
+    }
+    let todo = image::pending(&root, &plan.changes, owners, options.epoch)?;
+    install::install(&root, &todo, Stamp { owners, mtime: options.epoch })?;
+    Ok(report(target, payload, plan, &todo))
+}
+
+fn bake_disk(
+    target: &Path,
+    span: disk::Span,
+    output: &Path,
+    payload: &Payload<'_>,
+    options: &Options,
+) -> Result<Report, BakeError> {
+    let before = Ext4Image::open(target, span)?;
+    let plan = plan::plan(&before, payload, options)?;
+    let todo = image::pending(&before, &plan.changes, true, options.epoch)?;
+    if todo.is_empty() && output == target {
+        return Ok(report(target, payload, plan, &todo));
+    }
+    let copy = copy::copy_beside(target, output)?;
+    ext4::check(copy.path(), span, options.epoch)?;
+    ext4::install(copy.path(), span, &before, &todo, options.epoch)?;
+    // What was written is read back by other code than wrote it.
+    let after = Ext4Image::open(copy.path(), span)?;
+    if let Some(left) = image::pending(&after, &todo, true, options.epoch)?.first() {
+        let what = format!("/{} did not arrive in the image as it was written", left.path);
+        return Err(BakeError::Tool { tool: "debugfs", what });
+    }
+    copy.as_file().sync_all().map_err(BakeError::host(output, "write"))?;
+    copy.persist(output).map_err(|e| BakeError::host(output, "put it in place")(e.error))?;
+    Ok(report(output, payload, plan, &todo))
+}
+
+fn report(target: &Path, payload: &Payload<'_>, plan: Plan, todo: &[Change]) -> Report {
+    let paths = |written: bool| {
+        todo.iter().filter(|c| c.node.is_some() == written).map(|c| format!("/{}", c.path)).collect::<Vec<_>>()
+    };
+    Report {
+        target: target.to_owned(),
+        image: plan.image,
+        serial: payload.serial,
+        written: paths(true),
+        removed: paths(false),
+        unchanged: plan.changes.len() - todo.len(),
+        units: plan.units,
+        kernels: plan.kernels.into_iter().map(|k| k.release).collect(),
+        boot: plan.boot,
+        warnings: plan.warnings,
+    }
+}

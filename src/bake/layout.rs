@@ -1,0 +1,31 @@
+//! Where things are in a baked image; ARCHITECTURE.md "In an image" is the same list.
+
+/// Everything of Kiln's own that is not a unit. Nothing else may live there: a bake removes what it did not write.
+pub const LIB: &str = "usr/lib/kiln";
+/// The agent.
+pub const AGENT: &str = "usr/lib/kiln/kiln-agent";
+/// The compiled policy.
+pub const TABLES: &str = "usr/lib/kiln/policy.tables";
+/// The signature over the policy statement.
+pub const SIGNATURE: &str = "usr/lib/kiln/policy.dsse.json";
+/// The policy as reviewed.
+pub const SOURCE: &str = "usr/lib/kiln/policy.pdl";
+/// The directory of trusted keys.
+pub const TRUST: &str = "usr/lib/kiln/trust";
+/// The agent's configuration.
+pub const AGENT_CONFIG: &str = "usr/lib/kiln/agent.json";
+/// Digests of all the above, the units and the boot files.
+pub const MANIFEST: &str = "usr/lib/kiln/manifest.json";
+/// Where units of packages live.
+pub const UNITS: &str = "usr/lib/systemd/system";
+/// The unit that loads the policy.
+pub const LOAD_UNIT: &str = "kiln-load.service";
+/// The unit of the running agent.
+pub const AGENT_UNIT: &str = "kiln-agent.service";
+/// Name of the drop-in of each confined unit.
+pub const DROP_IN: &str = "50-kiln.conf";
+
+/// The drop-in of a unit.
+pub fn drop_in(unit: &str) -> String {
+    format!("{UNITS}/{unit}.d/{DROP_IN}")
+}
