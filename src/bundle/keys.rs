@@ -153,12 +153,12 @@ impl PublicKey {
         self.0.to_public_key_pem(LineEnding::LF).unwrap_or_default()
     }
 
-    /// Name of the key: SHA-256 of its SPKI DER, as in `sha256:…`. A hint to find the key, never a proof.
+    /// Name of the key: SHA-256 of its SPKI DER in hex. A hint to find the key, never a proof.
     pub fn key_id(&self) -> String {
         // SPKI of Ed25519: a fixed prefix (RFC 8410, section 4) and the 32 bytes of the key.
         let mut der = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
         der.extend_from_slice(self.0.as_bytes());
-        Digest::of(&der).to_string()
+        Digest::of(&der).hex()
     }
 
     /// Whether the key made the signature over the bytes; malleable and small-order forms are refused.
@@ -209,7 +209,8 @@ mod tests {
         assert_eq!(secret.public().to_pem(), OPENSSL_PUBLIC);
         let public = PublicKey::from_pem(OPENSSL_PUBLIC).unwrap();
         assert_eq!(public, secret.public());
-        assert!(public.key_id().starts_with("sha256:"));
+        // openssl pkey -pubin -outform DER | sha256sum
+        assert_eq!(public.key_id(), "a1e9156054e04fac899ae9f275132cdc07a5dbc4ea2c2ad3a1ffc6e0d253681f");
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! The violation wire type that agent, gate and POS share.
 
+pub mod clock;
 mod evidence;
+mod kernel;
 
 pub use evidence::{Evidence, Link, Program, Sentinel};
+pub use kernel::{EventError, EventObject, KernelEvent, Reason, RuleText, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// One violation, observation or attachment, as JSON in the journal and to the POS. Absent fields are omitted.
