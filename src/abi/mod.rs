@@ -1,3 +1,14 @@
-//! What compiler, agent and kernel programs agree on: the layout of `bpf/include/abi.h` and the tables file.
+//! What compiler, agent and kernel programs agree on: the layout of `bpf/include/abi.h`, the tables file, and an
+//! interpreter of the tables that decides as the kernel programs do.
 
+pub mod kernel;
 pub mod layout;
+pub mod metadata;
+pub mod tables;
+pub mod walk;
+
+mod check;
+
+pub use kernel::Kernel;
+pub use metadata::Metadata;
+pub use tables::{Tables, TablesError};

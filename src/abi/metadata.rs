@@ -1,0 +1,86 @@
+//! The metadata of a tables file: what its numbers mean, for evidence, events and explanations.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Because, Digest, Mode};
+
+/// The JSON part of a tables file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// The digest of the policy that was compiled.
+    pub policy: Digest,
+    /// The policy's serial; it grows from version to version.
+    pub serial: u64,
+    /// The oldest kernel that enforces all of it.
+    pub kernel: String,
+    /// In the order of their indices, from 1.
+    pub subjects: Vec<SubjectInfo>,
+    /// Profiles and guards, in the order of the policy.
+    pub blocks: Vec<BlockInfo>,
+    /// What the `rule` of an outcome means.
+    pub rules: Vec<RuleInfo>,
+    /// Globs of the systemd units that a profile or guard attaches to, sorted.
+    pub units: Vec<String>,
+}
+
+/// A combination of a profile and guards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectInfo {
+    /// `profile|guard,guard`: the same over all generations. Guards of every host are not in it. The host's is `|`.
+    pub key: String,
+    /// Its index in the kernel part.
+    pub index: u32,
+    /// The profile's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Names of all guards that bind it, those of every host included; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<String>,
+}
+
+/// The key of the host's subject.
+pub const HOST_KEY: &str = "|";
+/// The key of the sentinel; no block can have this name.
+pub const SENTINEL_KEY: &str = "!sentinel";
+
+/// A profile or guard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockInfo {
+    /// `profile` or `guard`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its mode.
+    pub mode: Mode,
+    /// Globs of the units to which it attaches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<String>,
+    /// Globs of the programs to which it attaches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exec: Vec<String>,
+    /// Whether it binds every task.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub host: bool,
+}
+
+/// A rule, or a profile's default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleInfo {
+    /// Index of its block.
+    pub block: u32,
+    /// Its text; for a default it says that no rule permits.
+    pub text: String,
+    /// Why it is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub because: Vec<Because>,
+    /// Where it was written, `file:line`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub origin: String,
+}
+
+/// `rule` of an outcome that no rule stands behind: the sentinel's.
+pub const NO_RULE: u32 = u32::MAX;

@@ -1,0 +1,169 @@
+//! The kernel programs' decision, in Rust: the same steps over the same words. Tests hold the two together, and the
+//! agent uses it to seed tasks that ran before the tables came.
+
+use super::kernel::Kernel;
+use super::layout::{DEPTH_MAX, Decision, NET_KEY, Outcome, PATH_MAX};
+use crate::model::{KernelOp, Verb};
+
+/// What the tables say about one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Permitted, nothing is reported.
+    Allow,
+    /// Permitted and reported, because a `watch` rule asks for it.
+    Watched(Outcome),
+    /// Permitted and reported: an audit or learn block would refuse.
+    WouldDeny(Outcome),
+    /// Refused.
+    Denied(Outcome),
+}
+
+impl Verdict {
+    /// Whether the request goes ahead.
+    pub const fn permits(&self) -> bool {
+        !matches!(self, Verdict::Denied(_))
+    }
+}
+
+/// What is asked, beside the verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object<'a> {
+    /// A path, or the path of a unix socket; `@` in front of an abstract name. Read to connect.
+    Path(&'a [u8]),
+    /// An IP socket. Bind, connect and accept.
+    Net {
+        /// IPPROTO_*.
+        protocol: u8,
+        /// IPv4 as `::ffff:a.b.c.d`.
+        address: [u8; 16],
+        /// Host order.
+        port: u16,
+    },
+    /// A capability number.
+    Capability(u8),
+    /// A kernel operation.
+    Kernel(KernelOp),
+    /// A path or address that could not be found out.
+    Unresolved,
+}
+
+/// Whether the kernel programs can walk a path: at most `PATH_MAX` bytes with its NUL, at most `DEPTH_MAX` parts.
+pub fn walkable(path: &[u8]) -> bool {
+    path.len() < PATH_MAX && path.iter().filter(|b| **b == b'/').count() <= DEPTH_MAX
+}
+
+/// The key of an IP socket, for the network automaton.
+pub fn net_key(protocol: u8, address: [u8; 16], port: u16) -> [u8; NET_KEY] {
+    let mut key = [0; NET_KEY];
+    key[0] = protocol;
+    key[1..17].copy_from_slice(&address);
+    key[17..].copy_from_slice(&port.to_be_bytes());
+    key
+}
+
+impl Kernel {
+    /// What the automaton accepts `bytes` with, from a start state; 0 for nothing.
+    pub fn run(&self, start: u32, class: &[u8; 256], bytes: &[u8]) -> u32 {
+        let mut state = start;
+        for byte in bytes {
+            if state == 0 {
+                return 0;
+            }
+            state = self.step(state, class[usize::from(*byte)]);
+        }
+        (self.word_at(state as usize) >> 32) as u32
+    }
+
+    /// The state after `state` on a byte of `class`.
+    pub fn step(&self, state: u32, class: u8) -> u32 {
+        let entry = self.word_at(state as usize + 1 + usize::from(class));
+        if (entry >> 32) as u32 == state { entry as u32 } else { self.word_at(state as usize) as u32 }
+    }
+
+    fn word_at(&self, at: usize) -> u64 {
+        self.words.get(at).copied().unwrap_or(0)
+    }
+
+    /// The joint decision on a path or unix socket.
+    pub fn path_decision(&self, subject: u32, path: &[u8]) -> Option<Decision> {
+        let s = self.subject(subject)?;
+        let accept = match s.path_start {
+            _ if !walkable(path) => return self.decision(s.fail),
+            0 => 0,
+            start => self.run(start, &self.header.path_class, path),
+        };
+        self.decision(if accept == 0 { s.path_default } else { accept })
+    }
+
+    /// The joint decision on an IP socket.
+    pub fn net_decision(&self, subject: u32, key: &[u8; NET_KEY]) -> Option<Decision> {
+        let s = self.subject(subject)?;
+        let accept = if s.net_start == 0 { 0 } else { self.run(s.net_start, &self.header.net_class, key) };
+        self.decision(if accept == 0 { s.net_default } else { accept })
+    }
+
+    /// The verdict on a request; none if the subject does not exist or the verb has no such object.
+    pub fn verdict(&self, subject: u32, verb: Verb, object: &Object<'_>) -> Option<Verdict> {
+        let s = self.subject(subject)?;
+        match (verb, object) {
+            (Verb::Capability, Object::Capability(n)) if *n < 64 => {
+                let masks = [s.cap_deny, s.cap_would, s.cap_watch].map(|m| m >> n & 1 != 0);
+                self.of_list(masks, s.cap_off, u32::from(*n))
+            }
+            (Verb::Kernel, Object::Kernel(op)) => {
+                let bit = *op as u8;
+                let masks = [s.kernel_deny, s.kernel_would, s.kernel_watch].map(|m| m >> bit & 1 != 0);
+                self.of_list(masks, s.kernel_off, u32::from(bit))
+            }
+            (v, Object::Path(path)) if v.is_file() || v.is_network() => {
+                self.of_decision(&self.path_decision(subject, path)?, v)
+            }
+            (v, Object::Net { protocol, address, port }) if v.is_network() => {
+                self.of_decision(&self.net_decision(subject, &net_key(*protocol, *address, *port))?, v)
+            }
+            (v, Object::Unresolved) if v.is_file() || v.is_network() => self.of_decision(&self.decision(s.fail)?, v),
+            _ => None,
+        }
+    }
+
+    /// The subject of a task that executes `path`: another one, or the same.
+    pub fn after_exec(&self, subject: u32, path: &[u8]) -> u32 {
+        let start = self.subject(subject).map_or(0, |s| s.exec_start);
+        self.next(subject, start, path)
+    }
+
+    /// The subject of a task that comes into the systemd unit `name` (`nginx.service`).
+    pub fn after_unit(&self, subject: u32, name: &[u8]) -> u32 {
+        let start = self.subject(subject).map_or(0, |s| s.unit_start);
+        self.next(subject, start, name)
+    }
+
+    fn next(&self, subject: u32, start: u32, bytes: &[u8]) -> u32 {
+        match start {
+            0 => subject,
+            start => match self.run(start, &self.header.path_class, bytes) {
+                0 => subject,
+                next => next,
+            },
+        }
+    }
+
+    fn of_decision(&self, d: &Decision, verb: Verb) -> Option<Verdict> {
+        let bit = verb as u8;
+        let outcome = || self.outcome(*d.outcome.get(usize::from(bit))?);
+        verdict([d.deny, d.would, d.watch].map(|m| m >> bit & 1 != 0), outcome)
+    }
+
+    fn of_list(&self, masks: [bool; 3], offset: u32, bit: u32) -> Option<Verdict> {
+        verdict(masks, || self.outcome(self.outcome_ref(offset + bit)?))
+    }
+}
+
+fn verdict([deny, would, watch]: [bool; 3], outcome: impl FnOnce() -> Option<Outcome>) -> Option<Verdict> {
+    Some(match (deny, would, watch) {
+        (true, _, _) => Verdict::Denied(outcome()?),
+        (_, true, _) => Verdict::WouldDeny(outcome()?),
+        (_, _, true) => Verdict::Watched(outcome()?),
+        _ => Verdict::Allow,
+    })
+}
