@@ -103,8 +103,15 @@ struct kiln_subject {
 	__u32 flags; /* KILN_S_* */
 	__u64 reserved[6];
 };
-#define KILN_S_PROFILE 1u  /* a profile is part of it (no further attachment by exec or unit) */
+#define KILN_S_PROFILE 1u  /* a profile is part of it; guards may still be added: walk where a start is not 0 */
 #define KILN_S_SENTINEL 2u /* the reserved subject that the agent uses to prove enforcement */
+
+/*
+ * required_hooks_lo: bit n, below 16, says that verb n is governed by a subject other than the sentinel's.
+ * required_hooks_hi: the same by enum kiln_kernel_op.
+ */
+#define KILN_H_EXEC (1u << 16) /* an exec can change the subject: exec_start is not 0 everywhere */
+#define KILN_H_UNIT (1u << 17) /* a unit can change the subject: unit_start is not 0 everywhere */
 
 struct kiln_header {
 	__u32 magic;
@@ -131,7 +138,10 @@ struct kiln_header {
  * The automaton. A state is the index of its header word. Word `s` holds
  * default next state (low half) and accept (high half; 0: none). Word
  * `s + 1 + class` holds next state (low) if its high half equals `s`,
- * else the default applies. State 0 is dead. (Row displacement: Tarjan and
+ * else the default applies. State 0 is dead; the first 264 words are zero, so
+ * that a walk may but need not stop there. An accept of exec_start or
+ * unit_start is an index of a subject, one of the others of a decision; 0
+ * stands for the default decision, or for no change of subject. (Row displacement: Tarjan and
  * Yao, "Storing a sparse table", CACM 22:11, 1979.)
  *
  * A network object is the string: protocol number (IPPROTO_*), address as 16

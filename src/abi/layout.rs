@@ -33,6 +33,11 @@ pub const S_PROFILE: u32 = 1;
 /// Subject flag: the sentinel's.
 pub const S_SENTINEL: u32 = 2;
 
+/// `required_hooks_lo`: some exec changes a subject. The bits below are the verbs that are governed somewhere.
+pub const H_EXEC: u32 = 1 << 16;
+/// `required_hooks_lo`: some unit changes a subject.
+pub const H_UNIT: u32 = 1 << 17;
+
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Outcome {

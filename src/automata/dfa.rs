@@ -109,6 +109,11 @@ impl Dfa {
         }
         None
     }
+    /// The same automaton with other accept numbers: `map` is asked for all but 0 and must be one to one.
+    pub fn map_accepts(mut self, map: impl Fn(u32) -> u32) -> Dfa {
+        self.accept.iter_mut().filter(|a| **a != 0).for_each(|a| *a = map(*a));
+        self
+    }
     /// The accept numbers that some input reaches from a state, 0 left out; sorted.
     pub fn accepts_from(&self, start: u32) -> Vec<u32> {
         let mut seen = vec![false; self.len()];

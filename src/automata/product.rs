@@ -40,6 +40,25 @@ impl Dfa {
         Ok(subset.finish())
     }
 
+    /// Both automata over the byte classes that they need together.
+    pub fn common_classes(&self, other: &Dfa) -> (Dfa, Dfa) {
+        let (classes, pairs) = common_classes(&self.classes, &other.classes);
+        let left: Vec<u8> = pairs.iter().map(|p| p.0).collect();
+        let right: Vec<u8> = pairs.iter().map(|p| p.1).collect();
+        (self.refined(&classes, &left), other.refined(&classes, &right))
+    }
+
+    /// Over finer classes, of which each lies in the class `of` gives.
+    fn refined(&self, classes: &ByteClasses, of: &[u8]) -> Dfa {
+        let mut out = Dfa { classes: classes.clone(), rows: vec![0], entries: Vec::new(), ..self.clone() };
+        for state in 0..self.len() as u32 {
+            let fine = of.iter().enumerate().map(|(fine, class)| (fine as u8, self.next(state, *class)));
+            out.entries.extend(fine.filter(|(_, next)| *next != 0));
+            out.rows.push(out.entries.len() as u32);
+        }
+        out
+    }
+
     /// The first start, or the dead state.
     pub fn first_start(&self) -> u32 {
         self.starts.first().copied().unwrap_or(0)

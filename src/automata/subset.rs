@@ -64,6 +64,11 @@ impl<'a> Subset<'a> {
         }
     }
 
+    /// How many starts were added.
+    pub fn starts(&self) -> usize {
+        self.starts.len()
+    }
+
     /// Adds a start that matches the patterns under all `roots` at once. `decide` gives the accept number for the
     /// sorted ids of the patterns that match; 0 is nothing, as no match is.
     pub fn start(&mut self, roots: &[u32], mut decide: impl FnMut(&[u32]) -> u32) -> Result<u32, TooLarge> {
