@@ -10,4 +10,4 @@ pub use because::{Because, RefKind};
 pub use digest::{Digest, ParseDigestError};
 pub use net::{Cidr, ParseCidrError, PortRange, Proto};
 pub use outcome::{Action, Mode, Outcome, Severity};
-pub use verb::{KernelOp, ParseVerbError, Verb, VerbSet, capability_name, capability_number};
+pub use verb::{KernelOp, ParseVerbError, Verb, VerbSet, capability_name, capability_names, capability_number};

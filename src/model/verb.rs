@@ -261,6 +261,11 @@ pub fn capability_name(number: u8) -> Option<&'static str> {
     CAPABILITIES.get(number as usize).copied()
 }
 
+/// The PDL names of all capabilities, by number.
+pub fn capability_names() -> impl Iterator<Item = &'static str> {
+    CAPABILITIES.into_iter()
+}
+
 /// The number of a capability by its PDL name (`net_bind_service`).
 pub fn capability_number(name: &str) -> Option<u8> {
     CAPABILITIES.iter().position(|c| *c == name).map(|n| n as u8)

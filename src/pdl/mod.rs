@@ -1,1 +1,24 @@
-//! The Policy Definition Language: text, lossless tree, ast, formatter, diagnostics.
+//! The Policy Definition Language as text: lexer, lossless tree, parser with recovery, typed tree, canonical
+//! formatter and diagnostics. Meaning is given by `policy`; `docs/pdl.md` is the reference. No I/O.
+
+pub mod ast;
+mod code;
+mod diagnostic;
+mod format;
+mod lexer;
+mod parser;
+mod quantity;
+mod source;
+mod standard;
+mod suggest;
+mod syntax;
+
+pub use code::Code;
+pub use diagnostic::{Diagnostic, Diagnostics, FileId, Level};
+pub use format::format;
+pub use parser::{Parse, parse};
+pub use quantity::{Quantity, QuantityError, parse_quantity, parse_time};
+pub use source::{LoadError, Loader, MAX_FILE, NoFiles, Source};
+pub use standard::standard;
+pub use suggest::closest;
+pub use syntax::{Pdl, SyntaxElement, SyntaxKind, SyntaxNode, SyntaxToken};

@@ -1,4 +1,13 @@
 //! The normal form of a policy: imports, lets, abstractions and parameters resolved, objects parsed and
 //! checked. The reference evaluator, the JSON form and the compiler read this and nothing else. Pure.
 
+mod check;
+pub mod glob;
+mod load;
 pub mod normal;
+mod print;
+mod resolve;
+pub mod syscalls;
+
+pub use load::{Loaded, load, load_with_warnings};
+pub use print::to_pdl;

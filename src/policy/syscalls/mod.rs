@@ -1,0 +1,48 @@
+//! Names of system calls and of groups of them.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// Calls and groups; a call has no members.
+static TABLE: LazyLock<BTreeMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
+    let lines = include_str!("table.txt").lines().filter(|l| !l.starts_with('#'));
+    lines
+        .map(|line| match line.split_once(": ") {
+            Some((group, members)) => (group, members.split(' ').collect()),
+            None => (line, Vec::new()),
+        })
+        .collect()
+});
+
+/// Every call and group.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    TABLE.keys().copied()
+}
+
+/// The name as the normal form has it: groups with `-`, though `_` is taken as well.
+pub fn canonical(name: &str) -> Option<String> {
+    let name = if name.starts_with('@') { name.replace('_', "-") } else { name.to_owned() };
+    TABLE.contains_key(&*name).then_some(name)
+}
+
+/// Whether a call is meant by a name, a group or `any`.
+pub fn names_call(name: &str, call: &str) -> bool {
+    name == "any" || name == call || TABLE.get(name).is_some_and(|members| members.contains(&call))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_and_groups() {
+        assert_eq!(canonical("openat").as_deref(), Some("openat"));
+        assert_eq!(canonical("@system_service").as_deref(), Some("@system-service"));
+        assert_eq!(canonical("open_at"), None);
+        assert!(names_call("@file-system", "openat") && names_call("any", "reboot"));
+        assert!(!names_call("@file-system", "reboot"));
+        for (group, members) in TABLE.iter().filter(|(name, _)| name.starts_with('@')) {
+            assert!(!members.is_empty() && members.iter().all(|m| TABLE.contains_key(m)), "{group}");
+        }
+    }
+}
