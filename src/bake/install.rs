@@ -61,8 +61,11 @@ pub fn recover(root: &RootDir) -> Result<bool, BakeError> {
             return Err(bad(format!("the journal of an interrupted bake names `{strange}`")));
         }
         undo(root, &journal)?;
+        clear(root)?;
+        times(root, &journal, None)?;
+    } else {
+        clear(root)?;
     }
-    clear(root)?;
     Ok(true)
 }
 
@@ -78,7 +81,10 @@ pub fn install(root: &RootDir, changes: &[Change], stamp: Stamp) -> Result<(), B
     }
     let journal = prepare(root, changes)?;
     match write(root, changes, &journal, stamp) {
-        Ok(()) => Ok(()),
+        // The bake is done; what is left to clear gets a second try before it is worth an error.
+        Ok(()) => clear(root).or_else(|_| clear(root)).and_then(|()| times(root, &journal, Some(stamp.mtime))),
+        #[cfg(test)]
+        Err(first) if tests::killed() => Err(first),
         Err(first) => {
             match undo(root, &journal).and_then(|()| clear(root)).and_then(|()| times(root, &journal, None)) {
                 Ok(()) => Err(first),
@@ -96,7 +102,6 @@ fn prepare(root: &RootDir, changes: &[Change]) -> Result<Journal, BakeError> {
         if !plain(&change.path) {
             return Err(BakeError::Content { path: change.path.clone(), what: "not a plain path".to_owned() });
         }
-
         for dir in ancestors(&change.path).filter(|d| seen.insert((*d).to_owned())) {
             match root.find(dir)? {
                 None if change.node.is_some() => journal.made.push(dir.to_owned()),
@@ -122,7 +127,9 @@ fn note_times(root: &RootDir, dir: &str, journal: &mut Journal) -> Result<(), Ba
 }
 
 fn write(root: &RootDir, changes: &[Change], journal: &Journal, stamp: Stamp) -> Result<(), BakeError> {
-    mkdirat(root.fd(), STAGE, Mode::from_raw_mode(0o700)).map_err(BakeError::image(STAGE, "make the directory"))?;
+    step()
+        .and_then(|()| mkdirat(root.fd(), STAGE, Mode::from_raw_mode(0o700)))
+        .map_err(BakeError::image(STAGE, "make the directory"))?;
     let stage = need(root, STAGE)?;
     for (n, change) in changes.iter().enumerate() {
         if let Some(node) = &change.node {
@@ -132,42 +139,58 @@ fn write(root: &RootDir, changes: &[Change], journal: &Journal, stamp: Stamp) ->
     let bytes = serde_json::to_vec(journal)
         .map_err(|e| BakeError::image(STAGE, "write the journal")(std::io::Error::from(e)))?;
     let node = Node::File { bytes, mode: 0o600, owner: (0, 0) };
-    put(&stage, JOURNAL, &node, stamp).map_err(BakeError::image(STAGE, "write the journal"))?;
+    put(&stage, "journal", &node, stamp).map_err(BakeError::image(STAGE, "write the journal"))?;
+    step()
+        .and_then(|()| renameat(&stage, "journal", &stage, JOURNAL))
+        .map_err(BakeError::image(STAGE, "write the journal"))?;
     fsync(&stage).map_err(BakeError::image(STAGE, "write the journal"))?;
 
     for dir in &journal.made {
         let (above, name) = split(dir);
         let above = need(root, above)?;
-        mkdirat(&above, name, Mode::from_raw_mode(0o755)).map_err(BakeError::image(dir, "make the directory"))?;
+        step()
+            .and_then(|()| mkdirat(&above, name, Mode::from_raw_mode(0o755)))
+            .map_err(BakeError::image(dir, "make the directory"))?;
         // The mode again, because mkdir(2) subtracts the umask.
         let fd = need(root, dir)?;
-        fchmod(&fd, Mode::from_raw_mode(0o755)).map_err(BakeError::image(dir, "set the mode"))?;
+        step().and_then(|()| fchmod(&fd, Mode::from_raw_mode(0o755))).map_err(BakeError::image(dir, "set the mode"))?;
         own(&fd, (0, 0), stamp).map_err(BakeError::image(dir, "set the owner"))?;
     }
     for (n, change) in changes.iter().enumerate() {
         let (dir, name) = split(&change.path);
         let dir = need(root, dir)?;
-        match renameat(&dir, name, &stage, format!("old-{n}")) {
+        match step().and_then(|()| renameat(&dir, name, &stage, format!("old-{n}"))) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(e) => return Err(BakeError::image(&change.path, "move it aside")(e)),
         }
         if change.node.is_some() {
-            renameat(&stage, format!("new-{n}"), &dir, name)
+            step()
+                .and_then(|()| renameat(&stage, format!("new-{n}"), &dir, name))
                 .map_err(BakeError::image(&change.path, "put it in place"))?;
         }
     }
     // Without the journal the bake is done: from here on a kill leaves only the stage to be cleared.
-    unlinkat(&stage, JOURNAL, AtFlags::empty()).map_err(BakeError::image(STAGE, "remove the journal"))?;
-    clear(root)?;
-    times(root, journal, Some(stamp.mtime))
+    step()
+        .and_then(|()| unlinkat(&stage, JOURNAL, AtFlags::empty()))
+        .map_err(BakeError::image(STAGE, "remove the journal"))
+}
+
+/// Before each system call that changes the tree; the tests make it fail there.
+fn step() -> Result<(), Errno> {
+    #[cfg(test)]
+    return tests::step();
+    #[cfg(not(test))]
+    Ok(())
 }
 
 /// One file or link in a directory, complete with owner, mode and time.
 fn put(dir: &OwnedFd, name: &str, node: &Node, stamp: Stamp) -> Result<(), std::io::Error> {
+    step()?;
     match node {
         Node::File { bytes, mode, owner } => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             let mut file = File::from(openat(dir, name, flags, Mode::from_raw_mode(0o600))?);
+            step()?;
             file.write_all(bytes)?;
             own(&file, *owner, stamp)?;
             fchmod(&file, Mode::from_raw_mode(*mode))?;
@@ -248,7 +271,13 @@ fn clear(root: &RootDir) -> Result<(), BakeError> {
     let mut names = root.list(STAGE)?;
     names.sort_by_key(|name| name == JOURNAL);
     for name in names {
-        unlinkat(&stage, name.as_str(), AtFlags::empty()).map_err(BakeError::image(STAGE, "clear it"))?;
+        step()
+            .and_then(|()| unlinkat(&stage, name.as_str(), AtFlags::empty()))
+            .map_err(BakeError::image(STAGE, "clear it"))?;
     }
     unlinkat(root.fd(), STAGE, AtFlags::REMOVEDIR).map_err(BakeError::image(STAGE, "remove it"))
 }
+
+#[cfg(test)]
+#[path = "install_tests.rs"]
+mod tests;
