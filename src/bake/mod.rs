@@ -65,6 +65,8 @@ pub struct Report {
     pub kernels: Vec<String>,
     /// Where the boot parameter was added.
     pub boot: Vec<BootEdit>,
+    /// Whether a kernel of the image needs the boot parameter, because its own list leaves bpf out.
+    pub boot_parameter: bool,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -178,6 +180,7 @@ fn report(target: &Path, payload: &Payload<'_>, plan: Plan, todo: &[Change]) -> 
     let paths = |written: bool| {
         todo.iter().filter(|c| c.node.is_some() == written).map(|c| format!("/{}", c.path)).collect::<Vec<_>>()
     };
+    let boot_parameter = plan.kernels.iter().any(|k| !k.lsm.iter().any(|m| m == "bpf"));
     Report {
         target: target.to_owned(),
         image: plan.image,
@@ -187,7 +190,11 @@ fn report(target: &Path, payload: &Payload<'_>, plan: Plan, todo: &[Change]) -> 
         unchanged: plan.changes.len() - todo.len(),
         units: plan.units,
         kernels: plan.kernels.into_iter().map(|k| k.release).collect(),
-        boot: plan.boot,
+        boot: plan.boot.into_iter().filter(|edit| todo.iter().any(|c| c.path == edit.file[1..])).collect(),
+        boot_parameter,
         warnings: plan.warnings,
     }
 }
+
+#[cfg(test)]
+mod tests;

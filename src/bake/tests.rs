@@ -1,0 +1,435 @@
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
+use std::process::Stdio;
+
+use super::*;
+
+const KERNEL: &str = "CONFIG_BPF_SYSCALL=y\nCONFIG_BPF_LSM=y\nCONFIG_DEBUG_INFO_BTF=y\nCONFIG_CGROUPS=y\n\
+    CONFIG_SECURITY_NETWORK=y\nCONFIG_LSM=\"landlock,apparmor\"\n";
+
+/// A small root file system: a kernel whose list lacks bpf, GRUB, and two units.
+fn root() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        ("boot/config-6.1.0-1-test", KERNEL),
+        (
+            "boot/grub/grub.cfg",
+            "menuentry x {\n\tlinux /boot/vmlinuz root=/dev/vda1 ro quiet\n\tinitrd /boot/initrd\n}\n",
+        ),
+        ("etc/default/grub", "GRUB_TIMEOUT=0\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n"),
+        ("usr/lib/systemd/system/nginx.service", "[Service]\nExecStart=/usr/sbin/nginx\n"),
+        ("usr/lib/systemd/system/app@.service", "[Service]\nExecStart=/bin/true\n"),
+    ] {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    symlink("/usr/lib/systemd/system/nginx.service", dir.path().join("usr/lib/systemd/system/www.service")).unwrap();
+    dir
+}
+
+/// The smallest static executable: an ELF header with an entry.
+fn agent() -> Vec<u8> {
+    let mut elf = vec![0u8; 64];
+    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    elf[16..20].copy_from_slice(&[2, 0, 62, 0]);
+    elf[20] = 1;
+    elf[24..32].copy_from_slice(&0x40_1000u64.to_le_bytes());
+    elf[52..54].copy_from_slice(&64u16.to_le_bytes());
+    elf
+}
+
+const IS_NGINX: &dyn Fn(&str) -> bool = &|u| u == "nginx.service";
+
+fn payload() -> Payload<'static> {
+    Payload {
+        agent_path: "kiln-agent".into(),
+        agent: agent(),
+        tables: b"tables".to_vec(),
+        signature: b"{}\n".to_vec(),
+        source: Some("pdl 1;\n".into()),
+        trust: BTreeMap::from([("policy.pub".to_owned(), b"key".to_vec())]),
+        agent_config: b"{}\n".to_vec(),
+        units: vec![UnitPattern { text: "nginx.service".into(), matches: IS_NGINX }],
+        name: "nginx".into(),
+        serial: 1,
+    }
+}
+
+fn options() -> Options {
+    Options {
+        epoch: 1_700_000_000,
+        kernel: KernelCheck::Image,
+        allow_missing_units: false,
+        boot_parameter_elsewhere: false,
+        partition: None,
+    }
+}
+
+/// Kind, mode, owner, time and contents of everything in a tree.
+fn picture(root: &Path) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(root) {
+        let entry = entry.unwrap();
+        let (path, meta) = (entry.path(), entry.path().symlink_metadata().unwrap());
+        let what = if meta.is_symlink() {
+            format!("-> {}", fs::read_link(path).unwrap().display())
+        } else if meta.is_file() {
+            Digest::of(&fs::read(path).unwrap()).to_string()
+        } else {
+            String::new()
+        };
+        let name = path.strip_prefix(root).unwrap().display().to_string();
+        out.insert(name, format!("{:o} {}:{} {} {what}", meta.mode(), meta.uid(), meta.gid(), meta.mtime()));
+    }
+    out
+}
+
+fn tool(name: &str, args: &[&str], stdin: &str) {
+    use std::io::Write;
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    let mut command = Command::new(name);
+    command.args(args).env("PATH", path).env("E2FSPROGS_FAKE_TIME", "1600000000");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+const MIB: u64 = 1 << 20;
+
+/// A GPT disk whose second partition is the root.
+fn disk(root: &Path) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.raw");
+    fs::File::create(&path).unwrap().set_len(40 * MIB).unwrap();
+    let name = path.to_str().unwrap();
+    tool(
+        "sfdisk",
+        &["-q", name],
+        "label: gpt\nlabel-id: 5C2B2A4E-0F52-4C6C-9B1A-6B7E3C1D2E3F\nstart=2048, size=2048, type=U\n\
+        start=8192, size=65536, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\n",
+    );
+    let features = ["-q", "-F", "-t", "ext4", "-U", "6f3c8d52-0f6e-4b53-a5c4-1f4d0c6b7a89", "-E"];
+    let offset = format!("offset={},hash_seed=6f3c8d52-0f6e-4b53-a5c4-1f4d0c6b7a89", 4 * MIB);
+    let args = [&features[..], &[&offset, "-d", root.to_str().unwrap(), name, "32M"]].concat();
+    tool("mke2fs", &args, "");
+    (dir, path)
+}
+
+#[test]
+fn a_directory_gets_everything_and_the_second_bake_changes_nothing() {
+    let dir = root();
+    let report = bake(dir.path(), None, &payload(), &options()).unwrap();
+    assert_eq!(report.units, ["nginx.service"]);
+    assert_eq!(report.kernels, ["6.1.0-1-test"]);
+    let read = |path: &str| fs::read_to_string(dir.path().join(path)).unwrap();
+    assert!(read("usr/lib/systemd/system/nginx.service.d/50-kiln.conf").contains("Requires=kiln-load.service"));
+    assert!(
+        read("boot/grub/grub.cfg").contains("linux /boot/vmlinuz root=/dev/vda1 ro quiet lsm=landlock,apparmor,bpf\n")
+    );
+    assert!(read("etc/default/grub.d/50-kiln.cfg").contains("$GRUB_CMDLINE_LINUX lsm=landlock,apparmor,bpf"));
+    for unit in ["kiln-load.service", "kiln-agent.service"] {
+        let links: Vec<_> = report.written.iter().filter(|p| p.contains(".wants/") && p.ends_with(unit)).collect();
+        assert_eq!(links.len(), 1);
+        let link = dir.path().join(&links[0][1..]);
+        assert!(link.parent().unwrap().join(fs::read_link(&link).unwrap()).exists());
+    }
+    let manifest: Manifest = serde_json::from_str(&read("usr/lib/kiln/manifest.json")).unwrap();
+    for (path, digest) in &manifest.files {
+        assert_eq!(Digest::of(&fs::read(dir.path().join(&path[1..])).unwrap()), *digest, "{path}");
+    }
+    assert_eq!(Digest::of(&fs::read(dir.path().join(layout::MANIFEST)).unwrap()), report.image);
+    assert_eq!(fs::metadata(dir.path().join(layout::AGENT)).unwrap().mode() & 0o7777, 0o755);
+
+    let before = picture(dir.path());
+    let again = bake(dir.path(), None, &payload(), &options()).unwrap();
+    assert!(again.written.is_empty() && again.removed.is_empty() && again.boot.is_empty(), "{again:?}");
+    assert_eq!(again.image, report.image);
+    assert_eq!(picture(dir.path()), before);
+}
+
+#[test]
+fn two_bakes_of_the_same_image_are_the_same() {
+    let one = root();
+    let two = tempfile::tempdir().unwrap();
+    let copy = two.path().join("root");
+    copy_tree(one.path(), &copy).unwrap();
+    bake(one.path(), None, &payload(), &options()).unwrap();
+    bake(&copy, None, &payload(), &options()).unwrap();
+    assert_eq!(picture(one.path()), picture(&copy));
+}
+
+#[test]
+fn a_later_bake_replaces_the_earlier_whole() {
+    let (dir, other) = (root(), root());
+    let mut first = payload();
+    first.trust.insert("policy-old.pub".into(), b"old".to_vec());
+    first.units = vec![UnitPattern { text: "app@*".into(), matches: &|u| u.starts_with("app@") }];
+    bake(dir.path(), None, &first, &options()).unwrap();
+    // A key that nobody baked is not trusted after the next bake.
+    fs::write(dir.path().join("usr/lib/kiln/trust/policy-planted.pub"), "planted").unwrap();
+    let report = bake(dir.path(), None, &payload(), &options()).unwrap();
+    bake(other.path(), None, &payload(), &options()).unwrap();
+    assert!(report.removed.contains(&"/usr/lib/kiln/trust/policy-planted.pub".to_owned()));
+    let files =
+        |root: &Path| picture(root).into_iter().filter(|(_, v)| !v.starts_with('4')).collect::<BTreeMap<_, _>>();
+    let strip = |p: BTreeMap<String, String>| {
+        p.into_iter().filter(|(k, _)| k.starts_with("usr/lib/kiln") || k.contains("kiln")).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(strip(files(dir.path())), strip(files(other.path())));
+}
+
+#[test]
+fn output_leaves_the_target_alone() {
+    let dir = root();
+    let before = picture(dir.path());
+    let out = tempfile::tempdir().unwrap();
+    let report = bake(dir.path(), Some(&out.path().join("baked")), &payload(), &options()).unwrap();
+    assert_eq!(picture(dir.path()), before);
+    assert!(out.path().join("baked/usr/lib/kiln/kiln-agent").exists());
+    assert_eq!(report.target, out.path().join("baked"));
+    assert!(bake(dir.path(), Some(&out.path().join("baked")), &payload(), &options()).is_err());
+    // A failure leaves no output at all.
+    let mut bad = payload();
+    bad.units[0].text = "none.service".into();
+    bad.units[0].matches = &|_| false;
+    assert!(bake(dir.path(), Some(&out.path().join("failed")), &bad, &options()).is_err());
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn no_link_of_the_image_is_followed_where_something_is_written() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("victim"), "safe").unwrap();
+    let plan = {
+        let dir = root();
+        plan::plan(&RootDir::open(dir.path()).unwrap(), &payload(), &options()).unwrap()
+    };
+    let is_link = |c: &&Change| matches!(c.node, Some(image::Node::Link { .. }));
+    let links: Vec<String> = plan.changes.iter().filter(is_link).map(|c| c.path.clone()).collect();
+    let mut places: Vec<String> = Vec::new();
+    for change in &plan.changes {
+        places.extend(image::ancestors(&change.path).map(str::to_owned));
+        places.push(change.path.clone());
+    }
+    places.sort();
+    places.dedup();
+    let victim = outside.path().join("victim").display().to_string();
+    let mut tried = 0;
+    for place in places {
+        for target in
+            [outside.path().to_str().unwrap(), &victim, "../../../../../../../etc", "nowhere", "/proc/self/root"]
+        {
+            let dir = root();
+            let at = dir.path().join(&place);
+            if at.is_dir() {
+                fs::rename(&at, dir.path().join("moved")).unwrap();
+            } else if at.exists() {
+                fs::remove_file(&at).unwrap();
+            }
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            symlink(target, &at).unwrap();
+            let before = (picture(dir.path()), picture(outside.path()));
+            let result = bake(dir.path(), None, &payload(), &options());
+            if links.contains(&place) {
+                // Where Kiln puts a link of its own, another one is replaced, never followed.
+                result.unwrap();
+                assert_eq!(picture(outside.path()), before.1, "{place} -> {target}");
+                assert!(fs::read_link(&at).unwrap().starts_with(".."));
+                continue;
+            }
+            let error = result.unwrap_err();
+            assert!(!matches!(error, BakeError::Rollback { .. }), "{place} -> {target}: {error}");
+            assert_eq!((picture(dir.path()), picture(outside.path())), before, "{place} -> {target}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 80, "{tried}");
+}
+
+#[test]
+fn what_stands_in_the_way_stops_the_bake_and_stays() {
+    for (place, as_dir) in [
+        ("usr/lib/kiln", false),
+        ("usr/lib/kiln/kiln-agent", true),
+        ("usr/lib/kiln/trust", false),
+        ("usr/lib/systemd/system/nginx.service.d", false),
+        ("usr/lib/systemd/system/kiln-load.service", true),
+        (".kiln-bake", false),
+        ("etc/systemd/system/kiln-load.service", false),
+        ("etc/systemd/system/kiln-agent.service.d", true),
+    ] {
+        let dir = root();
+        let at = dir.path().join(place);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        if as_dir {
+            fs::create_dir(&at).unwrap()
+        } else {
+            fs::write(&at, "mine").unwrap()
+        }
+        let before = picture(dir.path());
+        let error = bake(dir.path(), None, &payload(), &options()).unwrap_err().to_string();
+        assert!(error.contains("in the image"), "{place}: {error}");
+        assert_eq!(picture(dir.path()), before, "{place}");
+    }
+}
+
+#[test]
+fn what_cannot_work_is_said() {
+    let dir = root();
+    let before = picture(dir.path());
+    let say = |payload: &Payload<'_>, options: &Options| {
+        let error = bake(dir.path(), None, payload, options).unwrap_err().to_string();
+        assert_eq!(picture(dir.path()), before);
+        error
+    };
+    let unit = |text: &str, matches: &'static dyn Fn(&str) -> bool| Payload {
+        units: vec![UnitPattern { text: text.to_owned(), matches }],
+        ..payload()
+    };
+    assert!(say(&unit("none.service", &|_| false), &options()).contains("none.service"));
+    assert!(say(&unit("www.service", &|u| u == "www.service"), &options()).contains("alias of nginx.service"));
+    let mut dynamic = agent();
+    dynamic.truncate(20);
+    assert!(say(&Payload { agent: dynamic, ..payload() }, &options()).contains("ELF"));
+    let this = fs::read(std::env::current_exe().unwrap()).unwrap();
+    assert!(say(&Payload { agent: this, ..payload() }, &options()).contains("dynamically linked"));
+    let old = Options { kernel: KernelCheck::Other("5.15.0".into(), KERNEL.into()), ..options() };
+    assert!(say(&payload(), &old).contains("6.1 or newer"));
+    fs::remove_dir_all(dir.path().join("boot/grub")).unwrap();
+    fs::remove_dir_all(dir.path().join("etc/default")).unwrap();
+    let error = bake(dir.path(), None, &payload(), &options()).unwrap_err();
+    assert!(matches!(&error, BakeError::NoBootLoader(p) if p == "lsm=landlock,apparmor,bpf"), "{error}");
+    let elsewhere = Options { boot_parameter_elsewhere: true, allow_missing_units: true, ..options() };
+    let report = bake(dir.path(), None, &unit("none.service", &|_| false), &elsewhere).unwrap();
+    assert_eq!(report.warnings.iter().filter(|w| !w.contains("root")).count(), 2, "{:?}", report.warnings);
+    fs::remove_file(dir.path().join("boot/config-6.1.0-1-test")).unwrap();
+    assert!(matches!(bake(dir.path(), None, &payload(), &options()), Err(BakeError::NoKernel)));
+}
+
+#[test]
+fn an_instance_of_a_template_and_every_unit_of_a_pattern_are_tied() {
+    let dir = root();
+    let mut payload = payload();
+    payload.units = vec![
+        UnitPattern { text: "app@blue.service".into(), matches: &|u| u == "app@blue.service" },
+        UnitPattern { text: "*".into(), matches: &|_| true },
+    ];
+    let report = bake(dir.path(), None, &payload, &options()).unwrap();
+    assert_eq!(report.units, ["app@.service", "app@blue.service", "nginx.service"]);
+}
+
+#[test]
+fn a_disk_gets_the_same_as_a_directory() {
+    let dir = root();
+    let (_keep, disk) = disk(dir.path());
+    let report = bake(&disk, None, &payload(), &options()).unwrap();
+    let same = bake(dir.path(), None, &payload(), &options()).unwrap();
+    assert_eq!((report.image, &report.written), (same.image, &same.written));
+    let image = open(&disk, None).unwrap();
+    for path in &report.written {
+        let path = &path[1..];
+        let found = image.find(path).unwrap().unwrap();
+        assert_eq!((found.uid, found.gid, found.mtime), (0, 0, 1_700_000_000), "{path}");
+        match found.kind {
+            image::Kind::Link => {
+                assert_eq!(Path::new(&image.link_target(path).unwrap()), fs::read_link(dir.path().join(path)).unwrap())
+            }
+            _ => assert_eq!(image.read(path).unwrap(), fs::read(dir.path().join(path)).unwrap()),
+        }
+    }
+    // Nothing beside the root partition is touched, and a second bake does not write.
+    let bytes = fs::read(&disk).unwrap();
+    let again = bake(&disk, None, &payload(), &options()).unwrap();
+    assert!(again.written.is_empty());
+    assert_eq!(fs::read(&disk).unwrap(), bytes);
+    assert!(bytes[512..].starts_with(b"EFI PART"));
+}
+
+#[test]
+fn two_bakes_of_the_same_disk_are_the_same_to_the_byte() {
+    let dir = root();
+    let (keep, disk) = disk(dir.path());
+    let before = fs::read(&disk).unwrap();
+    let outs = ["one.raw", "two.raw"].map(|n| keep.path().join(n));
+    for out in &outs {
+        bake(&disk, Some(out), &payload(), &options()).unwrap();
+    }
+    assert_eq!(fs::read(&disk).unwrap(), before);
+    assert!(fs::read(&outs[0]).unwrap() == fs::read(&outs[1]).unwrap());
+    assert_eq!(fs::read_dir(keep.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn a_disk_with_links_in_the_way_is_refused_and_stays() {
+    for (place, target) in [
+        ("usr/lib/kiln", "/etc"),
+        ("usr/lib/kiln/policy.tables", "../../../etc/passwd"),
+        ("usr/lib/systemd/system/nginx.service.d", "nowhere"),
+        ("etc/default/grub.d", "grub.d"),
+    ] {
+        let dir = root();
+        let at = dir.path().join(place);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        symlink(target, &at).unwrap();
+        let (keep, disk) = disk(dir.path());
+        let before = fs::read(&disk).unwrap();
+        let error = bake(&disk, None, &payload(), &options()).unwrap_err().to_string();
+        assert!(error.contains("symbolic link"), "{place}: {error}");
+        assert!(fs::read(&disk).unwrap() == before, "{place}");
+        assert_eq!(fs::read_dir(keep.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn damaged_and_foreign_disks_are_refused_and_stay() {
+    let dir = root();
+    let (keep, good) = disk(dir.path());
+    let bad = keep.path().join("bad.raw");
+    let cases: [(&str, &dyn Fn()); 9] = [
+        ("empty", &|| fs::write(&bad, "").unwrap()),
+        ("text", &|| fs::write(&bad, "hello ".repeat(1000)).unwrap()),
+        ("zeros", &|| fs::File::create(&bad).unwrap().set_len(4 * MIB).unwrap()),
+        ("short", &|| OpenOptions::new().write(true).open(&bad).unwrap().set_len(10 * MIB).unwrap()),
+        ("shorter", &|| OpenOptions::new().write(true).open(&bad).unwrap().set_len(800).unwrap()),
+        ("both headers", &|| {
+            let file = OpenOptions::new().write(true).open(&bad).unwrap();
+            file.write_all_at(&[0xff; 80], 512 + 8).unwrap();
+            file.write_all_at(&[0xff; 80], 40 * MIB - 512 + 8).unwrap();
+        }),
+        ("superblock", &|| {
+            let file = OpenOptions::new().write(true).open(&bad).unwrap();
+            file.write_all_at(&[0xff; 40], 4 * MIB + 1024).unwrap();
+        }),
+        ("root inode", &|| {
+            // Inode tables follow the bitmaps; a wide stroke hits them.
+            let file = OpenOptions::new().write(true).open(&bad).unwrap();
+            file.write_all_at(&vec![0xff; 512 << 10], 4 * MIB + 64 * 1024).unwrap();
+        }),
+        ("qcow2", &|| fs::write(&bad, b"QFI\xfb0000000000000000000000000").unwrap()),
+    ];
+    for (name, damage) in cases {
+        fs::copy(&good, &bad).unwrap();
+        damage();
+        let before = fs::read(&bad).unwrap();
+        let error = bake(&bad, None, &payload(), &options()).unwrap_err().to_string();
+        assert!(error.len() > 20, "{name}: {error}");
+        assert!(fs::read(&bad).unwrap() == before, "{name}");
+    }
+    assert_eq!(fs::read_dir(keep.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_full_disk_is_refused_and_stays() {
+    let dir = root();
+    let (keep, disk) = disk(dir.path());
+    let mut large = payload();
+    large.tables = vec![7; 40 << 20];
+    let before = fs::read(&disk).unwrap();
+    let error = bake(&disk, None, &large, &options()).unwrap_err();
+    assert!(matches!(error, BakeError::Tool { .. }), "{error}");
+    assert!(fs::read(&disk).unwrap() == before);
+    assert_eq!(fs::read_dir(keep.path()).unwrap().count(), 1);
+}
