@@ -1,6 +1,7 @@
 //! The commands of `kiln`, one file each; the only code that prints. `anyhow` stays within this module.
 
 mod completions;
+mod keygen;
 pub mod out;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +24,8 @@ const EXIT_CODES: &str =
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a key pair that signs policies.
+    Keygen(keygen::Args),
     /// Print a shell completion script.
     Completions(completions::Args),
 }
@@ -32,6 +35,7 @@ pub fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let mut out = Out::new(cli.format);
     let result = match cli.command {
+        Command::Keygen(args) => keygen::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
     };
     out.finish(result)

@@ -1,3 +1,4 @@
 //! The commands as a user runs them. One test binary; each part is a module.
 
 mod frame;
+mod keygen;
