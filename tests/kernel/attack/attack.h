@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The attacks of the kernel tests: one static program, one file per family.
+ *
+ * An attack is a function that tries one thing in the process it is called in.
+ * It returns 0 if the thing worked, and -errno if the kernel refused it. If
+ * something before the step in question fails, it calls unattempted(), because
+ * then nothing was learned.
+ */
+#ifndef KILN_ATTACK_H
+#define KILN_ATTACK_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct attack {
+	const char *name;
+	/* Runs before the process enters the confined unit, still unconfined; may be NULL. */
+	void (*prepare)(int argc, char **argv);
+	int (*run)(int argc, char **argv);
+};
+
+/* Programs that an attack manages to execute end with this status: the proof that they ran. */
+#define RAN 42
+
+/* Families end with a null name. */
+extern const struct attack exec_attacks[], loader_attacks[], memory_attacks[], file_attacks[], inode_attacks[],
+	mount_attacks[], net_attacks[], unix_attacks[], uring_attacks[], kernel_attacks[], escape_attacks[],
+	self_attacks[];
+
+/* Ends the process: the attack could not be tried. */
+__attribute__((noreturn, format(printf, 1, 2))) void unattempted(const char *format, ...);
+/* Ends the process: refused in a way that has no errno, such as a truncated message. */
+__attribute__((noreturn)) void refused(const char *token);
+
+/* 0 or -errno of a system call that has just returned. */
+static inline int outcome(long result)
+{
+	return result < 0 ? -errno : 0;
+}
+
+/* The attack's argument by place (from 0), or unattempted(). */
+const char *argument(int argc, char **argv, int place);
+/* Runs `attack` in a child of the same confinement: what it returned, or 0 if it ended with RAN. */
+int in_child(int (*attack)(void *), void *context);
+/* Waits for a child: 0 if it ended with RAN; its errno if it ended through child_end(). */
+int child_result(pid_t child);
+/* Ends a child of in_child()'s kind with what it has to say. */
+__attribute__((noreturn)) void child_end(int result);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Kiln's own maps, pins and agent. Baselines point these at things that are not Kiln's. */
+#include "attack.h"
+#include <linux/bpf.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+
+static long bpf(int command, union bpf_attr *request)
+{
+	return syscall(SYS_bpf, command, request, sizeof(*request));
+}
+
+/* bpf-get PIN: a descriptor of a pinned object. */
+static int run_bpf_get(int argc, char **argv)
+{
+	union bpf_attr request = { 0 };
+
+	request.pathname = (uintptr_t)argument(argc, argv, 0);
+	return outcome(bpf(BPF_OBJ_GET, &request));
+}
+
+/* bpf-map-by-id PREFIX: a descriptor of any map whose name starts so, found by walking the ids. */
+static int run_bpf_map_by_id(int argc, char **argv)
+{
+	const char *prefix = argument(argc, argv, 0);
+	union bpf_attr next = { 0 };
+	int refusal = 0;
+
+	while (bpf(BPF_MAP_GET_NEXT_ID, &next) == 0) {
+		union bpf_attr request = { .map_id = next.next_id };
+		struct bpf_map_info info = { 0 };
+		int map = (int)bpf(BPF_MAP_GET_FD_BY_ID, &request);
+
+		next.start_id = next.next_id;
+		if (map < 0) {
+			refusal = -errno;
+			continue;
+		}
+		request = (union bpf_attr){ .info.bpf_fd = (uint32_t)map, .info.info_len = sizeof(info) };
+		request.info.info = (uintptr_t)&info;
+		if (bpf(BPF_OBJ_GET_INFO_BY_FD, &request) == 0 && strncmp(info.name, prefix, strlen(prefix)) == 0)
+			return 0;
+		close(map);
+	}
+	if (!refusal)
+		unattempted("no map is named %s", prefix);
+	return refusal;
+}
+
+/* bpf-link-detach: detaches every link it can get by id. */
+static int run_bpf_link_detach(int argc, char **argv)
+{
+	union bpf_attr next = { 0 };
+	int refusal = 0, seen = 0;
+
+	(void)argc;
+	(void)argv;
+	while (bpf(BPF_LINK_GET_NEXT_ID, &next) == 0) {
+		union bpf_attr request = { .link_id = next.next_id };
+		int link = (int)bpf(BPF_LINK_GET_FD_BY_ID, &request);
+
+		next.start_id = next.next_id;
+		seen = 1;
+		if (link < 0) {
+			refusal = -errno;
+			continue;
+		}
+		return 0;
+	}
+	if (!seen)
+		unattempted("there is no link");
+	return refusal;
+}
+
+static pid_t pid_in(const char *path)
+{
+	char text[32] = "";
+	int file = open(path, O_RDONLY);
+
+	if (file < 0 || read(file, text, sizeof(text) - 1) <= 0)
+		unattempted("reading %s", path);
+	close(file);
+	return (pid_t)atoi(text);
+}
+
+/* The second argument is a file that holds a pid; read while still unconfined. */
+static pid_t agent;
+
+static void prepare_agent(int argc, char **argv)
+{
+	agent = pid_in(argument(argc, argv, 0));
+}
+
+static int run_signal(int argc, char **argv)
+{
+	return outcome(kill(agent, atoi(argument(argc, argv, 1))));
+}
+
+static int run_signal_pidfd(int argc, char **argv)
+{
+	int handle = (int)syscall(SYS_pidfd_open, agent, 0);
+
+	if (handle < 0)
+		unattempted("pidfd_open");
+	return outcome(syscall(SYS_pidfd_send_signal, handle, atoi(argument(argc, argv, 1)), NULL, 0));
+}
+
+static int run_trace_agent(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return outcome(ptrace(PTRACE_SEIZE, agent, NULL, NULL));
+}
+
+static int run_agent_memory(int argc, char **argv)
+{
+	char path[64];
+
+	(void)argc;
+	(void)argv;
+	snprintf(path, sizeof(path), "/proc/%d/mem", agent);
+	return outcome(open(path, O_RDWR));
+}
+
+const struct attack self_attacks[] = {
+	{ "bpf-get", NULL, run_bpf_get },
+	{ "bpf-map-by-id", NULL, run_bpf_map_by_id },
+	{ "bpf-link-detach", NULL, run_bpf_link_detach },
+	{ "signal", prepare_agent, run_signal },
+	{ "signal-pidfd", prepare_agent, run_signal_pidfd },
+	{ "trace-agent", prepare_agent, run_trace_agent },
+	{ "agent-memory", prepare_agent, run_agent_memory },
+	{ 0 },
+};

@@ -1,0 +1,61 @@
+//! What the guest needs beside the kernel: attack programs and their victims, the agent.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use crate::case::folder;
+
+/// Files for the guest, as vm-run takes them: a file here, and where it lies there.
+pub struct Programs {
+    /// `kt`, its victims, a dynamic program, a library to preload, and the loader with its C library.
+    pub files: Vec<(PathBuf, String)>,
+}
+
+/// Runs a tool and gives back what it wrote.
+pub fn run(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    Err(format!("{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Builds the attack programs into `target`. A second of the C compiler's time: cheaper than knowing when to.
+pub fn attacks(target: &Path) -> Result<Programs, String> {
+    let sources = folder().join("attack");
+    fs::create_dir_all(target).map_err(|error| format!("{}: {error}", target.display()))?;
+    let compiler = env::var("CC").unwrap_or_else(|_| "gcc".to_owned());
+    let mut parts = Vec::new();
+    for entry in fs::read_dir(&sources).map_err(|error| format!("{}: {error}", sources.display()))? {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        if path.extension().is_some_and(|extension| extension == "c") {
+            parts.push(path);
+        }
+    }
+    parts.sort();
+    let kt = target.join("kt");
+    run(Command::new(&compiler).args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&kt).args(&parts))?;
+    let dynamic = target.join("dynamic");
+    run(Command::new(&compiler).args(["-O1", "-o"]).arg(&dynamic).arg(sources.join("victim/dynamic.c")))?;
+    let quiet = target.join("quiet");
+    run(Command::new(&compiler).args(["-O1", "-DQUIET", "-o"]).arg(&quiet).arg(sources.join("victim/dynamic.c")))?;
+    let library = target.join("preload.so");
+    run(Command::new(&compiler)
+        .args(["-shared", "-fPIC", "-nostdlib", "-O1", "-o"])
+        .arg(&library)
+        .arg(sources.join("victim/preload.c")))?;
+    let libc = PathBuf::from(run(Command::new(&compiler).arg("-print-file-name=libc.so.6"))?);
+    let loader = PathBuf::from(run(Command::new(&compiler).arg("-print-file-name=ld-linux-x86-64.so.2"))?);
+    let files = vec![
+        (kt.clone(), "/kt/kt".to_owned()),
+        (kt.clone(), "/kt/ok".to_owned()),
+        (kt, "/kt/denied".to_owned()),
+        (dynamic, "/kt/dynamic".to_owned()),
+        (quiet, "/kt/quiet".to_owned()),
+        (library, "/kt/preload.so".to_owned()),
+        (libc, "/lib/x86_64-linux-gnu/libc.so.6".to_owned()),
+        (loader, "/lib64/ld-linux-x86-64.so.2".to_owned()),
+    ];
+    Ok(Programs { files })
+}

@@ -1,0 +1,110 @@
+//! What counts. Of each run under the policy: 0 the bypass worked; 1 denied by the expected errno *and* reported by the
+//! expected event; 2 it could not be attempted; 3 denied by something else. Only 1 is a pass. In audit mode the
+//! attack must work and be reported as what would be denied. What is permitted must work without a report.
+
+use std::fmt::Write as _;
+
+use kiln::event::Violation;
+
+use crate::case::{Case, Mode};
+use crate::guest::{Boot, Run, State};
+
+/// The four answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Bypassed = 0,
+    Denied = 1,
+    Unattempted = 2,
+    Otherwise = 3,
+}
+
+/// Passes the case, or says run by run what was wrong.
+pub fn judge(case: &Case, boot: &Boot) -> Result<(), String> {
+    let mut wrong = String::new();
+    for user in &case.users {
+        let run = boot.run(&case.name, "base", user);
+        if run.is_none_or(|run| run.state != State::Worked) {
+            let _ = writeln!(wrong, "without the policy, as {user}: the attack must work, but {}", told(run));
+        }
+    }
+    if let Err(error) = &boot.policy {
+        let _ = writeln!(wrong, "the policy was not loaded: {error}");
+        return Err(wrong);
+    }
+    for (phase, mode, user) in case.confined() {
+        let run = boot.run(&case.name, &phase, &user);
+        let block = case.block(&phase, &user);
+        let events: Vec<&Violation> = boot.events.iter().filter(|event| event.profile == block).collect();
+        let (answer, why) = if phase.starts_with("control") {
+            permitted(run, &events)
+        } else if mode == Mode::Enforce {
+            enforced(case, run, &events)
+        } else {
+            audited(case, run, &events)
+        };
+        if answer != Answer::Denied {
+            let _ = writeln!(wrong, "{phase}, as {user}: {} ({answer:?}): {why}", answer as u8);
+            for event in events {
+                let _ =
+                    writeln!(wrong, "    reported: {} {} {} ({})", event.verdict, event.verb, event.object, event.rule);
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+fn told(run: Option<&Run>) -> String {
+    run.map_or_else(
+        || "the guest told nothing of it".to_owned(),
+        |run| format!("{:?} {} {}", run.state, run.token, run.text),
+    )
+}
+
+fn is_expected(case: &Case, event: &Violation, verdict: &str) -> bool {
+    event.verdict == verdict
+        && event.verb == case.event.verb
+        && case.event.object.as_ref().is_none_or(|object| *object == event.object)
+        && case.event.object_contains.as_ref().is_none_or(|part| event.object.contains(part.as_str()))
+}
+
+fn enforced(case: &Case, run: Option<&Run>, events: &[&Violation]) -> (Answer, String) {
+    let Some(run) = run else { return (Answer::Unattempted, told(run)) };
+    let reported = events.iter().any(|event| is_expected(case, event, "denied"));
+    match run.state {
+        State::Worked => (Answer::Bypassed, "the attack worked".to_owned()),
+        State::Unattempted => (Answer::Unattempted, told(Some(run))),
+        State::Refused | State::Killed if run.token != case.errno => {
+            (Answer::Otherwise, format!("expected {}, but {}", case.errno, told(Some(run))))
+        }
+        State::Refused | State::Killed if !reported => {
+            (Answer::Otherwise, "refused, but not reported as expected".to_owned())
+        }
+        State::Refused | State::Killed => (Answer::Denied, String::new()),
+    }
+}
+
+fn audited(case: &Case, run: Option<&Run>, events: &[&Violation]) -> (Answer, String) {
+    let Some(run) = run else { return (Answer::Unattempted, told(run)) };
+    let reported = events.iter().any(|event| is_expected(case, event, "would_deny"));
+    match run.state {
+        State::Unattempted => (Answer::Unattempted, told(Some(run))),
+        State::Refused | State::Killed => {
+            (Answer::Otherwise, format!("audit mode must not refuse, but {}", told(Some(run))))
+        }
+        State::Worked if !reported => {
+            (Answer::Bypassed, "the attack worked and was not reported as expected".to_owned())
+        }
+        State::Worked => (Answer::Denied, String::new()),
+    }
+}
+
+/// `Answer::Denied` stands for "as it must be" here too.
+fn permitted(run: Option<&Run>, events: &[&Violation]) -> (Answer, String) {
+    if run.is_none_or(|run| run.state != State::Worked) {
+        return (Answer::Otherwise, format!("what is permitted must work, but {}", told(run)));
+    }
+    if events.iter().any(|event| event.verdict == "denied" || event.verdict == "would_deny") {
+        return (Answer::Otherwise, "what is permitted was reported".to_owned());
+    }
+    (Answer::Denied, String::new())
+}

@@ -1,0 +1,62 @@
+//! Attacks on the policy, tried on real kernels in a virtual machine.
+//!
+//! `cargo test --test kernel` (or `just vm`) runs every case of `cases/` on each kernel; a name as argument picks
+//! cases. One boot of a kernel runs all chosen cases: first each attack without any policy, where it must work, then
+//! with the policy loaded by the real agent. See `case.rs` for what a case says, `judge.rs` for what counts.
+
+mod build;
+mod case;
+mod guest;
+mod judge;
+mod policy;
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::case::Case;
+use crate::guest::Boot;
+
+/// What one boot of a kernel told, or why it told nothing.
+type Told = Arc<OnceLock<Result<Boot, String>>>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let cases = match case::all() {
+        Ok(cases) => cases,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut trials = Vec::new();
+    for kernel in guest::KERNELS {
+        let of_kernel: Vec<Case> =
+            cases.iter().filter(|case| case.kernels.iter().any(|name| name == kernel)).cloned().collect();
+        let chosen: Arc<Vec<Case>> =
+            Arc::new(of_kernel.into_iter().filter(|case| is_chosen(&arguments, &trial_name(kernel, case))).collect());
+        let told: Told = Arc::new(OnceLock::new());
+        for case in chosen.iter() {
+            let (case, chosen, told) = (case.clone(), chosen.clone(), told.clone());
+            trials.push(Trial::test(trial_name(kernel, &case), move || {
+                let boot = told.get_or_init(|| guest::boot(kernel, &chosen));
+                let boot = boot.as_ref().map_err(|error| error.clone())?;
+                judge::judge(&case, boot).map_err(Into::into)
+            }));
+        }
+    }
+    // Trials only wait for their kernel's boot; more threads than kernels would wait for nothing.
+    let arguments = Arguments { test_threads: arguments.test_threads.or(Some(1)), ..arguments };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial_name(kernel: &str, case: &Case) -> String {
+    format!("{kernel}::{}", case.name)
+}
+
+/// Whether libtest-mimic will run this name: a boot runs only the cases that somebody asked for.
+fn is_chosen(arguments: &Arguments, name: &str) -> bool {
+    let matches = |pattern: &str| if arguments.exact { name == pattern } else { name.contains(pattern) };
+    arguments.filter.as_deref().is_none_or(matches) && !arguments.skip.iter().any(|pattern| matches(pattern))
+}
