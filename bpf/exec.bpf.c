@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Programs: execve, what it makes of the label, and executable mappings (libraries and the loader itself). */
+
+/* systemd's own helper between fork and the service's program, from version 255 on. */
+static const char kiln_executor[] = "/usr/lib/systemd/systemd-executor";
+
+static __always_inline bool kiln_is_executor(struct kiln_scratch *s, u32 pos)
+{
+	char head[sizeof(kiln_executor) - 1];
+
+	if (pos != KILN_PATH_MAX - sizeof(head))
+		return false;
+	if (bpf_probe_read_kernel(head, sizeof(head), &s->path[KILN_PATH_MAX - sizeof(head)]))
+		return false;
+#pragma unroll
+	for (int i = 0; i < sizeof(head); i++)
+		if (head[i] != kiln_executor[i])
+			return false;
+	return true;
+}
+
+/* Runs for the script and again for its interpreter: both need exec. */
+SEC("lsm/bprm_check_security")
+int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
+{
+	struct kiln_about about = {.kind = KILN_O_PATH, .pos = PATH_FAIL};
+	struct kiln_task *task = kiln_task_of(bpf_get_current_task_btf());
+	struct dentry *dentry = bprm->file->f_path.dentry;
+	u64 active = kiln_active();
+	struct kiln_scratch *s;
+	struct kiln_who who = {};
+	int entry, ret;
+
+	if ((u32)active == KILN_INACTIVE)
+		return 0;
+	/* A starting task is held to its label here: what systemd runs in the unit is the unit's. */
+	if (!task && !((active >> 32) & V(EXEC)))
+		return 0;
+	entry = kiln_enter_label(&who, active, task ? task->label : KILN_LABEL_HOST, V(EXEC));
+	if (entry == KILN_PASS)
+		return 0;
+	s = kiln_scratch_take();
+	if (entry == KILN_BROKEN || !s || !who.s) {
+		ret = kiln_refuse(&who.id, s, &about, KILN_EXEC,
+				  entry == KILN_BROKEN ? KILN_R_TABLES
+				  : !s		       ? KILN_R_MEMORY
+						       : KILN_R_LABEL);
+	} else {
+		if (!kiln_unlinked(dentry))
+			about.pos = kiln_resolve(s, bprm->file->f_path.mnt, dentry);
+		if (task && (task->flags & KILN_T_STARTING) && kiln_is_executor(s, about.pos))
+			ret = 0;
+		else
+			ret = kiln_decide_path(&who, s, &about, V(EXEC));
+	}
+	if (s)
+		kiln_scratch_give(s);
+	return ret;
+}
+
+/* The new program runs: a starting task is the service now, and an exec selector may attach a subject. */
+SEC("lsm/bprm_committed_creds")
+int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
+{
+	struct task_struct *current = bpf_get_current_task_btf();
+	struct kiln_task *task = kiln_task_of(current), *own;
+	u32 label = task ? task->label : KILN_LABEL_HOST, next;
+	bool starting = task && (task->flags & KILN_T_STARTING);
+	u64 active = kiln_active();
+	struct kiln_who who = {};
+	struct kiln_scratch *s;
+	u32 pos;
+
+	if ((u32)active == KILN_INACTIVE)
+		return 0;
+	kiln_enter_label(&who, active, label, 0);
+	if (!who.s || (!starting && !who.s->exec_start))
+		return 0;
+	s = kiln_scratch_take();
+	if (!s) {
+		/* The label can't be found out: the task must not go on with a weaker one. */
+		bpf_send_signal(9);
+		return 0;
+	}
+	pos = kiln_resolve(s, bprm->file->f_path.mnt, bprm->file->f_path.dentry);
+	if (starting && kiln_is_executor(s, pos)) {
+		kiln_scratch_give(s);
+		return 0;
+	}
+	if (who.s->exec_start && pos != PATH_FAIL) {
+		s->pos = pos;
+		next = kiln_match(who.t, s, who.s->exec_start, KILN_PATH_MAX);
+		if (next)
+			label = kiln_label_of(who.t, next);
+	}
+	kiln_scratch_give(s);
+	if (!starting && task && label == task->label)
+		return 0;
+	if (!task && label == KILN_LABEL_HOST)
+		return 0;
+	own = bpf_task_storage_get(&kiln_labels, current, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!own) {
+		bpf_send_signal(9);
+		return 0;
+	}
+	own->label = label;
+	own->flags = 0;
+	return 0;
+}
+
+static __always_inline int kiln_check_mapping(struct file *file)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct dentry *dentry = file->f_path.dentry;
+	u32 verbs = V(LOAD);
+
+	/* The program's own image was decided as exec. */
+	if (task->mm && task->mm->exe_file && task->mm->exe_file->f_inode == file->f_inode)
+		return 0;
+	return kiln_check_path(verbs, file->f_path.mnt, dentry, kiln_unlinked(dentry));
+}
+
+SEC("lsm/mmap_file")
+int BPF_PROG(kiln_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
+{
+	int ret;
+
+	if (!(prot & PROT_EXEC))
+		return 0;
+	if (!file)
+		return kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0);
+	if ((prot & PROT_WRITE) && (ret = kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0)))
+		return ret;
+	return kiln_check_mapping(file);
+}
+
+SEC("lsm/file_mprotect")
+int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)
+{
+	unsigned long flags = vma->vm_flags;
+	struct file *file = vma->vm_file;
+	int ret;
+
+	if (!(prot & PROT_EXEC))
+		return 0;
+	/* Already executable and not becoming writable: nothing new. */
+	if ((flags & VM_EXEC) && !(prot & PROT_WRITE))
+		return 0;
+	/* Anonymous memory, and pages of a private mapping that were or will be written, are no file's. */
+	if (!file || (flags & VM_WRITE) || (prot & PROT_WRITE) || vma->anon_vma) {
+		ret = kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0);
+		if (ret || !file)
+			return ret;
+	}
+	return kiln_check_mapping(file);
+}

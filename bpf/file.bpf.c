@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Files: opening, receiving, naming, changing. The path_* hooks know the mount, so they are used where they exist. */
+
+#define __O_TMPFILE 020000000u
+
+/* ia_valid bits of utimensat(2); mode and owner come by path_chmod and path_chown (include/linux/fs.h). */
+#define ATTR_MTIME_SET (1u << 8)
+#define ATTR_ATIME_SET (1u << 7)
+#define ATTR_TOUCH (1u << 17)
+
+static __always_inline u32 kiln_open_verbs(struct file *file)
+{
+	u32 mode = file->f_mode, verbs = 0;
+
+	if (mode & FMODE_READ)
+		verbs |= V(READ);
+	if (mode & FMODE_WRITE)
+		verbs |= V(MODIFY);
+	return verbs;
+}
+
+SEC("lsm/file_open")
+int BPF_PROG(kiln_file_open, struct file *file)
+{
+	u32 flags = file->f_flags, verbs;
+	bool gone = false;
+
+	/* The kernel's own open for execve(2): decided as exec and load, and never readable by the task. */
+	if (flags & FMODE_EXEC)
+		return 0;
+	verbs = kiln_open_verbs(file);
+	if (flags & __O_TMPFILE)
+		verbs |= V(CREATE);
+	else
+		gone = kiln_unlinked(file->f_path.dentry);
+	return kiln_check_path(verbs, file->f_path.mnt, file->f_path.dentry, gone);
+}
+
+SEC("lsm/file_receive")
+int BPF_PROG(kiln_file_receive, struct file *file)
+{
+	unsigned short kind = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
+
+	/* Sockets, pipes and anonymous files have no path; what they carry was decided where it was opened. */
+	if (kind == S_IFSOCK || kind == 0010000 || kind == 0)
+		return 0;
+	return kiln_check_path(kiln_open_verbs(file), file->f_path.mnt, file->f_path.dentry,
+			       kiln_unlinked(file->f_path.dentry));
+}
+
+/* Attached while a tightening is in force: descriptors opened before it are decided again at each use. */
+SEC("lsm/file_permission")
+int BPF_PROG(kiln_file_permission, struct file *file, int mask)
+{
+	unsigned short kind = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
+	u32 verbs = 0;
+
+	if (kind == S_IFSOCK || kind == 0010000 || kind == 0)
+		return 0;
+	if (mask & 4) /* MAY_READ */
+		verbs |= V(READ);
+	if (mask & 2) /* MAY_WRITE */
+		verbs |= V(MODIFY);
+	return kiln_check_path(verbs, file->f_path.mnt, file->f_path.dentry, kiln_unlinked(file->f_path.dentry));
+}
+
+SEC("lsm/path_truncate")
+int BPF_PROG(kiln_path_truncate, const struct path *path)
+{
+	return kiln_check_path(V(MODIFY), path->mnt, path->dentry, false);
+}
+
+/* From 6.2 on ftruncate(2) comes here instead. */
+SEC("?lsm/file_truncate")
+int BPF_PROG(kiln_file_truncate, struct file *file)
+{
+	return kiln_check_path(V(MODIFY), file->f_path.mnt, file->f_path.dentry, false);
+}
+
+SEC("lsm/path_mknod")
+int BPF_PROG(kiln_path_mknod, const struct path *dir, struct dentry *dentry, unsigned int mode, unsigned int dev)
+{
+	/* A unix socket's name is made by bind(2). */
+	u32 verbs = (mode & S_IFMT) == S_IFSOCK ? V(BIND) : V(CREATE);
+
+	return kiln_check_path(verbs, dir->mnt, dentry, false);
+}
+
+SEC("lsm/path_mkdir")
+int BPF_PROG(kiln_path_mkdir, const struct path *dir, struct dentry *dentry, unsigned int mode)
+{
+	return kiln_check_path(V(CREATE), dir->mnt, dentry, false);
+}
+
+SEC("lsm/path_symlink")
+int BPF_PROG(kiln_path_symlink, const struct path *dir, struct dentry *dentry, const char *old_name)
+{
+	return kiln_check_path(V(CREATE), dir->mnt, dentry, false);
+}
+
+SEC("lsm/path_rmdir")
+int BPF_PROG(kiln_path_rmdir, const struct path *dir, struct dentry *dentry)
+{
+	return kiln_check_path(V(DELETE), dir->mnt, dentry, false);
+}
+
+static __always_inline bool kiln_on_bpffs(struct dentry *dentry)
+{
+	return BPF_CORE_READ(dentry, d_sb, s_magic) == BPF_FS_MAGIC;
+}
+
+SEC("lsm/path_unlink")
+int BPF_PROG(kiln_path_unlink, const struct path *dir, struct dentry *dentry)
+{
+	if (kiln_on_bpffs(dentry) && kiln_confined())
+		return kiln_refuse_self(KILN_DELETE);
+	return kiln_check_path(V(DELETE), dir->mnt, dentry, false);
+}
+
+SEC("lsm/path_rename")
+int BPF_PROG(kiln_path_rename, const struct path *old_dir, struct dentry *old_dentry, const struct path *new_dir,
+	     struct dentry *new_dentry)
+{
+	int ret;
+
+	if (kiln_on_bpffs(old_dentry) && kiln_confined())
+		return kiln_refuse_self(KILN_DELETE);
+	ret = kiln_check_path(V(DELETE), old_dir->mnt, old_dentry, false);
+	return ret ? ret : kiln_check_path(V(CREATE), new_dir->mnt, new_dentry, false);
+}
+
+/* A hard link gives its maker a second name: it needs all that the first name allows to be used for. */
+SEC("lsm/path_link")
+int BPF_PROG(kiln_path_link, struct dentry *old_dentry, const struct path *new_dir, struct dentry *new_dentry)
+{
+	int ret = kiln_check_path(V(READ) | V(MODIFY), new_dir->mnt, old_dentry, false);
+
+	return ret ? ret : kiln_check_path(V(CREATE), new_dir->mnt, new_dentry, false);
+}
+
+SEC("lsm/path_chmod")
+int BPF_PROG(kiln_path_chmod, const struct path *path, unsigned short mode)
+{
+	return kiln_check_path(V(SETATTR), path->mnt, path->dentry, false);
+}
+
+SEC("lsm/path_chown")
+int BPF_PROG(kiln_path_chown, const struct path *path, u64 uid, u64 gid)
+{
+	return kiln_check_path(V(SETATTR), path->mnt, path->dentry, false);
+}
+
+/*
+ * Times and extended attributes come without a mount. The first mount of the
+ * file system in the task's namespace stands for all; none is a denial.
+ */
+static __always_inline struct vfsmount *kiln_some_mount(struct dentry *dentry)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct mnt_namespace *ns = task->nsproxy->mnt_ns;
+	struct super_block *sb = BPF_CORE_READ(dentry, d_sb);
+	struct list_head *at, *head = &sb->s_mounts;
+
+	if (!bpf_core_field_exists(struct mount, mnt_instance))
+		return NULL;
+	at = BPF_CORE_READ(sb, s_mounts.next);
+	for (int i = 0; i < 32; i++) {
+		struct mount *mount;
+
+		if (at == head)
+			return NULL;
+		mount = (void *)at - bpf_core_field_offset(struct mount, mnt_instance);
+		if (BPF_CORE_READ(mount, mnt_ns) == ns)
+			return (void *)mount + bpf_core_field_offset(struct mount, mnt);
+		at = BPF_CORE_READ(at, next);
+	}
+	return NULL;
+}
+
+static __always_inline int kiln_check_dentry(u32 verbs, struct dentry *dentry)
+{
+	struct vfsmount *mnt = kiln_some_mount(dentry);
+
+	return kiln_check_path(verbs, mnt, dentry, !mnt);
+}
+
+static __always_inline int kiln_setattr(struct dentry *dentry, struct iattr *attr)
+{
+	if (!(attr->ia_valid & (ATTR_MTIME_SET | ATTR_ATIME_SET | ATTR_TOUCH)))
+		return 0;
+	return kiln_check_dentry(V(SETATTR), dentry);
+}
+
+/* The kernel's BTF says which of the two fits: the hook gained the mount's id mapping after 6.1. */
+SEC("?lsm/inode_setattr")
+int BPF_PROG(kiln_inode_setattr, struct dentry *dentry, struct iattr *attr)
+{
+	return kiln_setattr(dentry, attr);
+}
+
+SEC("?lsm/inode_setattr")
+int BPF_PROG(kiln_inode_setattr_idmap, void *idmap, struct dentry *dentry, struct iattr *attr)
+{
+	return kiln_setattr(dentry, attr);
+}
+
+SEC("lsm/inode_setxattr")
+int BPF_PROG(kiln_inode_setxattr, void *idmap, struct dentry *dentry)
+{
+	return kiln_check_dentry(V(SETATTR), dentry);
+}
+
+SEC("lsm/inode_removexattr")
+int BPF_PROG(kiln_inode_removexattr, void *idmap, struct dentry *dentry)
+{
+	return kiln_check_dentry(V(SETATTR), dentry);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The few kernel types that the programs read, with only the fields they read.
+ * preserve_access_index lets libbpf find the true offsets when the object is
+ * loaded (CO-RE), so one object serves every kernel from 6.1 on.
+ */
+#ifndef KILN_KERNEL_H
+#define KILN_KERNEL_H
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed int __s32;
+typedef signed long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef _Bool bool;
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+enum bpf_map_type_kiln {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+#define BPF_F_NO_PREALLOC 1u
+#define BPF_ANY 0
+#define BPF_LOCAL_STORAGE_GET_F_CREATE 1ull
+
+#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+#endif
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+struct kernfs_node {
+	u64 id;
+};
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+};
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+struct super_block {
+	unsigned long s_magic;
+	struct dentry *s_root;
+	struct list_head s_mounts;
+};
+struct inode {
+	unsigned short i_mode;
+	struct super_block *i_sb;
+	unsigned int i_nlink;
+};
+struct qstr {
+	union {
+		struct {
+			u32 hash;
+			u32 len;
+		};
+		u64 hash_len;
+	};
+	const unsigned char *name;
+};
+struct hlist_bl_node {
+	struct hlist_bl_node *next, **pprev;
+};
+struct dentry {
+	unsigned int d_flags;
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+	struct super_block *d_sb;
+};
+struct vfsmount {
+	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
+};
+struct mnt_namespace;
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+	struct list_head mnt_instance;
+	struct mnt_namespace *mnt_ns;
+};
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+	unsigned int f_flags;
+	unsigned int f_mode;
+};
+struct fs_struct {
+	struct path root;
+};
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+struct mm_struct {
+	struct file *exe_file;
+};
+struct bpf_local_storage;
+struct task_struct {
+	int pid;
+	int tgid;
+	u64 start_boottime;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	struct mm_struct *mm;
+	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
+	struct fs_struct *fs;
+	struct bpf_local_storage *bpf_storage;
+	char comm[16];
+};
+struct linux_binprm {
+	struct file *file;
+};
+struct vm_area_struct {
+	unsigned long vm_flags;
+	struct file *vm_file;
+	void *anon_vma;
+};
+struct iattr {
+	unsigned int ia_valid;
+};
+struct cred;
+struct user_namespace;
+struct kernel_siginfo;
+
+struct in6_addr {
+	union {
+		u8 u6_addr8[16];
+	} in6_u;
+};
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	struct in6_addr skc_v6_daddr;
+};
+struct sock {
+	struct sock_common __sk_common;
+	u16 sk_type;
+	u16 sk_protocol;
+};
+struct socket {
+	short type;
+	struct sock *sk;
+};
+struct request_sock {
+	struct sock_common __req_common;
+	struct request_sock *dl_next;
+};
+struct request_sock_queue {
+	struct request_sock *rskq_accept_head;
+};
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
+};
+struct sk_buff;
+struct msghdr {
+	void *msg_name;
+	int msg_namelen;
+};
+struct sockaddr {
+	unsigned short sa_family;
+};
+struct unix_address {
+	int len;
+};
+struct unix_sock {
+	struct unix_address *addr;
+	struct path path;
+};
+struct bpf_map {
+	char name[16];
+};
+struct bpf_prog_aux {
+	char name[16];
+};
+struct bpf_prog {
+	struct bpf_prog_aux *aux;
+};
+
+#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
+#pragma clang attribute pop
+#endif
+
+#define EPERM 1
+#define ENOMEM 12
+#define PATH_FAIL ((u32)~0u)
+
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define S_IFBLK 0060000
+#define S_IFCHR 0020000
+
+#define FMODE_READ 1u
+#define FMODE_WRITE 2u
+#define FMODE_EXEC 0x20u
+#define PROT_WRITE 2ul
+#define PROT_EXEC 4ul
+#define MAP_SHARED 1ul
+#define VM_WRITE 2ul
+#define VM_EXEC 4ul
+
+#define AF_UNSPEC 0
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define AF_NETLINK 16
+#define SOCK_STREAM 1
+#define SOCK_RAW 3
+#define SOCK_PACKET 10
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262
+
+#define BPF_FS_MAGIC 0xcafe4a11ul
+
+#endif

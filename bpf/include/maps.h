@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Every map. The agent pins them under /sys/fs/bpf/kiln by these names. */
+#ifndef KILN_MAPS_H
+#define KILN_MAPS_H
+
+#define KILN_SCRATCHES 8
+
+/* Room for one path, forwards at `path[pos]`, and one event. */
+struct kiln_scratch {
+	u32 busy;
+	u32 pad;
+	u64 pos;
+	u64 mount, dentry, root, found; /* of the walk towards the root; kernel addresses */
+	/* Components are written from the end; the slack lets the verifier see that a 255-byte name always fits. */
+	u8 path[KILN_PATH_MAX + 256];
+	struct kiln_event event;
+};
+
+struct kiln_inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct kiln_tables)); /* clang 14 leaves the type of an inner map out of BTF */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, KILN_GENERATIONS);
+	__type(key, u32);
+	__array(values, struct kiln_inner);
+} kiln_tables_outer SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct kiln_state);
+} kiln_state SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct kiln_task);
+} kiln_labels SEC(".maps");
+
+/* cgroup id -> label. An entry is made with the cgroup and goes with it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, u32);
+} kiln_cgroups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct kiln_listener);
+} kiln_listeners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} kiln_events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, KILN_C_COUNTERS);
+	__type(key, u32);
+	__type(value, u64);
+} kiln_counters SEC(".maps");
+
+/* [0]: the agent's thread group id, 0 while none runs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, u32);
+} kiln_agent_ids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, KILN_SCRATCHES);
+	__type(key, u32);
+	__type(value, struct kiln_scratch);
+} kiln_scratches SEC(".maps");
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Network objects: the key of abi.h from socket addresses, and its decision. */
+#ifndef KILN_NET_H
+#define KILN_NET_H
+
+/* protocol, then ::ffff:a.b.c.d; `addr` in network order as the kernel keeps it. */
+static __always_inline void kiln_key_v4(u8 *key, u32 addr)
+{
+	__builtin_memset(key + 1, 0, 10);
+	key[11] = key[12] = 0xff;
+	key[13] = addr & 0xff;
+	key[14] = addr >> 8 & 0xff;
+	key[15] = addr >> 16 & 0xff;
+	key[16] = addr >> 24;
+}
+
+static __always_inline void kiln_key_port(u8 *key, u16 port)
+{
+	key[17] = port >> 8;
+	key[18] = port & 0xff;
+}
+
+static __always_inline u32 kiln_protocol(struct sock *sk)
+{
+	u32 protocol = BPF_CORE_READ(sk, sk_protocol);
+
+	/* A multipath socket speaks TCP on each path (RFC 8684). */
+	return protocol == IPPROTO_MPTCP ? IPPROTO_TCP : protocol > 254 ? 255 : protocol;
+}
+
+/*
+ * The key of a socket address; false where it is malformed or of another
+ * family. The address is already in kernel memory (move_addr_to_kernel), so
+ * what is decided is what will be used.
+ */
+static __always_inline bool kiln_key_sockaddr(u8 *key, struct sock *sk, void *address, int len)
+{
+	u8 raw[28] = {};
+	u16 family;
+
+	if (len < 8)
+		return false;
+	if (len >= 24) {
+		if (bpf_probe_read_kernel(raw, 24, address))
+			return false;
+	} else if (bpf_probe_read_kernel(raw, 8, address)) {
+		return false;
+	}
+	family = raw[0] | (u16)raw[1] << 8;
+	key[0] = kiln_protocol(sk);
+	key[17] = raw[2];
+	key[18] = raw[3];
+	if (family == AF_INET || family == AF_UNSPEC) {
+		__builtin_memset(key + 1, 0, 10);
+		key[11] = key[12] = 0xff;
+		__builtin_memcpy(key + 13, raw + 4, 4);
+		return true;
+	}
+	if (family == AF_INET6 && len >= 24) {
+		__builtin_memcpy(key + 1, raw + 8, 16);
+		return true;
+	}
+	return false;
+}
+
+static __always_inline bool kiln_is_inet(u16 family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
+__noinline u32 kiln_match_net(struct kiln_tables *t, u32 state, struct kiln_about *about)
+{
+	if (!t || !about)
+		return 0;
+	return kiln_accept(t, kiln_walk_net(t, state, about->net));
+}
+
+/* Decides a key for `who`; `ok` false: the address could not be understood. */
+static __always_inline int kiln_decide_net(struct kiln_who *who, struct kiln_about *about, u32 verb, bool ok)
+{
+	struct kiln_scratch *s;
+	struct kiln_decision *d;
+	u32 index;
+	int ret;
+
+	if (ok) {
+		index = kiln_match_net(who->t, who->s->net_start, about);
+		if (!index)
+			index = who->s->net_default;
+	} else {
+		index = who->s->fail;
+		about->reason = KILN_R_ADDRESS;
+	}
+	d = kiln_decision_at(who->t, index);
+	if (d && !((d->deny | d->would | d->watch) & (1u << verb)))
+		return 0;
+	s = kiln_scratch_take();
+	ret = kiln_apply(&who->id, s, about, index, 1u << verb) ? -EPERM : 0;
+	if (s)
+		kiln_scratch_give(s);
+	return ret;
+}
+
+/* A socket call of the current task with an address. */
+static __always_inline int kiln_check_address(u32 verb, struct sock *sk, void *address, int len)
+{
+	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
+	struct kiln_who who = {};
+	int entry = kiln_enter(&who, 1u << verb);
+
+	if (entry == KILN_PASS)
+		return 0;
+	if (entry == KILN_BROKEN || !who.s)
+		return kiln_refuse_here(&who.id, KILN_O_NET, 0, verb | kiln_broken(entry));
+	return kiln_decide_net(&who, &about, verb, kiln_key_sockaddr(about.net, sk, address, len));
+}
+
+/* '@' and an abstract name (whose first byte is NUL), at the end of the scratch. */
+static __always_inline u32 kiln_abstract(struct kiln_scratch *s, const void *name, int len)
+{
+	u32 n = len, pos;
+
+	barrier_var(n);
+	if (n < 1 || n > 108)
+		return PATH_FAIL;
+	pos = KILN_PATH_MAX - n;
+	if (bpf_probe_read_kernel(&s->path[pos], n, name))
+		return PATH_FAIL;
+	if (s->path[pos])
+		return PATH_FAIL;
+	s->path[pos] = '@';
+	return pos;
+}
+
+/* The name of a bound unix socket: its path, or '@' and the abstract name. */
+static __always_inline int kiln_check_unix(u32 verb, struct sock *sk)
+{
+	struct unix_sock *u = (void *)sk;
+	struct kiln_about about = {.kind = KILN_O_UNIX, .pos = PATH_FAIL};
+	struct kiln_scratch *s;
+	struct kiln_who who = {};
+	int entry = kiln_enter(&who, 1u << verb), ret;
+	struct unix_address *addr;
+	struct dentry *dentry;
+	int len;
+
+	if (entry == KILN_PASS)
+		return 0;
+	s = kiln_scratch_take();
+	if (entry == KILN_BROKEN || !s || !who.s) {
+		ret = kiln_refuse(&who.id, s, &about, verb,
+				  entry == KILN_BROKEN ? KILN_R_TABLES
+				  : !s		       ? KILN_R_MEMORY
+						       : KILN_R_LABEL);
+		goto out;
+	}
+	dentry = BPF_CORE_READ(u, path.dentry);
+	if (dentry) {
+		about.pos = kiln_resolve(s, BPF_CORE_READ(u, path.mnt), dentry);
+	} else {
+		addr = BPF_CORE_READ(u, addr);
+		if (!addr) {
+			/* socketpair(2), or an unnamed peer that was reached through a descriptor. */
+			ret = 0;
+			goto out;
+		}
+		len = BPF_CORE_READ(addr, len);
+		about.pos = kiln_abstract(s, (void *)addr + bpf_core_type_size(struct unix_address) + 2, len - 2);
+	}
+	ret = kiln_decide_path(&who, s, &about, 1u << verb);
+out:
+	if (s)
+		kiln_scratch_give(s);
+	return ret;
+}
+
+#endif

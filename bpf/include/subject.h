@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Who asks: the task's label, and its subject in the generation that is active now. */
+#ifndef KILN_SUBJECT_H
+#define KILN_SUBJECT_H
+
+/* What names a request's policy: `generation` is read once, so a flip never mixes two. */
+struct kiln_ids {
+	u32 label;
+	u32 generation; /* index into the outer map */
+};
+struct kiln_who {
+	struct kiln_ids id;
+	struct kiln_tables *t;
+	struct kiln_subject *s; /* NULL: the label is unknown here, and everything is denied */
+};
+
+enum kiln_entry {
+	KILN_PASS = 0,	 /* nothing to decide */
+	KILN_DECIDE = 1, /* `who` is filled */
+	KILN_BROKEN = 2, /* no tables where there must be some: deny */
+};
+
+static __always_inline u64 kiln_active(void)
+{
+	u32 zero = 0;
+	struct kiln_state *state = bpf_map_lookup_elem(&kiln_state, &zero);
+
+	return state ? *(volatile u64 *)&state->active : KILN_INACTIVE;
+}
+
+/*
+ * A task's label. A task that was moved into a unit's cgroup with several
+ * threads has it at the leader only, hence the second look.
+ */
+static __always_inline struct kiln_task *kiln_task_of(struct task_struct *task)
+{
+	struct kiln_task *label = NULL;
+	struct task_struct *leader;
+
+	if (task->bpf_storage)
+		label = bpf_task_storage_get(&kiln_labels, task, 0, 0);
+	if (label)
+		return label;
+	leader = task->group_leader;
+	if (leader && leader != task && leader->bpf_storage)
+		return bpf_task_storage_get(&kiln_labels, leader, 0, 0);
+	return NULL;
+}
+
+static __always_inline struct kiln_tables *kiln_generation(u32 generation)
+{
+	u32 zero = 0;
+	void *inner = bpf_map_lookup_elem(&kiln_tables_outer, &generation);
+
+	return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+}
+
+static __always_inline struct kiln_subject *kiln_subject_of(struct kiln_tables *t, u32 label)
+{
+	u64 at = label;
+	u32 index;
+
+	barrier_var(at);
+	if (at >= KILN_SLOTS)
+		return NULL;
+	barrier_var(at);
+	index = t->slot[at];
+	if (!index || index > t->hdr.n_subjects)
+		return NULL;
+	return kiln_subject_at(t, index - 1);
+}
+
+/* The label of a subject that an automaton named; 0: none. */
+static __always_inline u32 kiln_label_of(struct kiln_tables *t, u32 subject)
+{
+	u64 at = subject;
+
+	barrier_var(at);
+	if (!t || at >= KILN_SUBJECTS)
+		return 0;
+	barrier_var(at);
+	return t->label_of[at];
+}
+
+static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u32 label, u32 verbs)
+{
+	who->id.generation = (u32)active;
+	who->id.label = label;
+	who->t = kiln_generation((u32)active);
+	if (!who->t)
+		return KILN_BROKEN;
+	who->s = kiln_subject_of(who->t, label);
+	if (!who->s)
+		return KILN_DECIDE;
+	return who->s->verbs & verbs ? KILN_DECIDE : KILN_PASS;
+}
+
+/* The first step of every hook: who asks, and can the answer to any of `verbs` be other than yes? */
+static __always_inline int kiln_enter(struct kiln_who *who, u32 verbs)
+{
+	struct kiln_task *task = kiln_task_of(bpf_get_current_task_btf());
+	u64 active = kiln_active();
+	u32 label = KILN_LABEL_HOST;
+
+	if ((u32)active == KILN_INACTIVE)
+		return KILN_PASS;
+	if (task && !(task->flags & KILN_T_STARTING))
+		label = task->label;
+	else if (!((active >> 32) & verbs))
+		return KILN_PASS;
+	return kiln_enter_label(who, active, label, verbs);
+}
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Facilities of the kernel that a confined service hardly ever needs, and that undo confinement. */
+
+#define KERNEL_OP(op) kiln_check_bit(KILN_KERNEL, KILN_K_##op, 0)
+
+/*
+ * A profile that governs files but not the kernel class must still not be able
+ * to give its files other names by mounting.
+ */
+static __always_inline int kiln_check_mount(void)
+{
+	struct kiln_who who = {};
+	int entry = kiln_enter(&who, V(KERNEL) | KILN_FILE_VERBS);
+
+	if (entry == KILN_PASS)
+		return 0;
+	if (entry == KILN_BROKEN || !who.s)
+		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_MOUNT, KILN_KERNEL | kiln_broken(entry));
+	if (who.s->verbs & V(KERNEL))
+		return kiln_decide_bit(&who, KILN_KERNEL, KILN_K_MOUNT, 0);
+	if (who.s->flags & KILN_S_PROFILE)
+		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_MOUNT, KILN_KERNEL | KILN_R_SELF << 8);
+	return 0;
+}
+
+SEC("lsm/sb_mount")
+int BPF_PROG(kiln_sb_mount)
+{
+	return kiln_check_mount();
+}
+SEC("lsm/sb_remount")
+int BPF_PROG(kiln_sb_remount)
+{
+	return kiln_check_mount();
+}
+SEC("lsm/sb_umount")
+int BPF_PROG(kiln_sb_umount, struct vfsmount *mnt, int flags)
+{
+	if (BPF_CORE_READ(mnt, mnt_sb, s_magic) == BPF_FS_MAGIC && kiln_confined())
+		return kiln_refuse_self(KILN_KERNEL);
+	return kiln_check_mount();
+}
+SEC("lsm/sb_pivotroot")
+int BPF_PROG(kiln_sb_pivotroot)
+{
+	return kiln_check_mount();
+}
+SEC("lsm/move_mount")
+int BPF_PROG(kiln_move_mount)
+{
+	return kiln_check_mount();
+}
+
+SEC("lsm/path_chroot")
+int BPF_PROG(kiln_path_chroot)
+{
+	return KERNEL_OP(CHROOT);
+}
+SEC("lsm/userns_create")
+int BPF_PROG(kiln_userns_create)
+{
+	return KERNEL_OP(USERNS);
+}
+SEC("lsm/kernel_module_request")
+int BPF_PROG(kiln_kernel_module_request)
+{
+	return KERNEL_OP(MODULE);
+}
+
+/* enum kernel_read_file_id and kernel_load_data_id (include/linux/kernel_read_file.h) agree on these. */
+static __always_inline int kiln_check_load(int id)
+{
+	if (id == 2)
+		return KERNEL_OP(MODULE);
+	if (id == 3 || id == 4)
+		return KERNEL_OP(KEXEC);
+	return 0;
+}
+SEC("lsm/kernel_read_file")
+int BPF_PROG(kiln_kernel_read_file, struct file *file, int id, bool contents)
+{
+	return kiln_check_load(id);
+}
+SEC("lsm/kernel_load_data")
+int BPF_PROG(kiln_kernel_load_data, int id, bool contents)
+{
+	return kiln_check_load(id);
+}
+
+#define PTRACE_MODE_NOAUDIT 4u /* include/linux/ptrace.h */
+
+SEC("lsm/ptrace_access_check")
+int BPF_PROG(kiln_ptrace_access_check, struct task_struct *child, unsigned int mode)
+{
+	u32 agent = kiln_agent();
+
+	if (agent && child->tgid == agent && kiln_confined())
+		return kiln_refuse_self(KILN_KERNEL);
+	return kiln_check_bit(KILN_KERNEL, KILN_K_PTRACE, mode & PTRACE_MODE_NOAUDIT);
+}
+SEC("lsm/ptrace_traceme")
+int BPF_PROG(kiln_ptrace_traceme)
+{
+	return KERNEL_OP(PTRACE);
+}
+SEC("lsm/perf_event_open")
+int BPF_PROG(kiln_perf_event_open)
+{
+	return KERNEL_OP(PERF);
+}
+SEC("lsm/uring_override_creds")
+int BPF_PROG(kiln_uring_override_creds)
+{
+	return KERNEL_OP(IO_URING);
+}
+SEC("lsm/uring_sqpoll")
+int BPF_PROG(kiln_uring_sqpoll)
+{
+	return KERNEL_OP(IO_URING);
+}
+SEC("lsm/uring_cmd")
+int BPF_PROG(kiln_uring_cmd)
+{
+	return KERNEL_OP(IO_URING);
+}
+SEC("lsm/settime")
+int BPF_PROG(kiln_settime)
+{
+	return KERNEL_OP(CLOCK);
+}
+SEC("lsm/task_fix_setuid")
+int BPF_PROG(kiln_task_fix_setuid)
+{
+	return KERNEL_OP(SETUID);
+}
+SEC("lsm/task_fix_setgid")
+int BPF_PROG(kiln_task_fix_setgid)
+{
+	return KERNEL_OP(SETUID);
+}
+SEC("lsm/task_fix_setgroups")
+int BPF_PROG(kiln_task_fix_setgroups)
+{
+	return KERNEL_OP(SETUID);
+}
+SEC("lsm/locked_down")
+int BPF_PROG(kiln_locked_down)
+{
+	return KERNEL_OP(LOCKDOWN);
+}
+
+/* isatty(3) and the descriptor flags are asked of any file and change no device. */
+static __always_inline bool kiln_harmless_ioctl(unsigned int cmd)
+{
+	return cmd == 0x5401 /* TCGETS */ || cmd == 0x5413 /* TIOCGWINSZ */ || cmd == 0x541b /* FIONREAD */ ||
+	       cmd == 0x5421 /* FIONBIO */ || cmd == 0x5450 /* FIONCLEX */ || cmd == 0x5451 /* FIOCLEX */ ||
+	       cmd == 0x5452 /* FIOASYNC */;
+}
+
+SEC("lsm/file_ioctl")
+int BPF_PROG(kiln_file_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	unsigned short kind = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
+
+	if ((kind != S_IFCHR && kind != S_IFBLK) || kiln_harmless_ioctl(cmd))
+		return 0;
+	return KERNEL_OP(IOCTL);
+}
+
+/* bpf(2): by profile where it governs the kernel class; what is Kiln's own, never. */
+SEC("lsm/bpf")
+int BPF_PROG(kiln_bpf, int cmd, void *attr, unsigned int size)
+{
+	/* Commands on links carry no map or program for the hooks below: BPF_LINK_*, BPF_OBJ_GET. */
+	if ((cmd == 7 || (cmd >= 28 && cmd <= 31) || cmd == 34) && kiln_confined())
+		return kiln_refuse_self(KILN_KERNEL);
+	return KERNEL_OP(BPF);
+}
+SEC("lsm/bpf_map")
+int BPF_PROG(kiln_bpf_map, struct bpf_map *map, unsigned int fmode)
+{
+	char name[8] = {};
+
+	bpf_probe_read_kernel(name, 6, map->name);
+	return kiln_our_name(name) && kiln_confined() ? kiln_refuse_self(KILN_KERNEL) : 0;
+}
+SEC("lsm/bpf_prog")
+int BPF_PROG(kiln_bpf_prog, struct bpf_prog *prog)
+{
+	char name[8] = {};
+
+	bpf_probe_read_kernel(name, 6, prog->aux->name);
+	return kiln_our_name(name) && kiln_confined() ? kiln_refuse_self(KILN_KERNEL) : 0;
+}
+
+SEC("lsm/task_kill")
+int BPF_PROG(kiln_task_kill, struct task_struct *p, void *info, int sig)
+{
+	u32 agent = kiln_agent();
+
+	if (!agent || !sig || p->tgid != agent || !kiln_confined())
+		return 0;
+	return kiln_refuse_self(KILN_KERNEL);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The one fixed object. Programs never change with the policy; a policy is data
+ * in maps. Each family of hooks has its file; the headers each have one concern.
+ */
+#include "include/kernel.h"
+#include <bpf_helpers.h>
+#include <bpf_core_read.h>
+#include <bpf_tracing.h>
+#include "include/abi.h"
+#include "include/maps.h"
+#include "include/dfa.h"
+#include "include/path.h"
+#include "include/subject.h"
+#include "include/event.h"
+#include "include/verdict.h"
+#include "include/self.h"
+#include "include/net.h"
+
+#define V(name) (1u << KILN_##name)
+#define KILN_FILE_VERBS 0x7fu
+#define KILN_NETWORK_VERBS (V(BIND) | V(CONNECT) | V(ACCEPT))
+
+#include "exec.bpf.c"
+#include "file.bpf.c"
+#include "net.bpf.c"
+#include "capability.bpf.c"
+#include "kernel.bpf.c"
+#include "task.bpf.c"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
