@@ -47,9 +47,10 @@ pub enum Object<'a> {
     Unresolved,
 }
 
-/// Whether the kernel programs can walk a path: at most `PATH_MAX` bytes with its NUL, at most `DEPTH_MAX` parts.
+/// Whether the kernel programs can resolve a path: at most `PATH_MAX` bytes, and fewer than `DEPTH_MAX` names. Where
+/// mounts are crossed they give up a little earlier, which is a refusal too.
 pub fn walkable(path: &[u8]) -> bool {
-    path.len() < PATH_MAX && path.iter().filter(|b| **b == b'/').count() <= DEPTH_MAX
+    path.len() <= PATH_MAX && path.iter().filter(|b| **b == b'/').count() < DEPTH_MAX
 }
 
 /// The key of an IP socket, for the network automaton.

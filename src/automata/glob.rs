@@ -9,6 +9,8 @@
 //! | `{a,b*}` | one of these; may nest, may be empty |
 //! | `\x` | `x` itself |
 //!
+//! A `*` or `**` at the very end, right behind a `/`, is not empty: `/d/**` is all below `/d`, not `/d` itself.
+//!
 //! The unit is the byte, as it is for the kernel; `{ä,ö}` where a set would hold letters beyond ASCII.
 
 use super::bytes::ByteSet;
@@ -32,7 +34,7 @@ pub enum GlobError {
         /// Where.
         at: usize,
     },
-    /// A closing bracket or brace without its opening one.
+    /// A closing brace without its opening one.
     #[error("`{what}` at byte {at} closes nothing; write `\\{what}` for the character itself")]
     Stray {
         /// What stands alone.
@@ -131,9 +133,12 @@ impl Pattern {
             return Err(GlobError::Nul);
         }
         let mut parser = Parser { text, at: 0 };
-        let tokens = parser.sequence(0)?;
+        let mut tokens = parser.sequence(0)?;
         if let Some(what) = parser.peek() {
             return Err(GlobError::Stray { what, at: parser.at });
+        }
+        if let [.., Token::Byte(b'/'), Token::Run(set)] = tokens[..] {
+            tokens.insert(tokens.len() - 1, Token::Set(set));
         }
         let mut program = Vec::new();
         assemble(&tokens, &mut program);
@@ -274,7 +279,7 @@ impl Parser<'_> {
             match self.peek() {
                 None => return Ok(tokens),
                 Some(',' | '}') if depth > 0 => return Ok(tokens),
-                Some(what @ ('}' | ']')) => return Err(GlobError::Stray { what, at }),
+                Some(what @ '}') => return Err(GlobError::Stray { what, at }),
                 Some('*') => self.run(&mut tokens),
                 Some('?') => {
                     self.at += 1;
@@ -385,11 +390,14 @@ mod tests {
 
     #[test]
     fn wildcards_mean_what_the_table_says() {
-        yes("/etc/*", &["/etc/passwd", "/etc/"]);
-        no("/etc/*", &["/etc", "/etc/ssl/x", "/etcetera"]);
+        yes("/etc/*", &["/etc/passwd", "/etc/.x"]);
+        no("/etc/*", &["/etc", "/etc/", "/etc/ssl/x", "/etcetera"]);
         yes("/etc/**", &["/etc/a", "/etc/a/b/c"]);
-        no("/etc/**", &["/etc", "/etcetera"]);
-        yes("/**", &["/", "/a/b"]);
+        no("/etc/**", &["/etc", "/etc/", "/etcetera"]);
+        yes("/**", &["/a", "/a/b"]);
+        no("/**", &["/", ""]);
+        yes("/a/**/b", &["/a//b", "/a/x/y/b"]);
+        yes("/a]", &["/a]"]);
         yes("/**/x", &["/a/x", "/a/b/x", "//x"]);
         no("/**/x", &["/x", "/ax"]);
         yes("/a?c", &["/abc", "/a-c"]);
@@ -417,7 +425,6 @@ mod tests {
             ("/a[b", Open { what: '[', at: 2 }),
             ("/{a", Open { what: '{', at: 1 }),
             ("/a}", Stray { what: '}', at: 2 }),
-            ("/a]", Stray { what: ']', at: 2 }),
             ("/a\\", Backslash { at: 2 }),
             ("/[]", EmptySet { at: 1 }),
             ("/[!]", EmptySet { at: 1 }),

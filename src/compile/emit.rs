@@ -208,12 +208,13 @@ fn assemble(plan: &Plan, book: &Book, mut subjects: Vec<Subject>, automata: &Aut
     // Paths, what follows an exec and what follows a unit share classes, so that there is one table for them.
     let (paths, next) = Dfa::common_classes(&automata.paths, &plan.next);
     let path_class = *paths.classes().map();
-    let mut add = |dfa: &Dfa| {
-        let packed = pack(dfa, words.len());
+    let mut add = |dfa: &Dfa| -> Result<Vec<u32>, CompileError> {
+        let most = layout::WORDS;
+        let packed = pack(dfa, words.len(), most).map_err(|need| CompileError::Words { need, most })?;
         words.extend(packed.words);
-        packed.place
+        Ok(packed.place)
     };
-    let (path_at, next_at, net_at) = (add(&paths), add(&next), add(&automata.nets));
+    let (path_at, next_at, net_at) = (add(&paths)?, add(&next)?, add(&automata.nets)?);
     for (n, (path, net)) in automata.starts.iter().enumerate() {
         let s = &mut subjects[Plan::index(n) as usize];
         s.path_start = path.map_or(0, |p| path_at[paths.starts()[p] as usize]);

@@ -6,9 +6,15 @@
 mod decision;
 mod emit;
 mod gap;
+#[cfg(test)]
+pub(crate) mod laws;
 mod pack;
+#[cfg(test)]
+pub(crate) mod random;
 mod rules;
 mod subjects;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::str::FromStr;

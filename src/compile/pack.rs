@@ -14,17 +14,23 @@ pub(super) struct Packed {
 /// How many places a row is tried at before it goes to the end.
 const TRIES: usize = 4096;
 
-/// Packs for words that begin at `base`. Every accept must be below `base`, so that no head of a row can be taken for
-/// an entry of another.
-pub(super) fn pack(dfa: &Dfa, base: usize) -> Packed {
+/// Packs for words that begin at `base` and end at `most`; beyond, the error is how many words are needed at least.
+/// Every accept must be below `base`, so that no head of a row can be taken for an entry of another.
+pub(super) fn pack(dfa: &Dfa, base: usize, most: usize) -> Result<Packed, usize> {
     let n = dfa.len();
     let mut place = vec![0u32; n];
     let mut taken: Vec<bool> = Vec::new();
     let mut first_free = 0;
     let mut rows = Vec::with_capacity(n);
+    let mut need = base;
     // The order is breadth first, so that what is walked together lies together.
     for state in 1..n as u32 {
         let (default, entries) = sparse(dfa, state);
+        need += 1 + entries.len();
+        if need.max(base + taken.len()) > most {
+            let rest = (state..n as u32).map(|s| 1 + sparse(dfa, s).1.len()).sum::<usize>();
+            return Err(need + rest);
+        }
         while taken.get(first_free).copied().unwrap_or(false) {
             first_free += 1;
         }
@@ -58,7 +64,7 @@ pub(super) fn pack(dfa: &Dfa, base: usize) -> Packed {
             words[local + 1 + usize::from(*class)] = u64::from(at(*next)) | u64::from(s) << 32;
         }
     }
-    Packed { place, words }
+    Ok(Packed { place, words })
 }
 
 /// The most frequent next state of a row, and what differs from it.
