@@ -8,6 +8,6 @@ mod verb;
 
 pub use because::{Because, RefKind};
 pub use digest::{Digest, ParseDigestError};
-pub use net::{Cidr, ParseCidrError, PortRange, Proto};
+pub use net::{Cidr, ParseCidrError, PortRange, Proto, mapped};
 pub use outcome::{Action, Mode, Outcome, Severity};
 pub use verb::{KernelOp, ParseVerbError, Verb, VerbSet, capability_name, capability_names, capability_number};

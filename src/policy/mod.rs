@@ -2,6 +2,7 @@
 //! checked. The reference evaluator, the JSON form and the compiler read this and nothing else. Pure.
 
 mod check;
+pub mod eval;
 pub mod glob;
 mod load;
 pub mod normal;

@@ -31,9 +31,9 @@ pub enum Problem {
     /// `{` without `}`.
     #[error("`{{` is not closed")]
     OpenBrace,
-    /// `}` without `{`.
-    #[error("`}}` closes nothing")]
-    StrayBrace,
+    /// `}` without `{`, `]` without `[`.
+    #[error("`{0}` closes nothing")]
+    Stray(char),
     /// Braces nested too deeply.
     #[error("braces are nested deeper than 8")]
     TooDeep,
@@ -115,7 +115,7 @@ fn read(pattern: &[u8]) -> Result<Vec<Piece>, GlobError> {
     let mut reader = Reader { text: pattern, at: 0 };
     let mut pieces = reader.sequence(0)?;
     if reader.at < pattern.len() {
-        return Err(GlobError { at: reader.at, problem: Problem::StrayBrace });
+        return Err(GlobError { at: reader.at, problem: Problem::Stray('}') });
     }
     // `/d/**` is what lies below /d: a final run of stars right behind a `/` is not empty.
     if let [.., Piece::One(before), Piece::Many(_, min)] = &mut pieces[..]
@@ -135,6 +135,7 @@ impl Reader<'_> {
             match byte {
                 b'}' => break,
                 b',' if depth > 0 => break,
+                b']' => return Err(GlobError { at: start, problem: Problem::Stray(']') }),
                 b'*' => {
                     let stars = self.text[start..].iter().take_while(|b| **b == b'*').count();
                     self.at += stars;

@@ -170,7 +170,7 @@ mod tests {
         );
         yes("/{a,{b,c}d}", &["/a", "/bd", "/cd"]);
         yes(r"/\*\{\\", &[r"/*{\"]);
-        yes("/a,b]", &["/a,b]"]);
+        yes("/a,b\\]", &["/a,b]"]);
         yes("/x[a-]", &["/xa", "/x-"]);
         yes("***", &["", "/", "a/b"]);
     }
@@ -179,7 +179,8 @@ mod tests {
     fn malformed_patterns_say_where() {
         for (pattern, at, problem) in [
             ("/{a", 1, Problem::OpenBrace),
-            ("/a}", 2, Problem::StrayBrace),
+            ("/a}", 2, Problem::Stray('}')),
+            ("/a]", 2, Problem::Stray(']')),
             ("/[a", 1, Problem::OpenClass),
             ("/[]", 1, Problem::EmptyClass),
             ("/[!]", 1, Problem::EmptyClass),
