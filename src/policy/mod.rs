@@ -2,6 +2,7 @@
 //! checked. The reference evaluator, the JSON form and the compiler read this and nothing else. Pure.
 
 mod check;
+mod digest;
 pub mod eval;
 pub mod glob;
 mod load;
@@ -10,5 +11,6 @@ mod print;
 mod resolve;
 pub mod syscalls;
 
+pub use digest::digest;
 pub use load::{Loaded, load, load_with_warnings};
 pub use print::to_pdl;

@@ -2,6 +2,7 @@
 //! decides by tables is tested against it.
 
 mod attach;
+mod limits;
 mod matching;
 mod request;
 mod verdict;
@@ -15,6 +16,7 @@ use super::glob::{GlobError, Matcher};
 use super::normal::{Addresses, Block, BlockKind, Condition, Effect, Object, Policy};
 
 pub use attach::Attachment;
+pub use limits::Resource;
 pub use request::{Atom, Operation, Target, Task};
 pub use verdict::{Answer, Cause, Refusal, RuleRef, Verdict};
 

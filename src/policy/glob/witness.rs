@@ -139,13 +139,7 @@ pub fn witness(all: &[&Matcher], none: &[&Matcher], paths: bool, budget: &mut Bu
 
 /// Whether two patterns begin with different bytes: the usual case, decided without a search.
 fn diverge(all: &[&Matcher]) -> bool {
-    all.iter().enumerate().any(|(n, a)| {
-        all[n + 1..].iter().any(|b| {
-            let (a, b) = (&a.prefix, &b.prefix);
-            let common = a.0.len().min(b.0.len());
-            a.0[..common] != b.0[..common] || (a.1 && a.0.len() < b.0.len()) || (b.1 && b.0.len() < a.0.len())
-        })
-    })
+    all.iter().enumerate().any(|(n, a)| all[n + 1..].iter().any(|b| !Matcher::may_meet(a, b)))
 }
 
 fn trace(queue: &[(Key, usize, u8)], mut at: usize) -> Vec<u8> {

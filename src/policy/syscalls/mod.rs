@@ -19,6 +19,11 @@ pub fn all() -> impl Iterator<Item = &'static str> {
     TABLE.keys().copied()
 }
 
+/// Every call.
+pub fn calls() -> impl Iterator<Item = &'static str> {
+    all().filter(|name| !name.starts_with('@'))
+}
+
 /// The name as the normal form has it: groups with `-`, though `_` is taken as well.
 pub fn canonical(name: &str) -> Option<String> {
     let name = if name.starts_with('@') { name.replace('_', "-") } else { name.to_owned() };
