@@ -45,3 +45,4 @@ pub mod policy;
 pub mod pos;
 #[cfg(feature = "build")]
 pub mod registry;
+pub mod wire;
