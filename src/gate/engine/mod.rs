@@ -1,0 +1,75 @@
+//! The engine: bytes in, verdicts out, no I/O.
+//!
+//! A line is judged in three steps, so that two cores can share the work: `read` looks at one line alone, `settle`
+//! takes the verdicts in order and keeps the memory, `render` writes one verdict.
+
+pub mod json;
+mod pretty;
+pub mod profile;
+pub mod python;
+pub mod scbe;
+pub mod verdict;
+
+pub use pretty::write_pretty;
+pub use profile::{Applied, Failed, Profile, Request};
+pub use verdict::{Action, Decision, State};
+
+/// A piece of an [`Arena`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// Whether nothing is in it.
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// The text of a batch of verdicts: one buffer, so that an event costs no allocation.
+#[derive(Debug, Default)]
+pub struct Arena {
+    /// The bytes; WTF-8.
+    pub bytes: Vec<u8>,
+}
+
+impl Arena {
+    /// Where the next byte will stand.
+    pub fn mark(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    /// What was written since `mark`.
+    pub fn since(&self, mark: u32) -> Span {
+        Span { start: mark, end: self.bytes.len() as u32 }
+    }
+
+    /// Keeps a copy.
+    pub fn keep(&mut self, bytes: &[u8]) -> Span {
+        let mark = self.mark();
+        self.bytes.extend_from_slice(bytes);
+        self.since(mark)
+    }
+
+    /// The bytes of a span.
+    pub fn get(&self, span: Span) -> &[u8] {
+        self.bytes.get(span.start as usize..span.end as usize).unwrap_or(&[])
+    }
+}
+
+/// The report of a line that could not be judged: the message, and the first 2000 characters.
+pub fn fail(message: &str, line: &str, arena: &mut Arena) -> Failed {
+    let mark = arena.mark();
+    let out = &mut arena.bytes;
+    out.extend_from_slice(b"{\"error\": ");
+    json::write_ascii_escaped(message.as_bytes(), out);
+    out.extend_from_slice(b", \"raw\": ");
+    let end = line.char_indices().nth(2000).map_or(line.len(), |(at, _)| at);
+    json::write_ascii_escaped(&line.as_bytes()[..end], out);
+    out.push(b'}');
+    Failed { report: arena.since(mark) }
+}
