@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use super::{Exit, Out};
 use crate::gate::engine::Profile;
 use crate::gate::engine::scbe::{self, Scbe};
-use crate::gate::run::{self, Enforcer, Follow, Settings, Sink, Source, Summary};
+use crate::gate::run::{self, DryRun, Enforcer, Follow, Settings, Sink, Source, Summary};
 
 /// How events are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -97,12 +97,12 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
             apply: args.apply_enforcement,
         }),
     };
-    let summary = drive(&Scbe { options }, &mut Default::default(), None, &args, plans, out)?;
+    let summary = drive(&Scbe { options }, &mut Default::default(), None::<&mut DryRun>, &args, plans, out)?;
     report(&summary, &args)
 }
 
-fn drive<P: Profile>(
-    profile: &P, memory: &mut P::Memory, enforcer: Option<&mut dyn Enforcer>, args: &Args, plans: bool, out: &mut Out,
+fn drive<P: Profile, E: Enforcer>(
+    profile: &P, memory: &mut P::Memory, enforcer: Option<&mut E>, args: &Args, plans: bool, out: &mut Out,
 ) -> anyhow::Result<Summary> {
     let settings = Settings { alerts_only: args.alerts_only, max_events: 0, jobs: args.jobs.max(1), plans };
     let reader: Box<dyn Read + Send> = match args.input.to_str() {
@@ -112,17 +112,22 @@ fn drive<P: Profile>(
     };
     // A negative number has stopped the reference before its first event.
     let source = Source::new(reader, args.max_events.unsigned_abs());
-    let mut clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
     let mut printer = Printer { out };
     if args.max_events < 0 {
         return Ok(Summary::default());
     }
-    run::run(profile, source, memory, enforcer, &mut printer, &mut clock, settings)
+    run::run(profile, source, memory, enforcer, &mut printer, clock, settings)
         .with_context(|| format!("cannot go on with {}", args.input.display()))
 }
 
 fn report(summary: &Summary, args: &Args) -> anyhow::Result<Exit> {
-    eprintln!("{}", serde_json::to_string(summary)?);
+    let Summary { events_seen, events_emitted, errors, enforcement_emitted, enforcement_applied, enforcement_failed } = summary;
+    eprintln!(
+        "{{\"events_seen\": {events_seen}, \"events_emitted\": {events_emitted}, \"errors\": {errors}, \
+         \"enforcement_emitted\": {enforcement_emitted}, \"enforcement_applied\": {enforcement_applied}, \
+         \"enforcement_failed\": {enforcement_failed}}}"
+    );
     Ok(match summary {
         s if s.errors > 0 => Exit::BadInput,
         s if args.apply_enforcement && s.enforcement_failed > 0 => Exit::Code(3),

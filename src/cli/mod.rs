@@ -2,6 +2,8 @@
 
 mod completions;
 mod keygen;
+#[cfg(feature = "gate")]
+mod gate;
 pub mod out;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +30,8 @@ enum Command {
     Keygen(keygen::Args),
     /// Print a shell completion script.
     Completions(completions::Args),
+    #[cfg(feature = "gate")]
+    Gate(gate::Args),
 }
 
 /// Runs the command line of this process and returns its exit code.
@@ -37,6 +41,8 @@ pub fn main() -> std::process::ExitCode {
     let result = match cli.command {
         Command::Keygen(args) => keygen::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
+        #[cfg(feature = "gate")]
+        Command::Gate(args) => gate::run(args, &mut out),
     };
     out.finish(result)
 }

@@ -45,3 +45,13 @@ pub trait Enforcer: Send {
     /// Acts on one request.
     fn handle(&mut self, request: &Request) -> Applied;
 }
+
+/// Plans only: nothing is carried out.
+#[derive(Debug)]
+pub enum DryRun {}
+
+impl Enforcer for DryRun {
+    fn handle(&mut self, _: &Request) -> Applied {
+        match *self {}
+    }
+}

@@ -42,14 +42,14 @@ impl<T> Ordered<T> {
     }
 }
 
-struct Settling<'a, M> {
+struct Settling<'a, M, E, C> {
     memory: &'a mut M,
-    enforcer: Option<&'a mut (dyn Enforcer + 'a)>,
-    clock: &'a mut (dyn FnMut() -> i64 + Send + 'a),
+    enforcer: Option<&'a mut E>,
+    clock: C,
 }
 
-struct Output<'a> {
-    sink: &'a mut (dyn Sink + 'a),
+struct Output<'a, S> {
+    sink: &'a mut S,
     summary: Summary,
     failure: Option<io::Error>,
 }
@@ -58,9 +58,9 @@ struct Output<'a> {
 ///
 /// # Errors
 /// Those of reading and writing.
-pub fn run<'a, P: Profile, R: Read + Send>(
-    profile: &P, source: Source<R>, memory: &'a mut P::Memory, enforcer: Option<&'a mut (dyn Enforcer + 'a)>,
-    sink: &'a mut (dyn Sink + 'a), clock: &'a mut (dyn FnMut() -> i64 + Send + 'a), settings: Settings,
+pub fn run<P: Profile, R: Read + Send, E: Enforcer, S: Sink, C: FnMut() -> i64 + Send>(
+    profile: &P, source: Source<R>, memory: &mut P::Memory, enforcer: Option<&mut E>, sink: &mut S, clock: C,
+    settings: Settings,
 ) -> io::Result<Summary> {
     let input = Mutex::new((0u64, source));
     let settling = Ordered::new(Settling { memory, enforcer, clock });
@@ -79,9 +79,9 @@ pub fn run<'a, P: Profile, R: Read + Send>(
     }
 }
 
-fn worker<P: Profile, R: Read>(
-    profile: &P, input: &Mutex<(u64, Source<R>)>, settling: &Ordered<Settling<'_, P::Memory>>,
-    output: &Ordered<Output<'_>>, settings: Settings,
+fn worker<P: Profile, R: Read, E: Enforcer, S: Sink, C: FnMut() -> i64>(
+    profile: &P, input: &Mutex<(u64, Source<R>)>, settling: &Ordered<Settling<'_, P::Memory, E, C>>,
+    output: &Ordered<Output<'_, S>>, settings: Settings,
 ) {
     let mut reader = profile.reader();
     let (mut batch, mut arena, mut items) = (Vec::new(), Arena::default(), Vec::new());

@@ -117,8 +117,9 @@ pub fn write_utf8_escaped(bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
         while let Some((point, length)) = next_point(rest) {
             match point {
-                ..0x80 if push_short(point as u8, out) => {}
-                ..0x20 | 0x7f..0xa0 | 0xd800..0xe000 | 0x2028 | 0x2029 => push_unit(point, out),
+                0x7f => push_unit(point, out),
+                ..0x7f if push_short(point as u8, out) => {}
+                ..0x20 | 0x80..0xa0 | 0xd800..0xe000 | 0x2028 | 0x2029 => push_unit(point, out),
                 _ => out.extend_from_slice(&rest[..length]),
             }
             rest = &rest[length..];

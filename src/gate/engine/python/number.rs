@@ -73,15 +73,21 @@ pub fn write_float(number: f64, special: [&str; 3], out: &mut Vec<u8>) {
         out.extend_from_slice(special[word].as_bytes());
         return;
     }
-    let scientific = format!("{number:e}");
+    let shortest = format!("{number:e}");
+    let digits = shortest.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
+    // Where two shortest decimals are equally near, Python takes the even one and Rust the larger one.
+    let even = format!("{number:.*e}", digits.saturating_sub(1));
+    let scientific = if even.parse() == Ok(number) { even } else { shortest };
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if (-4..16).contains(&exponent) {
-        let plain = format!("{number}");
-        out.extend_from_slice(plain.as_bytes());
-        if !plain.contains('.') {
-            out.extend_from_slice(b".0");
-        }
+        let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+        let digits = mantissa.replace('.', "");
+        let (zeros, point) = if exponent < 0 { (-exponent as usize, 1) } else { (0, exponent as usize + 1) };
+        let whole = format!("{}{digits}", "0".repeat(zeros));
+        let (left, right) = whole.split_at(point.min(whole.len()));
+        let right = if right.is_empty() { "0" } else { right };
+        out.extend_from_slice(format!("{sign}{left:0<point$}.{right}").as_bytes());
     } else {
         let sign = if exponent < 0 { '-' } else { '+' };
         out.extend_from_slice(format!("{mantissa}e{sign}{:02}", exponent.abs()).as_bytes());
@@ -147,7 +153,7 @@ mod tests {
         };
         let cases = [
             (1e16, "1e+16"), (1e15, "1000000000000000.0"), (0.0001, "0.0001"), (0.00001, "1e-05"), (-0.0, "-0.0"),
-            (1.5e300, "1.5e+300"), (f64::INFINITY, "inf"), (5e-324, "5e-324"), (123456789012345680.0, "1.2345678901234568e+17"),
+            (1.5e300, "1.5e+300"), (f64::INFINITY, "inf"), (5e-324, "5e-324"), (236564146017719.125, "236564146017719.12"), (123456789012345680.0, "1.2345678901234568e+17"),
         ];
         for (number, text) in cases {
             assert_eq!(repr(number), text);

@@ -196,8 +196,8 @@ pub(super) fn sensitive(target: &[u8], scratch: &mut Vec<u8>) -> u8 {
     fold_for_case_insensitive(target, scratch);
     let text = scratch.as_slice();
     let mut bits = 0;
-    if let Some(first) = back {
-        let has = |path: &[u8]| memchr::memmem::find(&text[first.min(text.len())..], path).is_some();
+    if back.is_some() {
+        let has = |path: &[u8]| memchr::memmem::find(text, path).is_some();
         bits |= u8::from(has(br"\windows\system32\drivers\"))
             | u8::from(has(br"\windows\system32\config\")) << 1
             | u8::from(has(br"\appdata\roaming\microsoft\windows\start menu\programs\startup")) << 2;
@@ -256,8 +256,9 @@ mod tests {
     fn targets_ignore_case() {
         let bits = |target: &str| sensitive(target.as_bytes(), &mut Vec::new());
         assert_eq!(bits("/x/ETC/\u{17f}sh"), 1 << 3);
-        assert_eq!(bits(r"C:\W\u0131NDOWS\x"), 0);
+        assert_eq!(bits("C:\\W\u{131}NDOWS\\x"), 0);
         assert_eq!(bits("\\W\u{130}NDOWS\\system32\\Config\\"), 1 << 1);
+        assert_eq!(bits("\u{131}\\Windows\\System32\\drivers\\"), 1);
         assert_eq!(bits("/boot//usr/lib/modules/"), 0b11_0000);
     }
 }
