@@ -102,7 +102,12 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
 }
 
 fn drive<P: Profile, E: Enforcer>(
-    profile: &P, memory: &mut P::Memory, enforcer: Option<&mut E>, args: &Args, plans: bool, out: &mut Out,
+    profile: &P,
+    memory: &mut P::Memory,
+    enforcer: Option<&mut E>,
+    args: &Args,
+    plans: bool,
+    out: &mut Out,
 ) -> anyhow::Result<Summary> {
     let settings = Settings { alerts_only: args.alerts_only, max_events: 0, jobs: args.jobs.max(1), plans };
     let reader: Box<dyn Read + Send> = match args.input.to_str() {
@@ -122,7 +127,8 @@ fn drive<P: Profile, E: Enforcer>(
 }
 
 fn report(summary: &Summary, args: &Args) -> anyhow::Result<Exit> {
-    let Summary { events_seen, events_emitted, errors, enforcement_emitted, enforcement_applied, enforcement_failed } = summary;
+    let Summary { events_seen, events_emitted, errors, enforcement_emitted, enforcement_applied, enforcement_failed } =
+        summary;
     eprintln!(
         "{{\"events_seen\": {events_seen}, \"events_emitted\": {events_emitted}, \"errors\": {errors}, \
          \"enforcement_emitted\": {enforcement_emitted}, \"enforcement_applied\": {enforcement_applied}, \

@@ -1,9 +1,9 @@
 //! The commands of `kiln`, one file each; the only code that prints. `anyhow` stays within this module.
 
 mod completions;
-mod keygen;
 #[cfg(feature = "gate")]
 mod gate;
+mod keygen;
 pub mod out;
 
 use clap::{Parser, Subcommand};

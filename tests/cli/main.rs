@@ -1,5 +1,5 @@
 //! The commands as a user runs them. One test binary; each part is a module.
 
-mod gate;
 mod frame;
+mod gate;
 mod keygen;

@@ -48,7 +48,8 @@ mod tests {
     fn is_pythons_indent() {
         let mut out = Vec::new();
         super::write_pretty(br#"{"a":[1,{"b":"x,\"]{:"}],"c":[],"d":{}}"#, &mut out);
-        let text = "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x,\\\"]{:\"\n    }\n  ],\n  \"c\": [],\n  \"d\": {}\n}";
+        let text =
+            "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x,\\\"]{:\"\n    }\n  ],\n  \"c\": [],\n  \"d\": {}\n}";
         assert_eq!(String::from_utf8_lossy(&out), text);
     }
 }

@@ -59,7 +59,12 @@ struct Output<'a, S> {
 /// # Errors
 /// Those of reading and writing.
 pub fn run<P: Profile, R: Read + Send, E: Enforcer, S: Sink, C: FnMut() -> i64 + Send>(
-    profile: &P, source: Source<R>, memory: &mut P::Memory, enforcer: Option<&mut E>, sink: &mut S, clock: C,
+    profile: &P,
+    source: Source<R>,
+    memory: &mut P::Memory,
+    enforcer: Option<&mut E>,
+    sink: &mut S,
+    clock: C,
     settings: Settings,
 ) -> io::Result<Summary> {
     let input = Mutex::new((0u64, source));
@@ -80,8 +85,11 @@ pub fn run<P: Profile, R: Read + Send, E: Enforcer, S: Sink, C: FnMut() -> i64 +
 }
 
 fn worker<P: Profile, R: Read, E: Enforcer, S: Sink, C: FnMut() -> i64>(
-    profile: &P, input: &Mutex<(u64, Source<R>)>, settling: &Ordered<Settling<'_, P::Memory, E, C>>,
-    output: &Ordered<Output<'_, S>>, settings: Settings,
+    profile: &P,
+    input: &Mutex<(u64, Source<R>)>,
+    settling: &Ordered<Settling<'_, P::Memory, E, C>>,
+    output: &Ordered<Output<'_, S>>,
+    settings: Settings,
 ) {
     let mut reader = profile.reader();
     let (mut batch, mut arena, mut items) = (Vec::new(), Arena::default(), Vec::new());

@@ -82,7 +82,9 @@ impl<R: Read> Source<R> {
                     }
                 }
             }
-            if let Some(end) = memchr::memrchr2(b'\n', b'\r', &batch[old.min(batch.len())..]).map(|n| old.min(batch.len()) + n) {
+            if let Some(end) =
+                memchr::memrchr2(b'\n', b'\r', &batch[old.min(batch.len())..]).map(|n| old.min(batch.len()) + n)
+            {
                 self.tail.extend_from_slice(&batch[end + 1..]);
                 batch.truncate(end + 1);
                 break;

@@ -58,7 +58,8 @@ impl JsonError {
                 return "maximum recursion depth exceeded while decoding a JSON array from a unicode string".to_owned();
             }
             Problem::ObjectTooDeep => {
-                return "maximum recursion depth exceeded while decoding a JSON object from a unicode string".to_owned();
+                return "maximum recursion depth exceeded while decoding a JSON object from a unicode string"
+                    .to_owned();
             }
             Problem::IntegerTooLong(digits) => {
                 return format!(

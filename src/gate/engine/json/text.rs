@@ -47,7 +47,11 @@ pub fn push_point(point: u32, out: &mut Vec<u8>) {
     match char::from_u32(point) {
         Some(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         None => {
-            out.extend_from_slice(&[0xe0 | (point >> 12) as u8, 0x80 | (point >> 6 & 63) as u8, 0x80 | (point & 63) as u8]);
+            out.extend_from_slice(&[
+                0xe0 | (point >> 12) as u8,
+                0x80 | (point >> 6 & 63) as u8,
+                0x80 | (point & 63) as u8,
+            ]);
         }
     }
 }

@@ -115,7 +115,11 @@ impl Tree<'_> {
             }
             self.at = (self.at + 1).min(self.line.len());
         } else {
-            while self.line.get(self.at).is_some_and(|b| !matches!(b, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r')) {
+            while self
+                .line
+                .get(self.at)
+                .is_some_and(|b| !matches!(b, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r'))
+            {
                 self.at += 1;
             }
         }

@@ -105,7 +105,8 @@ pub(super) fn map(bytes: &[u8], slots: &[Token], options: &Options, arena: &mut 
     }
     let pid = pid(&line, arena, scratch);
     let sha256 = line.text(line.pick(&[S::FILE_SHA, S::PROC_SHA, S::SCBE_SHA], S::T_SHA), false, arena);
-    let signer_trusted = flag(&line, line.pick(&[S::SCBE_SIGNER, S::PROC_SIGNED, S::FILE_TRUSTED], S::T_SIGNER), scratch);
+    let signer_trusted =
+        flag(&line, line.pick(&[S::SCBE_SIGNER, S::PROC_SIGNED, S::FILE_TRUSTED], S::T_SIGNER), scratch);
     let geometry = number(&line, line.pick(&[S::SCBE_GEOMETRY], S::T_GEOMETRY), scratch);
 
     // The scanned text: the fields in this order, one newline between each.
@@ -139,8 +140,19 @@ pub(super) fn map(bytes: &[u8], slots: &[Token], options: &Options, arena: &mut 
     let text = arena.since(text);
 
     let sha256 = (!sha256.is_empty()).then_some(sha256);
-    let mut event =
-        Event { host, pid, process_name, operation, target, parent, signer_trusted, sha256, geometry, text, json: Span::default() };
+    let mut event = Event {
+        host,
+        pid,
+        process_name,
+        operation,
+        target,
+        parent,
+        signer_trusted,
+        sha256,
+        geometry,
+        text,
+        json: Span::default(),
+    };
     if options.include_kernel_event {
         event.json = write_json(&event, command_line, evt_type, &metadata, &line, arena);
     }
@@ -183,10 +195,13 @@ fn flag(line: &Line<'_>, token: Token, scratch: &mut Vec<u8>) -> bool {
 fn number(line: &Line<'_>, token: Token, scratch: &mut Vec<u8>) -> f64 {
     match token.kind {
         Kind::Int | Kind::Float => {
-            std::str::from_utf8(token.raw(line.bytes)).ok().and_then(|text| text.parse().ok()).map_or(0.0, |number: f64| {
-                // The reference goes through the integer, which has no negative zero.
-                if token.kind == Kind::Int && number == 0.0 { 0.0 } else { number }
-            })
+            std::str::from_utf8(token.raw(line.bytes)).ok().and_then(|text| text.parse().ok()).map_or(
+                0.0,
+                |number: f64| {
+                    // The reference goes through the integer, which has no negative zero.
+                    if token.kind == Kind::Int && number == 0.0 { 0.0 } else { number }
+                },
+            )
         }
         Kind::Nan => f64::NAN,
         Kind::Infinity => f64::INFINITY,
@@ -270,7 +285,14 @@ impl Metadata {
     }
 }
 
-fn write_json(e: &Event, command_line: Span, evt_type: Span, metadata: &Metadata, line: &Line<'_>, arena: &mut Arena) -> Span {
+fn write_json(
+    e: &Event,
+    command_line: Span,
+    evt_type: Span,
+    metadata: &Metadata,
+    line: &Line<'_>,
+    arena: &mut Arena,
+) -> Span {
     let mut out = Vec::with_capacity(512);
     let text = |name: &str, span: Span, out: &mut Vec<u8>| {
         out.extend_from_slice(name.as_bytes());

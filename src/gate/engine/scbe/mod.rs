@@ -127,7 +127,15 @@ impl Profile for Scbe {
 
     fn render(&self, item: &Item, arena: &Arena, out: &mut Vec<u8>) {
         let start = out.len();
-        render::render(&item.judged, &item.outcome, item.suppressed, item.applied.as_deref(), &self.options, arena, out);
+        render::render(
+            &item.judged,
+            &item.outcome,
+            item.suppressed,
+            item.applied.as_deref(),
+            &self.options,
+            arena,
+            out,
+        );
         if self.options.pretty {
             let compact = out.split_off(start);
             write_pretty(&compact, out);

@@ -3,13 +3,16 @@
 use super::map::Event;
 use super::memory::Memory;
 use super::threat::{self, Scanner};
-use crate::gate::engine::python::{round4, write_round4};
 use crate::gate::engine::json::write_ascii_escaped;
+use crate::gate::engine::python::{round4, write_round4};
 use crate::gate::engine::{Action, Arena, Decision, Span, State};
 
 /// Parent and child that together look like a dropped payload.
 const PAIRS: [(&str, &str); 5] = [
-    ("winword.exe", "powershell"), ("excel.exe", "powershell"), ("outlook.exe", "powershell"), ("wscript.exe", "cmd.exe"),
+    ("winword.exe", "powershell"),
+    ("excel.exe", "powershell"),
+    ("outlook.exe", "powershell"),
+    ("wscript.exe", "cmd.exe"),
     ("python", "bash"),
 ];
 

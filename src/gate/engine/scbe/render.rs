@@ -7,7 +7,12 @@ use crate::gate::engine::{Action, Applied, Arena};
 
 /// Appends one line, without its newline. `suppressed` says that the cooldown swallowed the plan.
 pub fn render(
-    judged: &Judged, outcome: &Outcome, suppressed: bool, applied: Option<&Applied>, options: &Options, arena: &Arena,
+    judged: &Judged,
+    outcome: &Outcome,
+    suppressed: bool,
+    applied: Option<&Applied>,
+    options: &Options,
+    arena: &Arena,
     out: &mut Vec<u8>,
 ) {
     let text = |name: &str, value: &[u8], out: &mut Vec<u8>| {
@@ -62,7 +67,12 @@ fn list(name: &str, items: impl Iterator<Item = impl AsRef<[u8]>>, out: &mut Vec
 }
 
 fn plan(
-    judged: &Judged, outcome: &Outcome, suppressed: bool, applied: Option<&Applied>, plan: &Enforcement, arena: &Arena,
+    judged: &Judged,
+    outcome: &Outcome,
+    suppressed: bool,
+    applied: Option<&Applied>,
+    plan: &Enforcement,
+    arena: &Arena,
     out: &mut Vec<u8>,
 ) {
     let text = |name: &str, value: &[u8], out: &mut Vec<u8>| {

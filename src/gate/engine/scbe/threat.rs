@@ -21,8 +21,20 @@ pub(super) struct Threat {
 }
 
 const LITERALS: [&str; 14] = [
-    "ignore", "reveal", "developer", "act", "bypass", "jailbreak", "powershell", "cmd.exe", "-rf", "curl", "wget",
-    "javascript:", "data:text/html", "http",
+    "ignore",
+    "reveal",
+    "developer",
+    "act",
+    "bypass",
+    "jailbreak",
+    "powershell",
+    "cmd.exe",
+    "-rf",
+    "curl",
+    "wget",
+    "javascript:",
+    "data:text/html",
+    "http",
 ];
 const PROMPT: u16 = 0b11_1111;
 const MALWARE: u16 = 0b1_1111_1100_0000;
@@ -106,7 +118,9 @@ fn phrase(text: &[u8], at: usize, middle: &[u8], last: &[u8]) -> Option<usize> {
 fn holds(literal: usize, text: &[u8], at: usize, tried: &mut [usize; 2]) -> bool {
     let end = at + LITERALS[literal].len();
     let found = match literal {
-        0 => phrase(text, end, b"all", b"previous").and_then(|p| spaces(text, p)).and_then(|p| word(text, p, b"instructions")),
+        0 => phrase(text, end, b"all", b"previous")
+            .and_then(|p| spaces(text, p))
+            .and_then(|p| word(text, p, b"instructions")),
         1 => phrase(text, end, b"the", b"system").and_then(|p| spaces(text, p)).and_then(|p| word(text, p, b"prompt")),
         2 => spaces(text, end).and_then(|p| word(text, p, b"mode")),
         3 => spaces(text, end)
