@@ -1,0 +1,25 @@
+# Recipes; `just` lists them. The scripts work without just as well.
+
+_default:
+    @just --list
+
+# Build everything, run the whole way from manifest to kernel and back
+demo *ARGS:
+    scripts/demo {{ARGS}}
+
+# Pass the tests
+test *ARGS:
+    scripts/test {{ARGS}}
+
+# Kernel tests in virtual machines: all, or those whose name contains CASE
+vm *CASE:
+    scripts/build-agent
+    cargo test --test kernel -- {{CASE}}
+
+# Build the static agent
+agent:
+    scripts/build-agent
+
+# Benchmarks (criterion)
+bench *ARGS:
+    cargo bench {{ARGS}}
