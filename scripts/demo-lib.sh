@@ -1,0 +1,137 @@
+# What scripts/demo is made of: progress, proofs, and a conversation with the virtual machine. Sourced, not run.
+
+# ---- telling ----------------------------------------------------------------------------------------------------
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+	bold=$(printf '\033[1m') green=$(printf '\033[32m') red=$(printf '\033[31m') dim=$(printf '\033[2m') plain=$(printf '\033[0m')
+else
+	bold='' green='' red='' dim='' plain=''
+fi
+step_number=0
+failures=0
+proofs=0
+
+step() {
+	step_number=$((step_number + 1))
+	printf '\n%s[%d/%d] %s%s\n' "$bold" "$step_number" "$steps" "$1" "$plain"
+}
+say() { printf '      %s\n' "$*"; }
+quote() { sed "s/^/      ${dim}| /; s/\$/${plain}/"; }
+
+# proof WHAT COMMAND...: the command must succeed. All proofs are tried; the demo fails if one did.
+proof() {
+	what=$1
+	shift
+	proofs=$((proofs + 1))
+	if "$@"; then
+		printf '   %sok%s  %s\n' "$green" "$plain" "$what"
+	else
+		failures=$((failures + 1))
+		printf ' %sFAIL%s  %s\n' "$red" "$plain" "$what"
+	fi
+}
+die() {
+	printf '\n%serror%s: %s\n' "$red" "$plain" "$*" >&2
+	exit 1
+}
+
+# run LOG COMMAND...: quiet, with a clock where somebody watches; the log is shown if it fails.
+run() {
+	log=$1
+	shift
+	if [ -t 2 ]; then
+		"$@" >"$log" 2>&1 &
+		task=$!
+		started=$SECONDS
+		while kill -0 "$task" 2>/dev/null; do
+			printf '\r      %3ds  %.70s\033[K' $((SECONDS - started)) "$(tail -n 1 "$log" 2>/dev/null | tr -d '\r' | cut -c1-70)" >&2
+			sleep 0.5
+		done
+		printf '\r\033[K' >&2
+		wait "$task" && return
+	else
+		"$@" >"$log" 2>&1 && return
+	fi
+	tail -n 30 "$log" >&2
+	die "failed: $* (log: $log)"
+}
+
+# until_true SECONDS COMMAND...: waits until the command succeeds.
+until_true() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 1
+	done
+}
+
+free_port() {
+	local port
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		port=$((20000 + RANDOM % 20000))
+		if ! (exec 9<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+			echo "$port"
+			return
+		fi
+	done
+	die "no free port on 127.0.0.1"
+}
+
+# fetch PORT PATH: status line and body of an HTTP answer, without curl.
+fetch() {
+	local line
+	exec 8<>"/dev/tcp/127.0.0.1/$1" || return 1
+	printf 'GET %s HTTP/1.0\r\nHost: demo\r\n\r\n' "$2" >&8
+	while IFS= read -r -t 10 -u 8 line; do printf '%s\n' "${line%$'\r'}"; done
+	exec 8<&- 8>&-
+}
+# serves PORT PATH TEXT: the page is there and holds the text.
+serves() { fetch "$1" "$2" 2>/dev/null | grep -qF "$3"; }
+not() { ! "$@"; }
+
+# ---- the machine ------------------------------------------------------------------------------------------------
+vm_pid=
+# boot DISK KERNEL CREDENTIAL: starts the machine and waits until its console answers.
+vm_boot() {
+	rm -f "$work/ctl.in" "$work/ctl.out"
+	mkfifo "$work/ctl.in" "$work/ctl.out"
+	# The emulation of two CPUs is not stable with every kernel; see docs/testing.md.
+	qemu-system-x86_64 -accel tcg,thread=multi -cpu max,cx16=off -smp 1 -m 1024 -nodefaults -display none -no-reboot \
+		-kernel "$2" -append "root=PARTLABEL=root rw console=ttyS0 quiet panic=-1 systemd.firstboot=off" \
+		-drive "file=$1,format=raw,if=none,id=disk" -device nvme,drive=disk,serial=demo \
+		-netdev "user,id=net,hostfwd=tcp:127.0.0.1:$web_port-:80,hostfwd=tcp:127.0.0.1:$extra_port-:8080" \
+		-device virtio-net-pci,netdev=net \
+		-smbios "type=11,value=io.systemd.credential.binary:kiln.join=$(base64 -w0 <"$3")" \
+		-serial "file:$work/console.log" -chardev "pipe,id=control,path=$work/ctl" -serial chardev:control \
+		>"$work/qemu.log" 2>&1 3<&- 4<&- &
+	vm_pid=$!
+	exec 3<>"$work/ctl.in" 4<>"$work/ctl.out"
+	local line end=$((SECONDS + 300))
+	while [ "$SECONDS" -lt "$end" ] && kill -0 "$vm_pid" 2>/dev/null; do
+		if IFS= read -r -t 5 -u 4 line && [ "${line%$'\r'}" = "@ready" ]; then
+			return 0
+		fi
+	done
+	tail -n 20 "$work/console.log" "$work/qemu.log" >&2
+	die "the machine did not come up (console: $work/console.log)"
+}
+
+# guest COMMAND: runs one line as root in the machine; its output, and its exit status.
+guest() {
+	local line
+	printf '%s\n' "$1" >&3
+	while IFS= read -r -t 120 -u 4 line; do
+		line=${line%$'\r'}
+		case $line in
+		"@end "*) return "${line#@end }" ;;
+		*) printf '%s\n' "$line" ;;
+		esac
+	done
+	return 124
+}
+
+vm_stop() {
+	[ -n "$vm_pid" ] || return 0
+	kill "$vm_pid" 2>/dev/null && wait "$vm_pid" 2>/dev/null
+	vm_pid=
+}
