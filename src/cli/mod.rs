@@ -1,10 +1,13 @@
 //! The commands of `kiln`, one file each; the only code that prints. `anyhow` stays within this module.
 
+mod bake;
 mod completions;
 #[cfg(feature = "gate")]
 mod gate;
 mod keygen;
 pub mod out;
+mod policy_file;
+mod sign;
 
 use clap::{Parser, Subcommand};
 
@@ -26,6 +29,10 @@ const EXIT_CODES: &str =
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Put agent, policy, keys and units into a root file system or a raw disk image.
+    Bake(bake::Args),
+    /// Sign a compiled policy.
+    Sign(sign::Args),
     /// Make a key pair that signs policies.
     Keygen(keygen::Args),
     /// Print a shell completion script.
@@ -39,6 +46,8 @@ pub fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let mut out = Out::new(cli.format);
     let result = match cli.command {
+        Command::Bake(args) => bake::run(args, &mut out),
+        Command::Sign(args) => sign::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
         #[cfg(feature = "gate")]
