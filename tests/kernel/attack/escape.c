@@ -7,8 +7,8 @@
 
 static int execute(void *path)
 {
-	char *const arguments[] = { path, NULL };
-	char *const environment[] = { NULL };
+	char *const arguments[] = {path, NULL};
+	char *const environment[] = {NULL};
 
 	execve(path, arguments, environment);
 	return -errno;
@@ -51,7 +51,7 @@ static int run_leave_fork(int argc, char **argv)
 /* clone-into-cgroup CGROUP PROGRAM: a child that is born elsewhere. */
 static int run_clone_into(int argc, char **argv)
 {
-	struct clone_args request = { .flags = CLONE_INTO_CGROUP, .exit_signal = 17 };
+	struct clone_args request = {.flags = CLONE_INTO_CGROUP, .exit_signal = 17};
 	const char *cgroup = argument(argc, argv, 0);
 	long child;
 
@@ -95,8 +95,8 @@ static int run_cgroup_namespace(int argc, char **argv)
 static int run_through_allowed(int argc, char **argv)
 {
 	const char *through = argument(argc, argv, 0);
-	char *const arguments[] = { (char *)through, (char *)"sh", (char *)"-c", (char *)argument(argc, argv, 1), NULL };
-	char *const environment[] = { NULL };
+	char *const arguments[] = {(char *)through, (char *)"sh", (char *)"-c", (char *)argument(argc, argv, 1), NULL};
+	char *const environment[] = {NULL};
 	int status;
 	pid_t child = fork();
 
@@ -111,11 +111,11 @@ static int run_through_allowed(int argc, char **argv)
 }
 
 const struct attack escape_attacks[] = {
-	{ "leave-cgroup", NULL, run_leave },
-	{ "leave-cgroup-fork", NULL, run_leave_fork },
-	{ "clone-into-cgroup", NULL, run_clone_into },
-	{ "child-cgroup", NULL, run_child_cgroup },
-	{ "cgroup-namespace", NULL, run_cgroup_namespace },
-	{ "through-allowed", NULL, run_through_allowed },
-	{ 0 },
+    {"leave-cgroup", NULL, run_leave},
+    {"leave-cgroup-fork", NULL, run_leave_fork},
+    {"clone-into-cgroup", NULL, run_clone_into},
+    {"child-cgroup", NULL, run_child_cgroup},
+    {"cgroup-namespace", NULL, run_cgroup_namespace},
+    {"through-allowed", NULL, run_through_allowed},
+    {0},
 };

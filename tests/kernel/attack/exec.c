@@ -13,8 +13,8 @@
 static int execute(const char *path)
 {
 	/* The name is the path, not kt: the victim then proves that it ran. */
-	char *const arguments[] = { (char *)path, NULL };
-	char *const environment[] = { NULL };
+	char *const arguments[] = {(char *)path, NULL};
+	char *const environment[] = {NULL};
 
 	execve(path, arguments, environment);
 	return -errno;
@@ -33,7 +33,8 @@ static int run_exec_relative(int argc, char **argv)
 	return execute(argument(argc, argv, 1));
 }
 
-/* exec-deep DEPTH FILE: walks DEPTH times into a directory named d below /tmp/kt, made by prepare, and runs FILE there. */
+/* exec-deep DEPTH FILE: walks DEPTH times into a directory named d below /tmp/kt, made by prepare, and runs FILE there.
+ */
 static void prepare_exec_deep(int argc, char **argv)
 {
 	int depth = atoi(argument(argc, argv, 0)), width = atoi(argument(argc, argv, 1)), from, to;
@@ -75,8 +76,8 @@ static int run_exec_fd(int argc, char **argv)
 
 static int exec_at(int file)
 {
-	char *const arguments[] = { (char *)"victim", NULL };
-	char *const environment[] = { NULL };
+	char *const arguments[] = {(char *)"victim", NULL};
+	char *const environment[] = {NULL};
 
 	syscall(SYS_execveat, file, "", arguments, environment, AT_EMPTY_PATH);
 	return -errno;
@@ -180,7 +181,7 @@ static int run_exec_fork(int argc, char **argv)
 static int run_exec_vfork(int argc, char **argv)
 {
 	const char *path = argument(argc, argv, 0);
-	char *const arguments[] = { (char *)path, NULL };
+	char *const arguments[] = {(char *)path, NULL};
 	pid_t child;
 	int error = posix_spawn(&child, path, NULL, NULL, arguments, NULL);
 
@@ -189,7 +190,7 @@ static int run_exec_vfork(int argc, char **argv)
 
 static int run_exec_clone3(int argc, char **argv)
 {
-	struct clone_args request = { .exit_signal = 17 };
+	struct clone_args request = {.exit_signal = 17};
 	long child = syscall(SYS_clone3, &request, sizeof(request));
 
 	if (child < 0)
@@ -298,24 +299,24 @@ static int run_exec_chroot(int argc, char **argv)
 }
 
 const struct attack exec_attacks[] = {
-	{ "exec", NULL, run_exec },
-	{ "exec-relative", NULL, run_exec_relative },
-	{ "exec-deep", prepare_exec_deep, run_exec_deep },
-	{ "exec-fd", NULL, run_exec_fd },
-	{ "exec-empty", NULL, run_exec_empty },
-	{ "exec-opath", NULL, run_exec_opath },
-	{ "exec-deleted", NULL, run_exec_deleted },
-	{ "exec-memfd", NULL, run_exec_memfd },
-	{ "exec-memfd-named", NULL, run_exec_memfd_named },
-	{ "exec-tmpfile", NULL, run_exec_tmpfile },
-	{ "exec-rename", NULL, run_exec_rename },
-	{ "exec-copy", NULL, run_exec_copy },
-	{ "exec-fork", NULL, run_exec_fork },
-	{ "exec-vfork", NULL, run_exec_vfork },
-	{ "exec-clone3", NULL, run_exec_clone3 },
-	{ "exec-orphan", NULL, run_exec_orphan },
-	{ "exec-thread", NULL, run_exec_thread },
-	{ "exec-swap", NULL, run_exec_swap },
-	{ "exec-chroot", NULL, run_exec_chroot },
-	{ 0 },
+    {"exec", NULL, run_exec},
+    {"exec-relative", NULL, run_exec_relative},
+    {"exec-deep", prepare_exec_deep, run_exec_deep},
+    {"exec-fd", NULL, run_exec_fd},
+    {"exec-empty", NULL, run_exec_empty},
+    {"exec-opath", NULL, run_exec_opath},
+    {"exec-deleted", NULL, run_exec_deleted},
+    {"exec-memfd", NULL, run_exec_memfd},
+    {"exec-memfd-named", NULL, run_exec_memfd_named},
+    {"exec-tmpfile", NULL, run_exec_tmpfile},
+    {"exec-rename", NULL, run_exec_rename},
+    {"exec-copy", NULL, run_exec_copy},
+    {"exec-fork", NULL, run_exec_fork},
+    {"exec-vfork", NULL, run_exec_vfork},
+    {"exec-clone3", NULL, run_exec_clone3},
+    {"exec-orphan", NULL, run_exec_orphan},
+    {"exec-thread", NULL, run_exec_thread},
+    {"exec-swap", NULL, run_exec_swap},
+    {"exec-chroot", NULL, run_exec_chroot},
+    {0},
 };

@@ -65,7 +65,7 @@ static int run_read_at(int argc, char **argv)
 
 static int run_read_openat2(int argc, char **argv)
 {
-	struct open_how how = { .flags = O_RDONLY, .resolve = RESOLVE_NO_MAGICLINKS };
+	struct open_how how = {.flags = O_RDONLY, .resolve = RESOLVE_NO_MAGICLINKS};
 
 	return took((int)syscall(SYS_openat2, AT_FDCWD, argument(argc, argv, 0), &how, sizeof(how)));
 }
@@ -95,7 +95,7 @@ static int run_read_handle(int argc, char **argv)
 	union {
 		struct file_handle handle;
 		char space[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-	} at = { .handle.handle_bytes = MAX_HANDLE_SZ };
+	} at = {.handle.handle_bytes = MAX_HANDLE_SZ};
 	int mount, root;
 
 	if (name_to_handle_at(AT_FDCWD, argument(argc, argv, 0), &at.handle, &mount, 0))
@@ -174,9 +174,10 @@ static int channel[2];
 static void prepare_passed(int argc, char **argv)
 {
 	int file = open(argument(argc, argv, 0), O_RDONLY);
-	char space[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec vector = { .iov_base = "x", .iov_len = 1 };
-	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space) };
+	char space[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec vector = {.iov_base = "x", .iov_len = 1};
+	struct msghdr message = {
+	    .msg_iov = &vector, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
 	if (file < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, channel))
@@ -193,8 +194,9 @@ static void prepare_passed(int argc, char **argv)
 static int run_passed(int argc, char **argv)
 {
 	char space[CMSG_SPACE(sizeof(int))], byte;
-	struct iovec vector = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space) };
+	struct iovec vector = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {
+	    .msg_iov = &vector, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
 	struct cmsghdr *header;
 	int file;
 
@@ -214,23 +216,23 @@ static int run_passed(int argc, char **argv)
 }
 
 const struct attack file_attacks[] = {
-	{ "read", NULL, run_read },
-	{ "write", NULL, run_write },
-	{ "append", NULL, run_append },
-	{ "create", NULL, run_create },
-	{ "read-relative", NULL, run_read_relative },
-	{ "read-at", NULL, run_read_at },
-	{ "read-openat2", NULL, run_read_openat2 },
-	{ "read-reopen", NULL, run_read_reopen },
-	{ "read-chroot", NULL, run_read_chroot },
-	{ "read-handle", NULL, run_read_handle },
-	{ "truncate", NULL, run_truncate },
-	{ "open-truncate", NULL, run_open_truncate },
-	{ "map-write", NULL, run_map_write },
-	{ "kept-read", prepare_kept, run_kept_read },
-	{ "kept-write", prepare_kept, run_kept_write },
-	{ "kept-truncate", prepare_kept, run_kept_truncate },
-	{ "kept-map", prepare_kept, run_kept_map },
-	{ "passed-descriptor", prepare_passed, run_passed },
-	{ 0 },
+    {"read", NULL, run_read},
+    {"write", NULL, run_write},
+    {"append", NULL, run_append},
+    {"create", NULL, run_create},
+    {"read-relative", NULL, run_read_relative},
+    {"read-at", NULL, run_read_at},
+    {"read-openat2", NULL, run_read_openat2},
+    {"read-reopen", NULL, run_read_reopen},
+    {"read-chroot", NULL, run_read_chroot},
+    {"read-handle", NULL, run_read_handle},
+    {"truncate", NULL, run_truncate},
+    {"open-truncate", NULL, run_open_truncate},
+    {"map-write", NULL, run_map_write},
+    {"kept-read", prepare_kept, run_kept_read},
+    {"kept-write", prepare_kept, run_kept_write},
+    {"kept-truncate", prepare_kept, run_kept_truncate},
+    {"kept-map", prepare_kept, run_kept_map},
+    {"passed-descriptor", prepare_passed, run_passed},
+    {0},
 };

@@ -61,7 +61,8 @@ static int run_rename(int argc, char **argv)
 
 static int run_exchange(int argc, char **argv)
 {
-	return outcome(renameat2(AT_FDCWD, argument(argc, argv, 0), AT_FDCWD, argument(argc, argv, 1), RENAME_EXCHANGE));
+	return outcome(
+	    renameat2(AT_FDCWD, argument(argc, argv, 0), AT_FDCWD, argument(argc, argv, 1), RENAME_EXCHANGE));
 }
 
 static int run_chmod(int argc, char **argv)
@@ -76,7 +77,7 @@ static int run_chown(int argc, char **argv)
 
 static int run_utimes(int argc, char **argv)
 {
-	struct timeval times[2] = { { 1, 0 }, { 1, 0 } };
+	struct timeval times[2] = {{1, 0}, {1, 0}};
 
 	return outcome(utimes(argument(argc, argv, 0), times));
 }
@@ -124,23 +125,23 @@ static int run_tmpfile_link(int argc, char **argv)
 }
 
 const struct attack inode_attacks[] = {
-	{ "unlink", NULL, run_unlink },
-	{ "rmdir", NULL, run_rmdir },
-	{ "mkdir", NULL, run_mkdir },
-	{ "mkfifo", NULL, run_mkfifo },
-	{ "mknod", NULL, run_mknod },
-	{ "symlink", NULL, run_symlink },
-	{ "link", NULL, run_link },
-	{ "link-fd", NULL, run_link_fd },
-	{ "rename", NULL, run_rename },
-	{ "exchange", NULL, run_exchange },
-	{ "chmod", NULL, run_chmod },
-	{ "chown", NULL, run_chown },
-	{ "utimes", NULL, run_utimes },
-	{ "setxattr", NULL, run_setxattr },
-	{ "removexattr", NULL, run_removexattr },
-	{ "fchmod", NULL, run_fchmod },
-	{ "chattr", NULL, run_chattr },
-	{ "tmpfile-link", NULL, run_tmpfile_link },
-	{ 0 },
+    {"unlink", NULL, run_unlink},
+    {"rmdir", NULL, run_rmdir},
+    {"mkdir", NULL, run_mkdir},
+    {"mkfifo", NULL, run_mkfifo},
+    {"mknod", NULL, run_mknod},
+    {"symlink", NULL, run_symlink},
+    {"link", NULL, run_link},
+    {"link-fd", NULL, run_link_fd},
+    {"rename", NULL, run_rename},
+    {"exchange", NULL, run_exchange},
+    {"chmod", NULL, run_chmod},
+    {"chown", NULL, run_chown},
+    {"utimes", NULL, run_utimes},
+    {"setxattr", NULL, run_setxattr},
+    {"removexattr", NULL, run_removexattr},
+    {"fchmod", NULL, run_fchmod},
+    {"chattr", NULL, run_chattr},
+    {"tmpfile-link", NULL, run_tmpfile_link},
+    {0},
 };

@@ -57,7 +57,7 @@ static int run_kexec_load(int argc, char **argv)
 
 static int run_bpf_map(int argc, char **argv)
 {
-	union bpf_attr request = { .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1 };
+	union bpf_attr request = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
 
 	(void)argc;
 	(void)argv;
@@ -66,20 +66,20 @@ static int run_bpf_map(int argc, char **argv)
 
 static int run_bpf_program(int argc, char **argv)
 {
-	const struct bpf_insn code[] = { { .code = 0xb7 }, { .code = 0x95 } };
-	union bpf_attr request = { .prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insn_cnt = 2 };
+	const struct bpf_insn code[] = {{.code = 0xb7}, {.code = 0x95}};
+	union bpf_attr request = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insn_cnt = 2};
 
 	(void)argc;
 	(void)argv;
 	request.insns = (uintptr_t)code;
-	request.license = (uintptr_t)"GPL";
+	request.license = (uintptr_t) "GPL";
 	return outcome(syscall(SYS_bpf, BPF_PROG_LOAD, &request, sizeof(request)));
 }
 
 static int run_perf(int argc, char **argv)
 {
-	struct perf_event_attr request = { .type = PERF_TYPE_SOFTWARE, .size = sizeof(request),
-					   .config = PERF_COUNT_SW_CPU_CLOCK };
+	struct perf_event_attr request = {
+	    .type = PERF_TYPE_SOFTWARE, .size = sizeof(request), .config = PERF_COUNT_SW_CPU_CLOCK};
 
 	(void)argc;
 	(void)argv;
@@ -137,7 +137,7 @@ static int run_other_memory(int argc, char **argv)
 
 static int run_process_vm(int argc, char **argv)
 {
-	struct iovec from = { .iov_base = "after", .iov_len = 5 }, to = { .iov_base = target, .iov_len = 5 };
+	struct iovec from = {.iov_base = "after", .iov_len = 5}, to = {.iov_base = target, .iov_len = 5};
 
 	(void)argc;
 	(void)argv;
@@ -165,7 +165,7 @@ static int run_clock(int argc, char **argv)
 
 static int run_clock_adjust(int argc, char **argv)
 {
-	struct timex change = { .modes = ADJ_OFFSET | ADJ_STATUS, .status = STA_PLL };
+	struct timex change = {.modes = ADJ_OFFSET | ADJ_STATUS, .status = STA_PLL};
 
 	(void)argc;
 	(void)argv;
@@ -238,27 +238,27 @@ static int run_module_request(int argc, char **argv)
 }
 
 const struct attack kernel_attacks[] = {
-	{ "module", NULL, run_module },
-	{ "module-memory", NULL, run_module_memory },
-	{ "module-request", NULL, run_module_request },
-	{ "kexec", NULL, run_kexec },
-	{ "kexec-load", NULL, run_kexec_load },
-	{ "bpf-map", NULL, run_bpf_map },
-	{ "bpf-program", NULL, run_bpf_program },
-	{ "perf", NULL, run_perf },
-	{ "ptrace", prepare_victim, run_ptrace },
-	{ "ptrace-seize", prepare_victim, run_ptrace_seize },
-	{ "other-memory", prepare_victim, run_other_memory },
-	{ "process-vm", prepare_victim, run_process_vm },
-	{ "traceme", NULL, run_traceme },
-	{ "clock", NULL, run_clock },
-	{ "clock-adjust", NULL, run_clock_adjust },
-	{ "setuid", NULL, run_setuid },
-	{ "setgid", NULL, run_setgid },
-	{ "hostname", NULL, run_hostname },
-	{ "setns", NULL, run_setns },
-	{ "dev-mem", NULL, run_dev_mem },
-	{ "io-ports", NULL, run_ports },
-	{ "block-ioctl", NULL, run_block_ioctl },
-	{ 0 },
+    {"module", NULL, run_module},
+    {"module-memory", NULL, run_module_memory},
+    {"module-request", NULL, run_module_request},
+    {"kexec", NULL, run_kexec},
+    {"kexec-load", NULL, run_kexec_load},
+    {"bpf-map", NULL, run_bpf_map},
+    {"bpf-program", NULL, run_bpf_program},
+    {"perf", NULL, run_perf},
+    {"ptrace", prepare_victim, run_ptrace},
+    {"ptrace-seize", prepare_victim, run_ptrace_seize},
+    {"other-memory", prepare_victim, run_other_memory},
+    {"process-vm", prepare_victim, run_process_vm},
+    {"traceme", NULL, run_traceme},
+    {"clock", NULL, run_clock},
+    {"clock-adjust", NULL, run_clock_adjust},
+    {"setuid", NULL, run_setuid},
+    {"setgid", NULL, run_setgid},
+    {"hostname", NULL, run_hostname},
+    {"setns", NULL, run_setns},
+    {"dev-mem", NULL, run_dev_mem},
+    {"io-ports", NULL, run_ports},
+    {"block-ioctl", NULL, run_block_ioctl},
+    {0},
 };

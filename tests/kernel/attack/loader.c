@@ -9,7 +9,7 @@
  */
 static int loaded(const char *program, char *const arguments[], char *const environment[])
 {
-	static const int known[] = { EPERM, EACCES, ENOENT };
+	static const int known[] = {EPERM, EACCES, ENOENT};
 	char said[2048] = "";
 	size_t length = 0;
 	int ends[2], status;
@@ -50,8 +50,8 @@ static int loaded(const char *program, char *const arguments[], char *const envi
 static int run_ld_so(int argc, char **argv)
 {
 	const char *loader = argument(argc, argv, 0);
-	char *const arguments[] = { (char *)loader, (char *)argument(argc, argv, 1), NULL };
-	char *const environment[] = { NULL };
+	char *const arguments[] = {(char *)loader, (char *)argument(argc, argv, 1), NULL};
+	char *const environment[] = {NULL};
 
 	return loaded(loader, arguments, environment);
 }
@@ -61,8 +61,8 @@ static int run_preload(int argc, char **argv)
 {
 	const char *program = argument(argc, argv, 0);
 	char variable[512];
-	char *const arguments[] = { (char *)program, NULL };
-	char *const environment[] = { variable, NULL };
+	char *const arguments[] = {(char *)program, NULL};
+	char *const environment[] = {variable, NULL};
 
 	snprintf(variable, sizeof(variable), "LD_PRELOAD=%s", argument(argc, argv, 1));
 	return loaded(program, arguments, environment);
@@ -73,8 +73,8 @@ static int run_audit_library(int argc, char **argv)
 {
 	const char *program = argument(argc, argv, 0);
 	char variable[512];
-	char *const arguments[] = { (char *)program, NULL };
-	char *const environment[] = { variable, NULL };
+	char *const arguments[] = {(char *)program, NULL};
+	char *const environment[] = {variable, NULL};
 
 	snprintf(variable, sizeof(variable), "LD_AUDIT=%s", argument(argc, argv, 1));
 	return loaded(program, arguments, environment);
@@ -102,10 +102,10 @@ static int run_map_then_protect(int argc, char **argv)
 }
 
 const struct attack loader_attacks[] = {
-	{ "ld-so", NULL, run_ld_so },
-	{ "preload", NULL, run_preload },
-	{ "audit-library", NULL, run_audit_library },
-	{ "map-exec", NULL, run_map_exec },
-	{ "map-then-protect", NULL, run_map_then_protect },
-	{ 0 },
+    {"ld-so", NULL, run_ld_so},
+    {"preload", NULL, run_preload},
+    {"audit-library", NULL, run_audit_library},
+    {"map-exec", NULL, run_map_exec},
+    {"map-then-protect", NULL, run_map_then_protect},
+    {0},
 };

@@ -6,7 +6,7 @@
 #include <sys/shm.h>
 
 /* mov $42, %eax; ret */
-static const unsigned char code[] = { 0xb8, RAN, 0, 0, 0, 0xc3 };
+static const unsigned char code[] = {0xb8, RAN, 0, 0, 0, 0xc3};
 
 static int call(void *at)
 {
@@ -164,15 +164,15 @@ static int run_self_mem(int argc, char **argv)
 }
 
 const struct attack memory_attacks[] = {
-	{ "map-wx", NULL, run_map_wx },
-	{ "write-then-protect", NULL, run_write_then_protect },
-	{ "heap-exec", NULL, run_heap_exec },
-	{ "stack-exec", NULL, run_stack_exec },
-	{ "modified-file", NULL, run_modified_file },
-	{ "wx-file", NULL, run_wx_file },
-	{ "memfd-exec-map", NULL, run_memfd_exec_map },
-	{ "shm-exec", NULL, run_shm_exec },
-	{ "personality", NULL, run_personality },
-	{ "self-mem", NULL, run_self_mem },
-	{ 0 },
+    {"map-wx", NULL, run_map_wx},
+    {"write-then-protect", NULL, run_write_then_protect},
+    {"heap-exec", NULL, run_heap_exec},
+    {"stack-exec", NULL, run_stack_exec},
+    {"modified-file", NULL, run_modified_file},
+    {"wx-file", NULL, run_wx_file},
+    {"memfd-exec-map", NULL, run_memfd_exec_map},
+    {"shm-exec", NULL, run_shm_exec},
+    {"personality", NULL, run_personality},
+    {"self-mem", NULL, run_self_mem},
+    {0},
 };

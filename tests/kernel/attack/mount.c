@@ -24,8 +24,8 @@ static int take(int file)
 
 static int execute(const char *path)
 {
-	char *const arguments[] = { (char *)path, NULL };
-	char *const environment[] = { NULL };
+	char *const arguments[] = {(char *)path, NULL};
+	char *const environment[] = {NULL};
 
 	execve(path, arguments, environment);
 	return -errno;
@@ -107,8 +107,8 @@ static int run_read_detached(int argc, char **argv)
 
 static int run_exec_detached(int argc, char **argv)
 {
-	char *const arguments[] = { (char *)"victim", NULL };
-	char *const environment[] = { NULL };
+	char *const arguments[] = {(char *)"victim", NULL};
+	char *const environment[] = {NULL};
 	int tree;
 
 	if (getuid() != 0)
@@ -192,20 +192,20 @@ static int run_user_namespace_clone(int argc, char **argv)
 }
 
 const struct attack mount_attacks[] = {
-	{ "exec-bind", NULL, run_exec_bind },
-	{ "read-bind", NULL, run_read_bind },
-	{ "exec-user-namespace", NULL, run_exec_user_namespace },
-	{ "exec-all-namespaces", NULL, run_exec_all_namespaces },
-	{ "read-detached", NULL, run_read_detached },
-	{ "exec-detached", NULL, run_exec_detached },
-	{ "read-lazy", NULL, run_read_lazy },
-	{ "mount", NULL, run_mount },
-	{ "mount-tmpfs", NULL, run_mount_tmpfs },
-	{ "remount", NULL, run_remount },
-	{ "umount", NULL, run_umount },
-	{ "move-mount", NULL, run_move_mount },
-	{ "chroot", NULL, run_chroot },
-	{ "user-namespace", NULL, run_user_namespace },
-	{ "user-namespace-clone", NULL, run_user_namespace_clone },
-	{ 0 },
+    {"exec-bind", NULL, run_exec_bind},
+    {"read-bind", NULL, run_read_bind},
+    {"exec-user-namespace", NULL, run_exec_user_namespace},
+    {"exec-all-namespaces", NULL, run_exec_all_namespaces},
+    {"read-detached", NULL, run_read_detached},
+    {"exec-detached", NULL, run_exec_detached},
+    {"read-lazy", NULL, run_read_lazy},
+    {"mount", NULL, run_mount},
+    {"mount-tmpfs", NULL, run_mount_tmpfs},
+    {"remount", NULL, run_remount},
+    {"umount", NULL, run_umount},
+    {"move-mount", NULL, run_move_mount},
+    {"chroot", NULL, run_chroot},
+    {"user-namespace", NULL, run_user_namespace},
+    {"user-namespace-clone", NULL, run_user_namespace_clone},
+    {0},
 };

@@ -42,10 +42,11 @@ static socklen_t address(int argc, char **argv, struct sockaddr_storage *out)
 
 static void listeners(int argc, char **argv)
 {
-	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(argument(argc, argv, 1))) };
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6,
+				   .sin6_port = htons((uint16_t)atoi(argument(argc, argv, 1)))};
 	const struct {
 		int type, protocol;
-	} kinds[] = { { SOCK_STREAM, 0 }, { SOCK_DGRAM, 0 }, { SOCK_DGRAM, IPPROTO_UDPLITE } };
+	} kinds[] = {{SOCK_STREAM, 0}, {SOCK_DGRAM, 0}, {SOCK_DGRAM, IPPROTO_UDPLITE}};
 	int one = 1;
 
 	for (size_t kind = 0; kind < 3; kind++) {
@@ -99,7 +100,6 @@ static int run_udplite(int argc, char **argv)
 	return connected(argc, argv, SOCK_DGRAM, IPPROTO_UDPLITE);
 }
 
-
 static int run_tcp_nonblocking(int argc, char **argv)
 {
 	struct sockaddr_storage to;
@@ -116,7 +116,8 @@ static int run_tcp_fastopen(int argc, char **argv)
 	struct sockaddr_storage to;
 	socklen_t length = address(argc, argv, &to);
 
-	return outcome(sendto(opened(to.ss_family, SOCK_STREAM, 0), "x", 1, MSG_FASTOPEN, (struct sockaddr *)&to, length));
+	return outcome(
+	    sendto(opened(to.ss_family, SOCK_STREAM, 0), "x", 1, MSG_FASTOPEN, (struct sockaddr *)&to, length));
 }
 
 static int run_tcp_fastopen_connect(int argc, char **argv)
@@ -164,12 +165,12 @@ static int run_sendmmsg(int argc, char **argv)
 {
 	struct sockaddr_storage to;
 	socklen_t length = address(argc, argv, &to);
-	struct iovec vector = { .iov_base = "x", .iov_len = 1 };
-	struct mmsghdr messages[2] = { 0 };
+	struct iovec vector = {.iov_base = "x", .iov_len = 1};
+	struct mmsghdr messages[2] = {0};
 
 	for (int place = 0; place < 2; place++)
-		messages[place].msg_hdr = (struct msghdr){ .msg_name = &to, .msg_namelen = length, .msg_iov = &vector,
-							   .msg_iovlen = 1 };
+		messages[place].msg_hdr =
+		    (struct msghdr){.msg_name = &to, .msg_namelen = length, .msg_iov = &vector, .msg_iovlen = 1};
 	return outcome(sendmmsg(opened(to.ss_family, SOCK_DGRAM, 0), messages, 2, 0));
 }
 
@@ -249,7 +250,7 @@ static int run_accept(int argc, char **argv)
 	struct sockaddr_storage at;
 	socklen_t length = address(argc, argv, &at);
 	int one = 1, server = opened(at.ss_family, SOCK_STREAM, 0), peer;
-	struct pollfd waiting = { .fd = server, .events = POLLIN };
+	struct pollfd waiting = {.fd = server, .events = POLLIN};
 
 	setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(server, (struct sockaddr *)&at, length) || listen(server, 8))
@@ -281,25 +282,25 @@ static int run_family(int argc, char **argv)
 }
 
 const struct attack net_attacks[] = {
-	{ "tcp", listeners, run_tcp },
-	{ "mptcp", listeners, run_mptcp },
-	{ "udp", listeners, run_udp },
-	{ "udplite", listeners, run_udplite },
-	{ "tcp-nonblocking", listeners, run_tcp_nonblocking },
-	{ "tcp-fastopen", listeners, run_tcp_fastopen },
-	{ "tcp-fastopen-connect", listeners, run_tcp_fastopen_connect },
-	{ "sendto", listeners, run_sendto },
-	{ "sendto-unspecified", listeners, run_sendto_unspecified },
-	{ "sendto-four-on-six", listeners, run_sendto_four_on_six },
-	{ "sendmmsg", listeners, run_sendmmsg },
-	{ "udp-reconnect", listeners, run_udp_reconnect },
-	{ "bind-tcp", NULL, run_bind_tcp },
-	{ "bind-udp", NULL, run_bind_udp },
-	{ "bind-unspecified", NULL, run_bind_unspecified },
-	{ "listen-unbound", NULL, run_listen_unbound },
-	{ "accept", prepare_caller, run_accept },
-	{ "raw", NULL, run_raw },
-	{ "packet", NULL, run_packet },
-	{ "family", NULL, run_family },
-	{ 0 },
+    {"tcp", listeners, run_tcp},
+    {"mptcp", listeners, run_mptcp},
+    {"udp", listeners, run_udp},
+    {"udplite", listeners, run_udplite},
+    {"tcp-nonblocking", listeners, run_tcp_nonblocking},
+    {"tcp-fastopen", listeners, run_tcp_fastopen},
+    {"tcp-fastopen-connect", listeners, run_tcp_fastopen_connect},
+    {"sendto", listeners, run_sendto},
+    {"sendto-unspecified", listeners, run_sendto_unspecified},
+    {"sendto-four-on-six", listeners, run_sendto_four_on_six},
+    {"sendmmsg", listeners, run_sendmmsg},
+    {"udp-reconnect", listeners, run_udp_reconnect},
+    {"bind-tcp", NULL, run_bind_tcp},
+    {"bind-udp", NULL, run_bind_udp},
+    {"bind-unspecified", NULL, run_bind_unspecified},
+    {"listen-unbound", NULL, run_listen_unbound},
+    {"accept", prepare_caller, run_accept},
+    {"raw", NULL, run_raw},
+    {"packet", NULL, run_packet},
+    {"family", NULL, run_family},
+    {0},
 };

@@ -13,7 +13,7 @@ static long bpf(int command, union bpf_attr *request)
 /* bpf-get PIN: a descriptor of a pinned object. */
 static int run_bpf_get(int argc, char **argv)
 {
-	union bpf_attr request = { 0 };
+	union bpf_attr request = {0};
 
 	request.pathname = (uintptr_t)argument(argc, argv, 0);
 	return outcome(bpf(BPF_OBJ_GET, &request));
@@ -23,12 +23,12 @@ static int run_bpf_get(int argc, char **argv)
 static int run_bpf_map_by_id(int argc, char **argv)
 {
 	const char *prefix = argument(argc, argv, 0);
-	union bpf_attr next = { 0 };
+	union bpf_attr next = {0};
 	int refusal = 0;
 
 	while (bpf(BPF_MAP_GET_NEXT_ID, &next) == 0) {
-		union bpf_attr request = { .map_id = next.next_id };
-		struct bpf_map_info info = { 0 };
+		union bpf_attr request = {.map_id = next.next_id};
+		struct bpf_map_info info = {0};
 		int map = (int)bpf(BPF_MAP_GET_FD_BY_ID, &request);
 
 		next.start_id = next.next_id;
@@ -36,7 +36,7 @@ static int run_bpf_map_by_id(int argc, char **argv)
 			refusal = -errno;
 			continue;
 		}
-		request = (union bpf_attr){ .info.bpf_fd = (uint32_t)map, .info.info_len = sizeof(info) };
+		request = (union bpf_attr){.info.bpf_fd = (uint32_t)map, .info.info_len = sizeof(info)};
 		request.info.info = (uintptr_t)&info;
 		if (bpf(BPF_OBJ_GET_INFO_BY_FD, &request) == 0 && strncmp(info.name, prefix, strlen(prefix)) == 0)
 			return 0;
@@ -50,13 +50,13 @@ static int run_bpf_map_by_id(int argc, char **argv)
 /* bpf-link-detach: detaches every link it can get by id. */
 static int run_bpf_link_detach(int argc, char **argv)
 {
-	union bpf_attr next = { 0 };
+	union bpf_attr next = {0};
 	int refusal = 0, seen = 0;
 
 	(void)argc;
 	(void)argv;
 	while (bpf(BPF_LINK_GET_NEXT_ID, &next) == 0) {
-		union bpf_attr request = { .link_id = next.next_id };
+		union bpf_attr request = {.link_id = next.next_id};
 		int link = (int)bpf(BPF_LINK_GET_FD_BY_ID, &request);
 
 		next.start_id = next.next_id;
@@ -123,12 +123,12 @@ static int run_agent_memory(int argc, char **argv)
 }
 
 const struct attack self_attacks[] = {
-	{ "bpf-get", NULL, run_bpf_get },
-	{ "bpf-map-by-id", NULL, run_bpf_map_by_id },
-	{ "bpf-link-detach", NULL, run_bpf_link_detach },
-	{ "signal", prepare_agent, run_signal },
-	{ "signal-pidfd", prepare_agent, run_signal_pidfd },
-	{ "trace-agent", prepare_agent, run_trace_agent },
-	{ "agent-memory", prepare_agent, run_agent_memory },
-	{ 0 },
+    {"bpf-get", NULL, run_bpf_get},
+    {"bpf-map-by-id", NULL, run_bpf_map_by_id},
+    {"bpf-link-detach", NULL, run_bpf_link_detach},
+    {"signal", prepare_agent, run_signal},
+    {"signal-pidfd", prepare_agent, run_signal_pidfd},
+    {"trace-agent", prepare_agent, run_trace_agent},
+    {"agent-memory", prepare_agent, run_agent_memory},
+    {0},
 };

@@ -91,10 +91,10 @@ static int run_bind(int argc, char **argv)
 }
 
 const struct attack unix_attacks[] = {
-	{ "unix-stream", prepare_stream, run_stream },
-	{ "unix-datagram", prepare_datagram, run_datagram },
-	{ "unix-packets", prepare_packets, run_packets },
-	{ "unix-sendto", prepare_datagram, run_sendto },
-	{ "unix-bind", NULL, run_bind },
-	{ 0 },
+    {"unix-stream", prepare_stream, run_stream},
+    {"unix-datagram", prepare_datagram, run_datagram},
+    {"unix-packets", prepare_packets, run_packets},
+    {"unix-sendto", prepare_datagram, run_sendto},
+    {"unix-bind", NULL, run_bind},
+    {0},
 };

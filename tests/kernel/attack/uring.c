@@ -10,19 +10,19 @@
 /* Submits one entry to a new ring and gives its result. */
 static int submit(const struct io_uring_sqe *entry, unsigned int flags)
 {
-	struct io_uring_params parameters = { .flags = flags, .sq_thread_idle = 1000 };
+	struct io_uring_params parameters = {.flags = flags, .sq_thread_idle = 1000};
 	int ring = (int)syscall(SYS_io_uring_setup, 2, &parameters);
 	char *queue, *results;
 	unsigned int tail, head;
 
 	if (ring < 0)
 		return -errno;
-	queue = mmap(NULL, parameters.sq_off.array + parameters.sq_entries * 4, PROT_READ | PROT_WRITE, MAP_SHARED, ring,
-		     IORING_OFF_SQ_RING);
+	queue = mmap(NULL, parameters.sq_off.array + parameters.sq_entries * 4, PROT_READ | PROT_WRITE, MAP_SHARED,
+		     ring, IORING_OFF_SQ_RING);
 	results = mmap(NULL, parameters.cq_off.cqes + parameters.cq_entries * sizeof(struct io_uring_cqe),
 		       PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
-	struct io_uring_sqe *entries = mmap(NULL, parameters.sq_entries * sizeof(*entries), PROT_READ | PROT_WRITE, MAP_SHARED,
-					    ring, IORING_OFF_SQES);
+	struct io_uring_sqe *entries = mmap(NULL, parameters.sq_entries * sizeof(*entries), PROT_READ | PROT_WRITE,
+					    MAP_SHARED, ring, IORING_OFF_SQES);
 
 	if (queue == MAP_FAILED || results == MAP_FAILED || entries == MAP_FAILED)
 		unattempted("mapping a ring");
@@ -39,7 +39,7 @@ static int submit(const struct io_uring_sqe *entry, unsigned int flags)
 
 static int opened(int argc, char **argv, unsigned int flags)
 {
-	struct io_uring_sqe entry = { .opcode = IORING_OP_OPENAT, .fd = AT_FDCWD, .open_flags = O_RDONLY };
+	struct io_uring_sqe entry = {.opcode = IORING_OP_OPENAT, .fd = AT_FDCWD, .open_flags = O_RDONLY};
 	int result;
 
 	entry.addr = (uintptr_t)argument(argc, argv, 0);
@@ -61,7 +61,8 @@ static int run_open_polled(int argc, char **argv)
 /* A kernel worker thread does it. */
 static int run_open_async(int argc, char **argv)
 {
-	struct io_uring_sqe entry = { .opcode = IORING_OP_OPENAT, .flags = IOSQE_ASYNC, .fd = AT_FDCWD, .open_flags = O_RDONLY };
+	struct io_uring_sqe entry = {
+	    .opcode = IORING_OP_OPENAT, .flags = IOSQE_ASYNC, .fd = AT_FDCWD, .open_flags = O_RDONLY};
 	int result;
 
 	entry.addr = (uintptr_t)argument(argc, argv, 0);
@@ -71,7 +72,7 @@ static int run_open_async(int argc, char **argv)
 
 static int run_unlink(int argc, char **argv)
 {
-	struct io_uring_sqe entry = { .opcode = IORING_OP_UNLINKAT, .fd = AT_FDCWD };
+	struct io_uring_sqe entry = {.opcode = IORING_OP_UNLINKAT, .fd = AT_FDCWD};
 	int result;
 
 	entry.addr = (uintptr_t)argument(argc, argv, 0);
@@ -81,7 +82,7 @@ static int run_unlink(int argc, char **argv)
 
 static void prepare_listener(int argc, char **argv)
 {
-	struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argument(argc, argv, 1))) };
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argument(argc, argv, 1)))};
 	int server = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 
 	setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -91,8 +92,8 @@ static void prepare_listener(int argc, char **argv)
 
 static int run_connect(int argc, char **argv)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argument(argc, argv, 1))) };
-	struct io_uring_sqe entry = { .opcode = IORING_OP_CONNECT, .fd = socket(AF_INET, SOCK_STREAM, 0) };
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argument(argc, argv, 1)))};
+	struct io_uring_sqe entry = {.opcode = IORING_OP_CONNECT, .fd = socket(AF_INET, SOCK_STREAM, 0)};
 	int result;
 
 	if (entry.fd < 0 || inet_pton(AF_INET, argument(argc, argv, 0), &to.sin_addr) != 1)
@@ -105,10 +106,10 @@ static int run_connect(int argc, char **argv)
 
 static int run_sendmsg(int argc, char **argv)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argument(argc, argv, 1))) };
-	struct iovec vector = { .iov_base = "x", .iov_len = 1 };
-	struct msghdr message = { .msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &vector, .msg_iovlen = 1 };
-	struct io_uring_sqe entry = { .opcode = IORING_OP_SENDMSG, .fd = socket(AF_INET, SOCK_DGRAM, 0) };
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argument(argc, argv, 1)))};
+	struct iovec vector = {.iov_base = "x", .iov_len = 1};
+	struct msghdr message = {.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &vector, .msg_iovlen = 1};
+	struct io_uring_sqe entry = {.opcode = IORING_OP_SENDMSG, .fd = socket(AF_INET, SOCK_DGRAM, 0)};
 	int result;
 
 	if (entry.fd < 0 || inet_pton(AF_INET, argument(argc, argv, 0), &to.sin_addr) != 1)
@@ -119,11 +120,11 @@ static int run_sendmsg(int argc, char **argv)
 }
 
 const struct attack uring_attacks[] = {
-	{ "uring-open", NULL, run_open },
-	{ "uring-open-polled", NULL, run_open_polled },
-	{ "uring-open-async", NULL, run_open_async },
-	{ "uring-unlink", NULL, run_unlink },
-	{ "uring-connect", prepare_listener, run_connect },
-	{ "uring-sendmsg", NULL, run_sendmsg },
-	{ 0 },
+    {"uring-open", NULL, run_open},
+    {"uring-open-polled", NULL, run_open_polled},
+    {"uring-open-async", NULL, run_open_async},
+    {"uring-unlink", NULL, run_unlink},
+    {"uring-connect", prepare_listener, run_connect},
+    {"uring-sendmsg", NULL, run_sendmsg},
+    {0},
 };
