@@ -59,3 +59,22 @@ pub fn attacks(target: &Path) -> Result<Programs, String> {
     ];
     Ok(Programs { files })
 }
+
+/// The agent as it goes into images: one static file. KILN_AGENT names one that is there already.
+///
+/// # Errors
+/// What cargo said.
+pub fn agent() -> Result<PathBuf, String> {
+    if let Some(path) = env::var_os("KILN_AGENT") {
+        return Ok(PathBuf::from(path));
+    }
+    // A target of its own: static linking changes how everything below the agent is compiled.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("agent");
+    let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    run(Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--quiet", "--bin", "kiln-agent", "--no-default-features", "--features", "agent", "--target", &triple])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env("CARGO_TARGET_DIR", &target))?;
+    Ok(target.join(&triple).join("debug/kiln-agent"))
+}

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
 
+use kiln::bundle::SigningKey;
 use kiln::event::Violation;
 
-use crate::case::Case;
+use crate::case::{Case, Kind};
 use crate::{build, policy};
 
 /// The kernels, as image-fixtures/vm-run names them.
@@ -60,16 +60,13 @@ impl Boot {
 pub fn boot(kernel: &str, cases: &[Case]) -> Result<Boot, String> {
     let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kernel-{kernel}"));
     let programs = build::attacks(&work)?;
-    let source = work.join("policy.pdl");
-    write(&source, &policy::text(cases))?;
-    let tables = work.join("policy.tables");
+    let lib = work.join("lib");
+    let key = policy::image(&lib)?;
+    let waves = waves(cases);
     // Without a policy the attacks' baseline still tells whether the attacks are any good.
-    let compiled = policy::compile(&source, &tables);
-    if compiled.is_err() {
-        write(&tables, "")?;
-    }
+    let sealed = seal(&lib, &waves, kernel, &key);
     let script = work.join("script.sh");
-    write(&script, &script_of(cases))?;
+    policy::write(&script, script_of(cases, &waves).as_bytes())?;
 
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("image-fixtures/vm-run"));
     command.args(["--timeout", "900", "--console"]).arg(work.join("console.log"));
@@ -80,13 +77,14 @@ pub fn boot(kernel: &str, cases: &[Case]) -> Result<Boot, String> {
         command.arg("--module").arg(module);
     }
     // The module that attacks try to load.
-    command.args(["--with-module", "dummy"]).arg(kernel).arg(&script).arg(&tables).arg(agent());
+    command.args(["--with-module", "dummy"]).arg(kernel).arg(&script);
+    command.arg(format!("{}:/usr/lib/kiln", lib.display())).arg(format!("{}:/usr/lib/kiln/kiln-agent", build::agent()?.display()));
     for (from, to) in programs.files {
         command.arg(format!("{}:{to}", from.display()));
     }
     let output = command.output().map_err(|error| format!("vm-run: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
-    write(&work.join("output.log"), &said)?;
+    policy::write(&work.join("output.log"), said.as_bytes())?;
     if !output.status.success() {
         return Err(format!(
             "the guest ended with {}; its words are in {}\n{}",
@@ -95,24 +93,35 @@ pub fn boot(kernel: &str, cases: &[Case]) -> Result<Boot, String> {
             String::from_utf8_lossy(&output.stderr)
         ));
     }
-    let mut boot = parse(&said)?;
-    if compiled.is_err() {
-        boot.policy = compiled;
+    let mut boot = parse(&said, waves.len())?;
+    if sealed.is_err() {
+        boot.policy = sealed;
     }
     Ok(boot)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), String> {
-    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+/// Cases in a policy of their own. A guard's cases are apart: where any profile may come under any guard, their
+/// combinations are more than a policy may have subjects.
+fn waves(cases: &[Case]) -> Vec<Vec<Case>> {
+    let (guards, profiles): (Vec<Case>, Vec<Case>) = cases.iter().cloned().partition(|case| case.kind == Kind::Guard);
+    profiles.chunks(60).chain(guards.chunks(2)).map(<[Case]>::to_vec).collect()
 }
 
-/// The agent under test: the static one named by KILN_AGENT, else the one that cargo built.
-fn agent() -> PathBuf {
-    env::var_os("KILN_AGENT").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_kiln-agent")), PathBuf::from)
+/// Compiles and signs the waves: the first is the image's policy, the others are updates.
+fn seal(lib: &Path, waves: &[Vec<Case>], kernel: &str, key: &SigningKey) -> Result<(), String> {
+    for (place, wave) in waves.iter().enumerate() {
+        let name = if place == 0 { "policy".to_owned() } else { format!("wave{place}") };
+        let text = policy::text(wave);
+        let serial = place as u64 + 1;
+        policy::write(&lib.join(format!("{name}.pdl")), text.as_bytes())?;
+        let tables = policy::compile(&name, &text, kernel, serial)?;
+        policy::seal(lib, &name, &tables, serial, key)?;
+    }
+    Ok(())
 }
 
 /// The guest's script.
-fn script_of(cases: &[Case]) -> String {
+fn script_of(cases: &[Case], waves: &[Vec<Case>]) -> String {
     let mut script = include_str!("guest.sh").to_owned();
     for case in cases {
         let setup = if case.setup.trim().is_empty() { ":" } else { case.setup.trim() };
@@ -125,23 +134,27 @@ fn script_of(cases: &[Case]) -> String {
             let _ = writeln!(script, "attack {} base {user} '' {attack}", case.name);
         }
     }
-    script.push_str("\nload_policy\n");
-    for case in cases {
-        for (phase, _, user) in case.confined() {
-            let attack = phase
-                .strip_prefix("control")
-                .and_then(|place| place.parse::<usize>().ok())
-                .map_or(&case.attack, |place| &case.control[place]);
-            let _ = writeln!(script, "attack {} {phase} {user} {} {attack}", case.name, case.unit(&phase, &user));
+    for (place, wave) in waves.iter().enumerate() {
+        let load = if place == 0 { "load_policy".to_owned() } else { format!("update_policy wave{place}") };
+        let _ = writeln!(script, "\n{load}");
+        for case in wave {
+            for (phase, _, user) in case.confined() {
+                let attack = phase
+                    .strip_prefix("control")
+                    .and_then(|place| place.parse::<usize>().ok())
+                    .map_or(&case.attack, |place| &case.control[place]);
+                let _ = writeln!(script, "attack {} {phase} {user} {} {attack}", case.name, case.unit(&phase, &user));
+            }
         }
     }
     script.push_str("\ntell_events\n");
     script
 }
 
-fn parse(said: &str) -> Result<Boot, String> {
+fn parse(said: &str, waves: usize) -> Result<Boot, String> {
+    let mut loaded = 0;
     let mut boot =
-        Boot { runs: BTreeMap::new(), events: Vec::new(), policy: Err("the agent did not load it".to_owned()) };
+        Boot { runs: BTreeMap::new(), events: Vec::new(), policy: Err("the agent did not load all of it".to_owned()) };
     for line in said.lines() {
         let mut words = line.splitn(7, ' ');
         match words.next() {
@@ -161,13 +174,16 @@ fn parse(said: &str) -> Result<Boot, String> {
                 let run = Run { state, token: token.to_owned(), text: text.to_owned() };
                 boot.runs.insert((case.to_owned(), phase.to_owned(), user.to_owned()), run);
             }
-            Some("kt-loaded") => boot.policy = Ok(()),
+            Some("kt-loaded") => loaded += 1,
             Some("kt-event") => {
                 let event = line.trim_start_matches("kt-event").trim();
                 boot.events.push(serde_json::from_str(event).map_err(|error| format!("{error} in report {event}"))?);
             }
             _ => {}
         }
+    }
+    if loaded == waves {
+        boot.policy = Ok(());
     }
     Ok(boot)
 }

@@ -17,12 +17,34 @@ attack() {
 	fi
 }
 
+agent=/usr/lib/kiln/kiln-agent
+
+# What the agent reports goes to a file; the serial line is slow, so it is told last.
+watch() {
+	$agent run >>/kiln/events 2>>/kiln/agent.log &
+	echo $! >/kiln/agent.pid
+}
+
 load_policy() {
 	echo kt-phase load
-	/kiln/kiln-agent load --tables /kiln/policy.tables && echo kt-loaded
+	$agent load && echo kt-loaded
+	watch
+}
+
+# update_policy NAME: a live update, with what was labelled before still labelled.
+update_policy() {
+	echo "kt-phase $1"
+	kill "$(cat /kiln/agent.pid)"
+	wait
+	$agent update --tables "/usr/lib/kiln/$1.tables" --signature "/usr/lib/kiln/$1.dsse.json" && echo kt-loaded
+	watch
 }
 
 tell_events() {
-	:
+	echo kt-phase events
+	sleep 2
+	$agent status
+	cat /kiln/agent.log
+	sed 's/^{"schema":"kiln.violation.v1"/kt-event &/' /kiln/events
 }
 

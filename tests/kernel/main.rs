@@ -6,6 +6,7 @@
 
 mod build;
 mod case;
+mod cost;
 mod guest;
 mod judge;
 mod policy;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
             }));
         }
     }
+    trials.extend(guest::KERNELS.map(cost::trial));
     // Trials only wait for their kernel's boot; more threads than kernels would wait for nothing.
     let arguments = Arguments { test_threads: arguments.test_threads.or(Some(1)), ..arguments };
     libtest_mimic::run(&arguments, trials).exit_code()

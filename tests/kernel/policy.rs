@@ -1,12 +1,17 @@
-//! One policy for all cases of a boot: a block for each case, mode and user.
+//! Policies for the guest: one block for each case, mode and user; compiled and signed as `kiln` does it.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
-use std::process::Command;
+
+use kiln::bundle::{PolicyStatement, SigningKey};
+use kiln::compile::{KernelVersion, Options};
+use kiln::model::Digest;
+use kiln::pdl::{NoFiles, Source};
 
 use crate::case::{Case, Kind};
 
-/// The PDL text.
+/// The PDL text for the cases of a boot.
 pub fn text(cases: &[Case]) -> String {
     let mut text = "pdl 1;\n".to_owned();
     for case in cases {
@@ -25,24 +30,45 @@ pub fn text(cases: &[Case]) -> String {
     text
 }
 
-/// Compiles it by the real compiler into `tables`.
+/// Compiles a text for `kernel` into a tables file's bytes.
 ///
 /// # Errors
-/// What the compiler said.
-pub fn compile(source: &Path, tables: &Path) -> Result<(), String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_kiln"))
-        .arg("compile")
-        .arg(source)
-        .arg("-o")
-        .arg(tables)
-        .output()
-        .map_err(|error| format!("kiln compile: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!(
-        "kiln compile failed:\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    ))
+/// What is wrong with the policy.
+pub fn compile(name: &str, text: &str, kernel: &str, serial: u64) -> Result<Vec<u8>, String> {
+    let policy = kiln::policy::load(&[Source::new(name, text)], &NoFiles).map_err(|found| found.render(false))?;
+    let kernel: KernelVersion = kernel.parse().map_err(|error| format!("{kernel}: {error}"))?;
+    let options = Options { policy: kiln::policy::digest(&policy), serial, kernel };
+    let tables = kiln::compile::compile(&policy, &options).map_err(|error| format!("{name}: {error}: {error:?}"))?;
+    tables.to_bytes().map_err(|error| format!("{name}: {error}"))
+}
+
+/// Writes `NAME.tables` and `NAME.dsse.json`, its signature, into a folder.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn seal(folder: &Path, name: &str, tables: &[u8], serial: u64, key: &SigningKey) -> Result<(), String> {
+    let statement =
+        PolicyStatement { policy: Digest::of(name.as_bytes()), tables: Digest::of(tables), serial, name: name.to_owned() };
+    write(&folder.join(format!("{name}.tables")), tables)?;
+    write(&folder.join(format!("{name}.dsse.json")), statement.sign(key).to_json().as_bytes())
+}
+
+/// Makes the folder that the guest has as /usr/lib/kiln, with a new key that its agent trusts.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn image(folder: &Path) -> Result<SigningKey, String> {
+    let trust = folder.join("trust");
+    fs::create_dir_all(&trust).map_err(|error| format!("{}: {error}", trust.display()))?;
+    let key = SigningKey::generate().map_err(|error| error.to_string())?;
+    write(&trust.join("policy.pub"), key.public().to_pem().as_bytes())?;
+    Ok(key)
+}
+
+/// Writes a file.
+///
+/// # Errors
+/// Names the file.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }

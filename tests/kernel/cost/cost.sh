@@ -5,8 +5,8 @@ chmod 755 /kiln/cost
 # 6.12 still does work of its own for a few seconds after boot.
 sleep 5
 tell() { sed "s/^cost /cost $1 /"; }
-if [ -s /kiln/policy.tables ]; then
-	/kiln/kiln-agent load --tables /kiln/policy.tables || exit 1
+if [ -e /usr/lib/kiln ]; then
+	/usr/lib/kiln/kiln-agent load || exit 1
 	/kiln/cost | tell kiln-unconfined
 	/kiln/cost --unit /sys/fs/cgroup/system.slice/kiln-cost.service | tell kiln-confined
 elif [ -e /sys/kernel/security/apparmor ]; then

@@ -1,0 +1,131 @@
+//! What enforcement costs, in guest instructions: `just vm-cost`.
+//!
+//! Under QEMU's icount a guest nanosecond is a guest instruction, so that the numbers repeat. Each kernel is booted
+//! three times: with no LSM beside capabilities, with AppArmor, with Kiln; the last two measure a task that no policy
+//! binds and one that a policy of the same rules binds. The costs are what is added over the first.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::case::folder;
+use crate::{build, policy};
+
+/// Operations, as cost.c names them.
+const OPERATIONS: [&str; 4] = ["open-13", "open-36", "exec", "connect"];
+/// What a confined task may pay, of what AppArmor takes.
+const OF_APPARMOR: f64 = 0.8;
+/// What an unconfined task may pay for open and close. An empty LSM program costs 170 to 183.
+const UNCONFINED_OPEN: i64 = 210;
+
+/// Nanoseconds by configuration and operation.
+type Costs = BTreeMap<(String, String), i64>;
+
+/// The measurement of a kernel; only when asked for, as it takes minutes.
+pub fn trial(kernel: &'static str) -> Trial {
+    Trial::test(format!("cost::{kernel}"), move || measure(kernel).map_err(Failed::from)).with_ignored_flag(true)
+}
+
+fn measure(kernel: &str) -> Result<(), String> {
+    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cost-{kernel}"));
+    let lib = work.join("lib");
+    let key = policy::image(&lib)?;
+    let source = folder().join("cost/policy.pdl");
+    let text = std::fs::read_to_string(&source).map_err(|error| format!("{}: {error}", source.display()))?;
+    policy::seal(&lib, "policy", &policy::compile("policy.pdl", &text, kernel, 1)?, 1, &key)?;
+    let programs = programs(&work)?;
+    let agent = build::agent()?;
+    let mut costs = Costs::new();
+    for (mode, lsm) in [("base", "capability"), ("apparmor", "capability,apparmor"), ("kiln", "capability,bpf")] {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("image-fixtures/vm-run"));
+        command.args(["--icount", "--timeout", "600", "--lsm", lsm, "--console"]).arg(work.join("console.log"));
+        command.arg(kernel).arg(folder().join("cost/cost.sh"));
+        for (from, to) in &programs {
+            command.arg(format!("{}:{to}", from.display()));
+        }
+        if mode == "kiln" {
+            command.arg(format!("{}:/usr/lib/kiln", lib.display()));
+            command.arg(format!("{}:/usr/lib/kiln/kiln-agent", agent.display()));
+        }
+        let said = build::run(&mut command)?;
+        for line in said.lines() {
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["cost", whose, operation, value] => {
+                    let value = value.parse().map_err(|_| format!("no number: {line}"))?;
+                    costs.insert((whose.to_owned(), operation.to_owned()), value);
+                }
+                ["cost-error", ..] => return Err(line.to_owned()),
+                _ => {}
+            }
+        }
+    }
+    print(kernel, &costs)?;
+    judge(&costs)
+}
+
+fn programs(work: &Path) -> Result<Vec<(PathBuf, &'static str)>, String> {
+    let sources = folder().join("cost");
+    let (cost, nothing, apparmor) = (work.join("cost"), work.join("nothing"), work.join("apparmor.bin"));
+    build::run(Command::new("gcc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&cost).arg(sources.join("cost.c")))?;
+    build::run(Command::new("gcc").args(["-static", "-nostdlib", "-O1", "-o"]).arg(&nothing).arg(sources.join("nothing.c")))?;
+    // The host's kernel need not have AppArmor: the features are those of the parser's own ABI file.
+    build::run(
+        Command::new("sh")
+            .arg("-c")
+            .arg("PATH=$PATH:/usr/sbin apparmor_parser -S -K -Q -M /etc/apparmor.d/abi/3.0 \"$0\" >\"$1\"")
+            .arg(sources.join("apparmor.profile"))
+            .arg(&apparmor),
+    )?;
+    let hostname = work.join("hostname");
+    policy::write(&hostname, b"guest\n")?;
+    Ok(vec![
+        (cost, "/kiln/cost"),
+        (nothing, "/usr/sbin/nothing"),
+        (apparmor, "/kiln/apparmor.bin"),
+        (hostname, "/etc/hostname"),
+    ])
+}
+
+fn added(costs: &Costs, whose: &str, operation: &str) -> Result<i64, String> {
+    let of = |whose: &str| {
+        let key = (whose.to_owned(), operation.to_owned());
+        costs.get(&key).copied().ok_or_else(|| format!("{operation} of {whose} was not measured"))
+    };
+    Ok(of(whose)? - of("base")?)
+}
+
+/// The table for docs/performance.md.
+fn print(kernel: &str, costs: &Costs) -> Result<(), String> {
+    println!("\n| {kernel} | AppArmor confined | Kiln confined | of AppArmor | AppArmor unconfined | Kiln unconfined |");
+    println!("|---|---|---|---|---|---|");
+    for operation in OPERATIONS {
+        let of = |whose: &str| added(costs, whose, operation);
+        let (theirs, ours) = (of("apparmor-confined")?, of("kiln-confined")?);
+        println!(
+            "| {operation} | {theirs} | {ours} | {:.2} | {} | {} |",
+            ours as f64 / theirs as f64,
+            of("apparmor-unconfined")?,
+            of("kiln-unconfined")?
+        );
+    }
+    Ok(())
+}
+
+fn judge(costs: &Costs) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for operation in OPERATIONS {
+        let (theirs, ours) = (added(costs, "apparmor-confined", operation)?, added(costs, "kiln-confined", operation)?);
+        if ours as f64 > theirs as f64 * OF_APPARMOR {
+            wrong.push(format!("{operation}, confined: {ours} is more than {OF_APPARMOR} of AppArmor's {theirs}"));
+        }
+    }
+    for operation in ["open-13", "open-36"] {
+        let ours = added(costs, "kiln-unconfined", operation)?;
+        if ours > UNCONFINED_OPEN {
+            wrong.push(format!("{operation}, unconfined: {ours} is more than {UNCONFINED_OPEN}"));
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
