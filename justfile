@@ -16,6 +16,10 @@ vm *CASE:
     scripts/build-agent
     cargo test --test kernel -- {{CASE}}
 
+# What enforcement costs beside AppArmor, in guest instructions, on each kernel (or on KERNEL)
+vm-cost KERNEL="":
+    cargo test --test kernel -- --ignored --nocapture cost::{{KERNEL}}
+
 # Build the static agent
 agent:
     scripts/build-agent
