@@ -171,3 +171,104 @@ fn text(image: &dyn Image, path: &str) -> Result<Option<String>, BakeError> {
 fn not_a_directory(error: BakeError) -> Result<Vec<String>, BakeError> {
     if matches!(error, BakeError::InTheWay { .. }) { Ok(Vec::new()) } else { Err(error) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bake::RootDir;
+
+    fn kernel(lsm: &[&str]) -> Kernel {
+        Kernel { release: "6.1.0".into(), lsm: lsm.iter().map(|m| (*m).to_owned()).collect() }
+    }
+
+    fn image(files: &[(&str, &str)]) -> (tempfile::TempDir, RootDir) {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let root = RootDir::open(dir.path()).unwrap();
+        (dir, root)
+    }
+
+    fn texts(plan: &BootPlan) -> Vec<(String, String)> {
+        let text = |c: &Change| match &c.node {
+            Some(Node::File { bytes, .. }) => (c.path.clone(), String::from_utf8(bytes.clone()).unwrap()),
+            other => panic!("{other:?}"),
+        };
+        plan.changes.iter().map(text).collect()
+    }
+
+    #[test]
+    fn nothing_is_added_where_bpf_is_active() {
+        let (_keep, root) = image(&[("etc/kernel/cmdline", "root=/dev/vda1\n"), ("etc/default/grub", "X=1\n")]);
+        assert_eq!(plan(&root, &[kernel(&["apparmor", "bpf"])]).unwrap(), BootPlan::default());
+    }
+
+    #[test]
+    fn every_loader_gets_the_kernels_own_list_and_bpf() {
+        let (_keep, root) = image(&[
+            ("boot/loader/entries/a.conf", "title A\noptions root=x quiet\n"),
+            ("boot/loader/entries/readme", "options none\n"),
+            ("etc/kernel/cmdline", "# a comment\nroot=x"),
+        ]);
+        let plan = plan(&root, &[kernel(&["yama", "apparmor"])]).unwrap();
+        assert_eq!(
+            texts(&plan),
+            [
+                ("boot/loader/entries/a.conf".into(), "title A\noptions root=x quiet lsm=yama,apparmor,bpf\n".into()),
+                ("etc/kernel/cmdline".into(), "# a comment\nroot=x lsm=yama,apparmor,bpf".into()),
+            ]
+        );
+        assert_eq!(plan.homeless, None);
+    }
+
+    #[test]
+    fn a_parameter_that_leaves_bpf_out_is_followed_by_one_that_has_it() {
+        // Even where every kernel has bpf by default.
+        let (_keep, root) = image(&[
+            ("etc/kernel/cmdline", "lsm=yama lsm=apparmor quiet\n"),
+            ("etc/default/grub", "GRUB_CMDLINE_LINUX=\"lsm=selinux\"\n"),
+        ]);
+        let plan = plan(&root, &[kernel(&["bpf"])]).unwrap();
+        let texts = texts(&plan);
+        assert_eq!(texts[1].1, "lsm=yama lsm=apparmor quiet lsm=apparmor,bpf\n");
+        assert!(texts[0].1.contains("lsm=selinux,bpf"), "{texts:?}");
+    }
+
+    #[test]
+    fn without_a_place_the_parameter_is_named() {
+        let (_keep, root) = image(&[]);
+        assert_eq!(plan(&root, &[kernel(&["yama"])]).unwrap().homeless.as_deref(), Some("lsm=yama,bpf"));
+    }
+
+    #[test]
+    fn what_is_not_text_is_not_edited() {
+        let (dir, root) = image(&[("etc/kernel/cmdline", "x")]);
+        std::fs::write(dir.path().join("etc/kernel/cmdline"), [0xff, 0xfe]).unwrap();
+        let error = plan(&root, &[kernel(&["yama"])]).unwrap_err().to_string();
+        assert!(error.contains("UTF-8"), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Whatever the command line, one edit is enough, and nothing but the end of a line changes.
+        #[test]
+        fn editing_twice_is_editing_once(text in "([a-z=,# \t]{0,20}|lsm=[a-z,]{0,12}|options|linux| |\n|\r\n){0,12}") {
+            let (dir, root) = image(&[("etc/kernel/cmdline", &text), ("boot/loader/entries/a.conf", &text), ("boot/grub/grub.cfg", &text)]);
+            let kernels = [kernel(&["yama", "apparmor"])];
+            let first = plan(&root, &kernels).unwrap();
+            for (path, new) in texts(&first) {
+                prop_assert_eq!(new.lines().count(), text.lines().count());
+                for (new, old) in new.lines().zip(text.lines()) {
+                    prop_assert!(new == old || new.strip_prefix(old).is_some_and(|rest| rest.starts_with(" lsm=") && rest.ends_with("bpf")));
+                }
+                std::fs::write(dir.path().join(path), new).unwrap();
+            }
+            prop_assert_eq!(plan(&root, &kernels).unwrap().changes, vec![]);
+        }
+    }
+}

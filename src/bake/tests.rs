@@ -433,3 +433,32 @@ fn a_full_disk_is_refused_and_stays() {
     assert!(fs::read(&disk).unwrap() == before);
     assert_eq!(fs::read_dir(keep.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_bare_file_system_and_a_named_partition_work_too() {
+    let dir = root();
+    let keep = tempfile::tempdir().unwrap();
+    let bare = keep.path().join("bare.ext4");
+    tool("mke2fs", &["-q", "-F", "-t", "ext4", "-d", dir.path().to_str().unwrap(), bare.to_str().unwrap(), "32M"], "");
+    let report = bake(&bare, None, &payload(), &options()).unwrap();
+    assert!(open(&bare, None).unwrap().find(layout::AGENT).unwrap().is_some());
+    let (_keep, disk) = disk(dir.path());
+    let named = |n| Options { partition: Some(n), ..options() };
+    assert_eq!(bake(&disk, None, &payload(), &named(2)).unwrap().image, report.image);
+    assert!(bake(&disk, None, &payload(), &named(1)).unwrap_err().to_string().contains("not ext4"));
+    assert!(bake(&disk, None, &payload(), &named(9)).unwrap_err().to_string().contains("no partition 9"));
+}
+
+#[test]
+fn a_journal_that_was_not_replayed_is_refused() {
+    let dir = root();
+    let (_keep, disk) = disk(dir.path());
+    let file = OpenOptions::new().read(true).write(true).open(&disk).unwrap();
+    let at = 4 * MIB + 1024 + 96;
+    let mut flags = [0; 4];
+    file.read_exact_at(&mut flags, at).unwrap();
+    file.write_all_at(&(u32::from_le_bytes(flags) | 4).to_le_bytes(), at).unwrap();
+    let before = fs::read(&disk).unwrap();
+    assert!(bake(&disk, None, &payload(), &options()).unwrap_err().to_string().contains("not unmounted cleanly"));
+    assert!(fs::read(&disk).unwrap() == before);
+}
