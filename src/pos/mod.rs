@@ -10,6 +10,7 @@
 
 mod api;
 mod clock;
+mod drain;
 mod enrol;
 mod evidence;
 mod hub;

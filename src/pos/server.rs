@@ -1,6 +1,7 @@
 //! Connections: accept, handshake, limits, and an orderly end.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,11 +17,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
 use super::api::Peer;
+use super::drain;
 use super::idle::Idle;
 use crate::model::Digest;
+use crate::wire::{MAX_JSON, MAX_TABLES};
 
 /// Connections in all.
 const CONNECTIONS: usize = 4_096;
@@ -135,9 +137,11 @@ async fn connection(
     // A known peer does not count against the places of the unknown.
     let guest = Some(guest).filter(|_| fingerprint.is_none());
     let peer = Peer { address: from, fingerprint };
+    let leftover = if fingerprint.is_some() { 2 * MAX_TABLES } else { MAX_JSON };
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        router.clone().oneshot(request.map(Body::new))
+        let router = router.clone();
+        async move { Ok::<_, Infallible>(drain::answer(router, request.map(Body::new), leftover).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
