@@ -3,3 +3,4 @@
 mod frame;
 mod gate;
 mod keygen;
+mod pos;

@@ -1,0 +1,11 @@
+//! `kiln-pos` as a process, spoken to over real TLS on loopback.
+
+mod client;
+mod crash;
+mod enrol;
+mod evidence;
+mod fixture;
+mod hostile;
+mod operator;
+mod service;
+mod stream;
