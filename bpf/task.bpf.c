@@ -85,12 +85,6 @@ static __always_inline u32 kiln_unit_subject(struct kiln_who *who, const char *p
 	return found;
 }
 
-/* Ids are unique only within a hierarchy; systemd's units are in the unified one (cgroup v2). */
-static __always_inline bool kiln_unified(struct cgroup *cgrp)
-{
-	return !BPF_CORE_READ(cgrp, root, hierarchy_id);
-}
-
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(kiln_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 {
@@ -99,7 +93,7 @@ int BPF_PROG(kiln_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 	struct kiln_who who = {};
 	u32 *inherited, label;
 
-	if ((u32)active == KILN_INACTIVE || !kiln_unified(cgrp))
+	if ((u32)active == KILN_INACTIVE)
 		return 0;
 	inherited = bpf_map_lookup_elem(&kiln_cgroups, &parent);
 	if (inherited) {
@@ -119,8 +113,7 @@ int BPF_PROG(kiln_cgroup_release, struct cgroup *cgrp, const char *path)
 {
 	u64 id = BPF_CORE_READ(cgrp, kn, id);
 
-	if (kiln_unified(cgrp))
-		bpf_map_delete_elem(&kiln_cgroups, &id);
+	bpf_map_delete_elem(&kiln_cgroups, &id);
 	return 0;
 }
 
@@ -169,7 +162,7 @@ int BPF_PROG(kiln_cgroup_attach_task, struct cgroup *dst, const char *path, stru
 	u64 id = BPF_CORE_READ(dst, kn, id);
 	u32 *label = bpf_map_lookup_elem(&kiln_cgroups, &id);
 
-	if (label && kiln_unified(dst))
+	if (label)
 		kiln_attach(task, *label, path);
 	return 0;
 }

@@ -31,7 +31,7 @@ fn header(kernel: &Kernel, metadata: &Metadata) -> Result<u32, TablesError> {
         return Err(TablesError::AbiVersion(h.abi_version));
     }
     ensure(h.words as usize == kernel.words.len(), "the number of words", h.words)?;
-    ensure(kernel.words.len() <= layout::WORDS, "the number of words", h.words)?;
+    ensure(kernel.words.len() <= layout::USABLE_WORDS, "the number of words", h.words)?;
     ensure(h.reserved == [0; 2], "a reserved field", h.reserved[0].max(h.reserved[1]))?;
     // The parts stand one behind the other; the automaton comes last, so that no accept can equal a state.
     let mut at = DEAD_WORDS as u64;

@@ -103,6 +103,8 @@ pub struct Header {
     pub net_class: [u8; 256],
 }
 
+/// Words behind the header, as far as an automaton may use them: the walk reads up to 257 words from a state.
+pub const USABLE_WORDS: usize = WORDS - 260;
 /// Words behind the header.
 pub const WORDS: usize = (TABLES_BYTES - (SLOTS + SUBJECTS) * 4 - size_of::<Header>()) / 8;
 

@@ -14,7 +14,7 @@
 //! The checksum tells damage, not forgery; who made a tables file is told by its signature.
 
 use super::kernel::{HEADER_BYTES, Kernel};
-use super::layout::WORDS;
+use super::layout::USABLE_WORDS;
 use super::metadata::Metadata;
 use super::{check, layout};
 use crate::model::Digest;
@@ -24,7 +24,7 @@ const VERSION: u32 = 1;
 const PREFIX: usize = 24;
 const CHECKSUM: usize = 32;
 /// Most bytes of a kernel part: what one map value holds.
-pub const MAX_KERNEL: usize = HEADER_BYTES + WORDS * 8;
+pub const MAX_KERNEL: usize = HEADER_BYTES + USABLE_WORDS * 8;
 /// Most bytes of metadata.
 pub const MAX_METADATA: usize = 32 << 20;
 /// Most bytes of a tables file. Who reads one need not read further.

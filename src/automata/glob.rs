@@ -34,7 +34,7 @@ pub enum GlobError {
         /// Where.
         at: usize,
     },
-    /// A closing brace without its opening one.
+    /// A closing bracket or brace without its opening one.
     #[error("`{what}` at byte {at} closes nothing; write `\\{what}` for the character itself")]
     Stray {
         /// What stands alone.
@@ -279,7 +279,7 @@ impl Parser<'_> {
             match self.peek() {
                 None => return Ok(tokens),
                 Some(',' | '}') if depth > 0 => return Ok(tokens),
-                Some(what @ '}') => return Err(GlobError::Stray { what, at }),
+                Some(what @ ('}' | ']')) => return Err(GlobError::Stray { what, at }),
                 Some('*') => self.run(&mut tokens),
                 Some('?') => {
                     self.at += 1;
@@ -397,7 +397,6 @@ mod tests {
         yes("/**", &["/a", "/a/b"]);
         no("/**", &["/", ""]);
         yes("/a/**/b", &["/a//b", "/a/x/y/b"]);
-        yes("/a]", &["/a]"]);
         yes("/**/x", &["/a/x", "/a/b/x", "//x"]);
         no("/**/x", &["/x", "/ax"]);
         yes("/a?c", &["/abc", "/a-c"]);
@@ -425,6 +424,7 @@ mod tests {
             ("/a[b", Open { what: '[', at: 2 }),
             ("/{a", Open { what: '{', at: 1 }),
             ("/a}", Stray { what: '}', at: 2 }),
+            ("/a]", Stray { what: ']', at: 2 }),
             ("/a\\", Backslash { at: 2 }),
             ("/[]", EmptySet { at: 1 }),
             ("/[!]", EmptySet { at: 1 }),

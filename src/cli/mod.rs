@@ -2,7 +2,6 @@
 
 mod bake;
 mod completions;
-mod derive;
 #[cfg(feature = "gate")]
 mod gate;
 mod keygen;
@@ -34,8 +33,6 @@ enum Command {
     Bake(bake::Args),
     /// Sign a compiled policy.
     Sign(sign::Args),
-    /// Derive a policy from what an image declares.
-    Derive(derive::Args),
     /// Make a key pair that signs policies.
     Keygen(keygen::Args),
     /// Print a shell completion script.
@@ -51,7 +48,6 @@ pub fn main() -> std::process::ExitCode {
     let result = match cli.command {
         Command::Bake(args) => bake::run(args, &mut out),
         Command::Sign(args) => sign::run(args, &mut out),
-        Command::Derive(args) => derive::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
         #[cfg(feature = "gate")]

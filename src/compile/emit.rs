@@ -209,7 +209,7 @@ fn assemble(plan: &Plan, book: &Book, mut subjects: Vec<Subject>, automata: &Aut
     let (paths, next) = Dfa::common_classes(&automata.paths, &plan.next);
     let path_class = *paths.classes().map();
     let mut add = |dfa: &Dfa| -> Result<Vec<u32>, CompileError> {
-        let most = layout::WORDS;
+        let most = layout::USABLE_WORDS;
         let packed = pack(dfa, words.len(), most).map_err(|need| CompileError::Words { need, most })?;
         words.extend(packed.words);
         Ok(packed.place)
@@ -226,8 +226,8 @@ fn assemble(plan: &Plan, book: &Book, mut subjects: Vec<Subject>, automata: &Aut
         let at = subjects_off + n * crate::abi::kernel::SUBJECT_WORDS;
         words[at..][..crate::abi::kernel::SUBJECT_WORDS].copy_from_slice(&subject_words(s));
     }
-    if words.len() > layout::WORDS {
-        return Err(CompileError::Words { need: words.len(), most: layout::WORDS });
+    if words.len() > layout::USABLE_WORDS {
+        return Err(CompileError::Words { need: words.len(), most: layout::USABLE_WORDS });
     }
     let real = || subjects.iter().enumerate().skip(1).filter(|(n, _)| *n != SENTINEL as usize).map(|(_, s)| s);
     let attach = |flag: u32, used: bool| if used { flag } else { 0 };

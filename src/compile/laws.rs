@@ -1,109 +1,53 @@
-//! Tables ≡ the policy, read rule by rule.
+//! Tables ≡ the reference evaluator.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use super::random::{self, Asked, Random};
 use super::*;
+use crate::abi::layout;
 use crate::abi::walk::{Object as Wanted, Verdict, walkable};
-use crate::automata::Pattern;
-use crate::model::{Action, Mode, Severity, Verb};
+use crate::model::{Mode, Severity};
+use crate::policy::eval::{Atom, Attachment, Cause, Evaluator, Refusal, Target, Task};
+use crate::policy::glob::Matcher;
 use crate::policy::normal::*;
 
 pub(crate) fn options() -> Options {
     Options { policy: Digest::of(b"policy"), serial: 7, kernel: KernelVersion::BASELINE }
 }
 
+/// A request in the words of the tables.
 pub(crate) fn wanted(asked: &Asked) -> Wanted<'_> {
     match asked {
         Asked::Path(p) | Asked::Unix(p) => Wanted::Path(p),
-        Asked::Net(protocol, address, port) => Wanted::Net { protocol: *protocol, address: *address, port: *port },
+        Asked::Net(proto, address, port) => Wanted::Net { protocol: *proto as u8, address: *address, port: *port },
         Asked::Capability(n) => Wanted::Capability(*n),
         Asked::Kernel(op) => Wanted::Kernel(*op),
         Asked::Unresolved => Wanted::Unresolved,
     }
 }
 
-fn glob_matches(glob: &Glob, text: &[u8]) -> bool {
-    thread_local! {
-        static PARSED: RefCell<HashMap<Glob, Pattern>> = RefCell::default();
-    }
-    PARSED.with_borrow_mut(|parsed| {
-        parsed.entry(glob.clone()).or_insert_with(|| Pattern::parse(&glob.0).unwrap()).matches(text)
+/// The same in the words of the evaluator. None: the object could not be resolved, of which the evaluator knows nothing.
+fn target(asked: &Asked) -> Option<Target> {
+    Some(match asked {
+        Asked::Path(p) | Asked::Unix(p) if !walkable(p) => return None,
+        Asked::Path(p) => Target::Path(p.clone()),
+        Asked::Unix(p) => Target::Unix(p.clone()),
+        Asked::Net(proto, address, port) => {
+            Target::Ip { proto: *proto, address: Some(*address), name: None, port: *port }
+        }
+        Asked::Capability(n) => Target::Capability(*n),
+        Asked::Kernel(op) => Target::Kernel(*op),
+        Asked::Unresolved => return None,
     })
 }
 
-fn unresolved(asked: &Asked) -> bool {
-    match asked {
-        Asked::Unresolved => true,
-        Asked::Path(p) | Asked::Unix(p) => !walkable(p),
-        _ => false,
-    }
-}
-
-/// Whether a rule's object is what is asked. None: it cannot be known, because the object could not be resolved.
-fn matches(object: &Object, verb: Verb, asked: &Asked) -> Option<bool> {
-    Some(match (object, asked) {
-        (Object::File { verbs, .. } | Object::Unix { verbs, .. } | Object::Net { verbs, .. }, _)
-            if !verbs.contains(verb) =>
-        {
-            false
-        }
-        (Object::File { .. } | Object::Unix { .. } | Object::Net { .. }, asked) if unresolved(asked) => return None,
-        (Object::File { paths, .. }, Asked::Path(p)) | (Object::Unix { paths, .. }, Asked::Unix(p)) => {
-            paths.iter().any(|g| glob_matches(g, p))
-        }
-        (Object::Net { proto, addresses: Addresses::Blocks(blocks), ports, .. }, Asked::Net(p, a, port)) => {
-            *proto as u8 == *p && blocks.iter().any(|b| b.contains(*a)) && ports.iter().any(|r| r.contains(*port))
-        }
-        (Object::Capability { numbers }, Asked::Capability(n)) => numbers.contains(n),
-        (Object::Kernel { ops }, Asked::Kernel(op)) => ops.contains(op),
-        _ => false,
-    })
-}
-
-/// What one block says: whether it refuses, with what severity and action.
-fn refuses(block: &Block, verb: Verb, asked: &Asked) -> Option<(Severity, Action)> {
-    let found = |effect: Effect| {
-        block.rules.iter().filter(move |r| r.effect == effect).filter(move |r| {
-            // What is not known fails closed: a deny matches, an allow does not.
-            matches(&r.object, verb, asked).unwrap_or(effect == Effect::Deny)
-        })
-    };
-    let of_class = block.on_violation_of.get(&verb).copied().unwrap_or_default();
-    let resolve = |o: crate::model::Outcome| {
-        (
-            o.severity.or(of_class.severity).or(block.on_violation.severity).unwrap_or(Severity::Medium),
-            o.action.or(of_class.action).or(block.on_violation.action).unwrap_or(Action::Alert),
-        )
-    };
-    let denied = found(Effect::Deny).map(|r| resolve(r.outcome)).reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)));
-    let default =
-        block.kind == BlockKind::Profile && block.governs.contains(verb) && found(Effect::Allow).next().is_none();
-    denied.or_else(|| default.then(|| resolve(Default::default())))
-}
-
-/// The verdict word and the outcome's severity and action, without the rule.
-type Said = (&'static str, Option<(u8, u8)>);
-
-fn expected(blocks: &[&Block], verb: Verb, asked: &Asked) -> Said {
-    for (word, enforcing) in [("deny", true), ("would", false)] {
-        let own = blocks.iter().filter(|b| (b.mode == Mode::Enforce) == enforcing);
-        let worst = own.filter_map(|b| refuses(b, verb, asked)).reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)));
-        if let Some((severity, action)) = worst {
-            return (word, Some((severity as u8, action as u8)));
-        }
-    }
-    let watches = blocks.iter().flat_map(|b| &b.rules).filter(|r| r.effect == Effect::Watch);
-    let seen = watches.filter(|r| matches(&r.object, verb, asked) == Some(true));
-    match seen.map(|r| r.outcome.severity.unwrap_or(Severity::Low)).max() {
-        Some(severity) => ("watch", Some((severity as u8, 0))),
-        None => ("allow", None),
-    }
-}
+/// The verdict's word, the rule's number, severity and action.
+type Said = (&'static str, Option<(u32, u8, u8)>);
 
 fn said(verdict: Verdict) -> Said {
-    let of = |o: crate::abi::layout::Outcome| Some((o.severity, o.action));
+    let of = |o: layout::Outcome| Some((o.rule, o.severity, o.action));
     match verdict {
         Verdict::Allow => ("allow", None),
         Verdict::Watched(o) => ("watch", of(o)),
@@ -112,43 +56,99 @@ fn said(verdict: Verdict) -> Said {
     }
 }
 
-/// The blocks that the metadata names for a subject.
-fn blocks_of<'p>(policy: &'p Policy, tables: &Tables, subject: u32) -> Vec<&'p Block> {
-    let info = &tables.metadata.subjects[subject as usize - 1];
-    let named = |b: &&Block| match b.kind {
-        BlockKind::Profile => info.profile.as_ref() == Some(&b.name),
-        BlockKind::Guard => info.guards.contains(&b.name),
+/// The number of a rule, or of a profile's default: each block's rules, then its default.
+fn number(policy: &Policy, block: usize, rule: Option<usize>) -> u32 {
+    let before: usize =
+        policy.blocks[..block].iter().map(|b| b.rules.len() + usize::from(b.kind == BlockKind::Profile)).sum();
+    (before + rule.unwrap_or(policy.blocks[block].rules.len())) as u32
+}
+
+fn worst(policy: &Policy, word: &'static str, refusals: &[Refusal], deciding: Option<&Refusal>) -> Option<Said> {
+    let rule = match deciding?.cause {
+        Cause::Rule(n) => Some(n),
+        _ => None,
     };
-    policy.blocks.iter().filter(named).collect()
+    let severity = refusals.iter().map(|r| r.severity).max()?;
+    let action = refusals.iter().map(|r| r.action).max()?;
+    Some((word, Some((number(policy, deciding?.block, rule), severity as u8, action as u8))))
+}
+
+/// What the evaluator says.
+fn evaluated(policy: &Policy, evaluator: &Evaluator<'_>, attachment: &Attachment, atom: &Atom) -> Said {
+    let v = evaluator.decide(attachment, &Task::default(), atom, Timestamp::UNIX_EPOCH);
+    let denied = worst(policy, "deny", &v.refusals, v.deciding());
+    let watched = || {
+        let severity = |r: &crate::policy::eval::RuleRef| {
+            policy.blocks[r.block].rules[r.rule].outcome.severity.unwrap_or(Severity::Low)
+        };
+        let rule = v.watched.iter().rev().max_by_key(|r| severity(r))?;
+        Some(("watch", Some((number(policy, rule.block, Some(rule.rule)), severity(rule) as u8, 0))))
+    };
+    denied.or_else(|| worst(policy, "would", &v.would, v.deciding_would())).or_else(watched).unwrap_or(("allow", None))
+}
+
+/// What must be said of an object that could not be resolved: any `deny` of the verb might be about it, no `allow` is.
+fn unresolved(policy: &Policy, attachment: &Attachment, verb: crate::model::Verb) -> &'static str {
+    let refuses = |enforcing: bool| {
+        attachment.blocks().map(|n| &policy.blocks[n]).filter(|b| (b.mode == Mode::Enforce) == enforcing).any(|b| {
+            let speaks = |r: &Rule| match &r.object {
+                Object::File { verbs, .. } | Object::Net { verbs, .. } | Object::Unix { verbs, .. } => {
+                    verbs.contains(verb)
+                }
+                _ => false,
+            };
+            let governed = b.kind == BlockKind::Profile && b.governs.contains(verb);
+            governed || b.rules.iter().any(|r| r.effect == Effect::Deny && speaks(r))
+        })
+    };
+    match (refuses(true), refuses(false)) {
+        (true, _) => "deny",
+        (_, true) => "would",
+        _ => "allow",
+    }
+}
+
+/// The blocks that the metadata names for a subject.
+fn attachment(policy: &Policy, tables: &Tables, subject: u32) -> Attachment {
+    let info = &tables.metadata.subjects[subject as usize - 1];
+    let find = |kind: BlockKind, name: &String| policy.blocks.iter().position(|b| b.kind == kind && b.name == *name);
+    Attachment {
+        profile: info.profile.as_ref().and_then(|p| find(BlockKind::Profile, p)),
+        guards: info.guards.iter().filter_map(|g| find(BlockKind::Guard, g)).collect(),
+    }
 }
 
 #[test]
-fn tables_decide_as_the_policy_does() {
-    let (mut requests, mut words) = (0, std::collections::BTreeMap::new());
+fn tables_decide_as_the_evaluator_does() {
+    let (mut requests, mut words) = (0, BTreeMap::new());
     for seed in 0..300 {
         let mut r = Random(seed);
         let policy = random::policy(&mut r);
         let tables = compile(&policy, &options()).unwrap_or_else(|e| panic!("seed {seed}: {e} {e:?}"));
-        let n = tables.metadata.subjects.len() as u32;
+        let evaluator = Evaluator::new(&policy).unwrap();
+        let n = tables.metadata.subjects.len();
         for _ in 0..400 {
             let (verb, asked) = random::request(&mut r);
-            let subject = 1 + r.below(n as usize) as u32;
+            let subject = 1 + r.below(n) as u32;
             let verdict = tables.kernel.verdict(subject, verb, &wanted(&asked)).unwrap();
             requests += 1;
             if subject == 2 {
                 assert!(matches!(verdict, Verdict::Denied(_)), "the sentinel was permitted {verb} {asked:?}");
                 continue;
             }
-            let blocks = blocks_of(&policy, &tables, subject);
-            let want = expected(&blocks, verb, &asked);
-            assert_eq!(said(verdict), want, "seed {seed} subject {subject} {verb} {asked:?}\n{policy:#?}");
-            *words.entry(want.0).or_insert(0) += 1;
-            // The rule that is named is one of a refusing block and speaks of the verb.
+            let attachment = attachment(&policy, &tables, subject);
+            let context = || format!("seed {seed} subject {subject} {verb} {asked:?}\n{policy:#?}");
+            match target(&asked) {
+                Some(target) => {
+                    let atom = Atom { verb, target };
+                    assert_eq!(said(verdict), evaluated(&policy, &evaluator, &attachment, &atom), "{}", context());
+                }
+                None => assert_eq!(said(verdict).0, unresolved(&policy, &attachment, verb), "{}", context()),
+            }
+            *words.entry(said(verdict).0).or_insert(0) += 1;
             if let Verdict::Denied(o) | Verdict::WouldDeny(o) = verdict {
-                let info = &tables.metadata.rules[o.rule as usize];
-                let block = &policy.blocks[info.block as usize];
-                assert!(blocks.contains(&block) && refuses(block, verb, &asked).is_some());
-                assert_eq!(o.mode, block.mode as u8);
+                let block = tables.metadata.rules[o.rule as usize].block;
+                assert_eq!(o.mode, policy.blocks[block as usize].mode as u8);
             }
             if verdict != Verdict::Allow {
                 let verbs = tables.kernel.subject(subject).unwrap().verbs;
@@ -159,6 +159,23 @@ fn tables_decide_as_the_policy_does() {
     assert!(requests >= 100_000);
     // The law would be empty if one answer were all there is.
     assert!(["allow", "deny", "would", "watch"].iter().all(|w| words[w] > 300), "{words:?}");
+}
+
+#[test]
+fn a_protocol_without_a_name_meets_the_default() {
+    for seed in 0..50 {
+        let mut r = Random(seed);
+        let tables = compile(&random::policy(&mut r), &options()).unwrap();
+        for subject in 1..=tables.metadata.subjects.len() as u32 {
+            let key = crate::abi::walk::net_key(255, [7; 16], 80);
+            let default = tables.kernel.subject(subject).unwrap().net_default;
+            assert_eq!(tables.kernel.net_decision(subject, &key), tables.kernel.decision(default));
+        }
+    }
+}
+
+fn glob_matches(glob: &Glob, text: &str) -> bool {
+    Matcher::new(&glob.0).unwrap().matches(text.as_bytes())
 }
 
 #[test]
@@ -173,18 +190,15 @@ fn subjects_follow_exec_and_unit() {
             let at_exec = r.one_in(2);
             let text = if at_exec { random::program(&mut r) } else { random::unit(&mut r) };
             let key = if at_exec { SelectorKey::Exec } else { SelectorKey::Unit };
-            let selected = |b: &&Block| {
-                b.subjects.iter().flatten().any(|s| s.key == key && glob_matches(&s.pattern, text.as_bytes()))
-            };
+            let selected =
+                |b: &&Block| b.subjects.iter().flatten().any(|s| s.key == key && glob_matches(&s.pattern, &text));
             for b in policy.blocks.iter().filter(|b| b.kind == BlockKind::Guard).filter(selected) {
                 guards.insert(&b.name);
             }
             let switch = || {
                 let own = policy.blocks.iter().find(|b| b.kind == BlockKind::Profile && Some(&*b.name) == profile)?;
                 own.rules.iter().find_map(|rule| match &rule.object {
-                    Object::File { paths, switch: Some(to), .. }
-                        if paths.iter().any(|g| glob_matches(g, text.as_bytes())) =>
-                    {
+                    Object::File { paths, switch: Some(to), .. } if paths.iter().any(|g| glob_matches(g, &text)) => {
                         policy.blocks.iter().find(|b| b.name == *to)
                     }
                     _ => None,
@@ -223,5 +237,24 @@ fn the_same_policy_gives_the_same_bytes() {
         assert_eq!(bytes(), bytes());
         let read = Tables::read(&bytes()).unwrap();
         assert_eq!(read.to_bytes().unwrap(), bytes());
+    }
+}
+
+#[test]
+fn both_readings_of_globs_are_one() {
+    use crate::automata::Pattern;
+    let mut r = Random(1);
+    for _ in 0..4000 {
+        let glob = random::glob(&mut r);
+        let (a, b) = (Pattern::parse(&glob.0).unwrap(), Matcher::new(&glob.0).unwrap());
+        for _ in 0..10 {
+            let path = random::path(&mut r);
+            assert_eq!(a.matches(&path), b.matches(&path), "{} {path:?}", glob.0);
+        }
+    }
+    for text in
+        ["/a[", "/[]", "/[!]", "/{a", "/a}", "/a\\", "/[z-a]", "/a]", "/a,b", "/{,a}", "/[a-]", "/[\\]]", "/{a,b}*"]
+    {
+        assert_eq!(Pattern::parse(text).is_ok(), Matcher::new(text).is_ok(), "{text}");
     }
 }

@@ -34,7 +34,7 @@ const NAMES: [&str; 6] = ["a", "b", "ab", "etc", "log", "x.so"];
 const PARTS: [&str; 14] =
     ["a", "b", "ab", "etc", "log", "x.so", "*", "**", "a*", "*.so", "?", "[ab]*", "{a,b,etc}", "[!a]*"];
 
-fn glob(r: &mut Random) -> Glob {
+pub(crate) fn glob(r: &mut Random) -> Glob {
     Glob(r.some(3, |r| format!("/{}", r.pick(&PARTS))).concat())
 }
 pub(crate) fn path(r: &mut Random) -> Vec<u8> {
@@ -186,7 +186,7 @@ pub(crate) fn policy(r: &mut Random) -> Policy {
 pub(crate) enum Asked {
     Path(Vec<u8>),
     Unix(Vec<u8>),
-    Net(u8, [u8; 16], u16),
+    Net(Proto, [u8; 16], u16),
     Capability(u8),
     Kernel(KernelOp),
     Unresolved,
@@ -198,7 +198,10 @@ pub(crate) fn request(r: &mut Random) -> (Verb, Asked) {
     let net: Vec<Verb> = VerbSet::NETWORK.iter().collect();
     match r.below(14) {
         0..6 => (*r.pick(&file), Asked::Path(path(r))),
-        6..10 => (*r.pick(&net), Asked::Net(*r.pick(&[6, 17, 1, 132, 255]), address(r), port(r))),
+        6..10 => (
+            *r.pick(&net),
+            Asked::Net(*r.pick(&[Proto::Tcp, Proto::Tcp, Proto::Udp, Proto::Icmp, Proto::Sctp]), address(r), port(r)),
+        ),
         10 => (*r.pick(&net), Asked::Unix(if r.one_in(2) { path(r) } else { abstract_name(r).into_bytes() })),
         11 => (Verb::Capability, Asked::Capability(r.below(64) as u8)),
         12 => (Verb::Kernel, Asked::Kernel(*r.pick(KernelOp::ALL))),
