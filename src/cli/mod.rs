@@ -1,6 +1,7 @@
 //! The commands of `kiln`, one file each; the only code that prints. `anyhow` stays within this module.
 
 mod bake;
+mod compile;
 mod completions;
 #[cfg(feature = "gate")]
 mod gate;
@@ -33,6 +34,8 @@ enum Command {
     Bake(bake::Args),
     /// Sign a compiled policy.
     Sign(sign::Args),
+    /// Compile a policy to the tables that the kernel reads.
+    Compile(compile::Args),
     /// Make a key pair that signs policies.
     Keygen(keygen::Args),
     /// Print a shell completion script.
@@ -48,6 +51,7 @@ pub fn main() -> std::process::ExitCode {
     let result = match cli.command {
         Command::Bake(args) => bake::run(args, &mut out),
         Command::Sign(args) => sign::run(args, &mut out),
+        Command::Compile(args) => compile::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
         #[cfg(feature = "gate")]

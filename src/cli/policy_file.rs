@@ -11,7 +11,6 @@ use super::sign::read_bounded;
 use crate::abi::Tables;
 use crate::abi::tables::MAX_FILE as MAX_TABLES;
 use crate::compile::{self, CompileError, KernelVersion};
-use crate::model::Digest;
 use crate::pdl::{LoadError, Loader, MAX_FILE as MAX_PDL, Source};
 use crate::policy;
 
@@ -54,7 +53,7 @@ pub(super) fn load(path: &Path, serial: u64, kernel: KernelVersion, out: &mut Ou
         code: 2,
         message: format!("{} is not in order\n{}", path.display(), found.render(out.color()).trim_end()),
     })?;
-    let digest = Digest::of(policy::to_pdl(&loaded.policy).as_bytes());
+    let digest = policy::digest(&loaded.policy);
     let tables = compile::compile(&loaded.policy, &compile::Options { policy: digest, serial, kernel });
     let tables = tables.map_err(|error| match &error {
         CompileError::Gaps(gaps) => {
