@@ -73,7 +73,17 @@ pub fn agent() -> Result<PathBuf, String> {
     let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
     run(Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--bin", "kiln-agent", "--no-default-features", "--features", "agent", "--target", &triple])
+        .args([
+            "build",
+            "--quiet",
+            "--bin",
+            "kiln-agent",
+            "--no-default-features",
+            "--features",
+            "agent",
+            "--target",
+            &triple,
+        ])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env("CARGO_TARGET_DIR", &target))?;
     Ok(target.join(&triple).join("debug/kiln-agent"))

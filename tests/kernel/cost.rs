@@ -68,8 +68,12 @@ fn measure(kernel: &str) -> Result<(), String> {
 fn programs(work: &Path) -> Result<Vec<(PathBuf, &'static str)>, String> {
     let sources = folder().join("cost");
     let (cost, nothing, apparmor) = (work.join("cost"), work.join("nothing"), work.join("apparmor.bin"));
-    build::run(Command::new("gcc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&cost).arg(sources.join("cost.c")))?;
-    build::run(Command::new("gcc").args(["-static", "-nostdlib", "-O1", "-o"]).arg(&nothing).arg(sources.join("nothing.c")))?;
+    build::run(
+        Command::new("gcc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&cost).arg(sources.join("cost.c")),
+    )?;
+    build::run(
+        Command::new("gcc").args(["-static", "-nostdlib", "-O1", "-o"]).arg(&nothing).arg(sources.join("nothing.c")),
+    )?;
     // The host's kernel need not have AppArmor: the features are those of the parser's own ABI file.
     build::run(
         Command::new("sh")
@@ -98,7 +102,9 @@ fn added(costs: &Costs, whose: &str, operation: &str) -> Result<i64, String> {
 
 /// The table for docs/performance.md.
 fn print(kernel: &str, costs: &Costs) -> Result<(), String> {
-    println!("\n| {kernel} | AppArmor confined | Kiln confined | of AppArmor | AppArmor unconfined | Kiln unconfined |");
+    println!(
+        "\n| {kernel} | AppArmor confined | Kiln confined | of AppArmor | AppArmor unconfined | Kiln unconfined |"
+    );
     println!("|---|---|---|---|---|---|");
     for operation in OPERATIONS {
         let of = |whose: &str| added(costs, whose, operation);

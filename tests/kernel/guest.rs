@@ -78,7 +78,9 @@ pub fn boot(kernel: &str, cases: &[Case]) -> Result<Boot, String> {
     }
     // The module that attacks try to load.
     command.args(["--with-module", "dummy"]).arg(kernel).arg(&script);
-    command.arg(format!("{}:/usr/lib/kiln", lib.display())).arg(format!("{}:/usr/lib/kiln/kiln-agent", build::agent()?.display()));
+    command
+        .arg(format!("{}:/usr/lib/kiln", lib.display()))
+        .arg(format!("{}:/usr/lib/kiln/kiln-agent", build::agent()?.display()));
     for (from, to) in programs.files {
         command.arg(format!("{}:{to}", from.display()));
     }

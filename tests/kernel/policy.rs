@@ -47,8 +47,12 @@ pub fn compile(name: &str, text: &str, kernel: &str, serial: u64) -> Result<Vec<
 /// # Errors
 /// If a file cannot be written.
 pub fn seal(folder: &Path, name: &str, tables: &[u8], serial: u64, key: &SigningKey) -> Result<(), String> {
-    let statement =
-        PolicyStatement { policy: Digest::of(name.as_bytes()), tables: Digest::of(tables), serial, name: name.to_owned() };
+    let statement = PolicyStatement {
+        policy: Digest::of(name.as_bytes()),
+        tables: Digest::of(tables),
+        serial,
+        name: name.to_owned(),
+    };
     write(&folder.join(format!("{name}.tables")), tables)?;
     write(&folder.join(format!("{name}.dsse.json")), statement.sign(key).to_json().as_bytes())
 }
