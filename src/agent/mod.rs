@@ -1,1 +1,33 @@
 //! Loads, labels, flips, observes.
+//!
+//! `load` at early boot, `run` for events and updates; see `docs/agent.md`. What is enforced lives in the kernel, pinned
+//! below `/sys/fs/bpf/kiln`, and does not depend on any process.
+
+mod args;
+mod attach;
+pub mod bpf;
+mod choice;
+pub mod config;
+mod control;
+pub mod engine;
+pub mod error;
+mod files;
+mod generation;
+pub mod hooks;
+mod journal;
+pub mod load;
+mod lock;
+mod main;
+pub mod maps;
+mod records;
+mod ring;
+pub mod run;
+mod seed;
+mod sentinel;
+mod sink;
+pub mod slots;
+pub mod status;
+pub mod store;
+pub mod update;
+
+pub use main::main;

@@ -1,3 +1,5 @@
 //! The agent in images.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    kiln::agent::main()
+}

@@ -1,0 +1,123 @@
+//! The embedded BPF object: loading it, onto maps of an earlier load where there are any.
+
+use std::io;
+use std::path::Path;
+
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{Func, FuncProto};
+use libbpf_rs::{MapCore, ObjectBuilder, ProgramType, ReferencesType};
+
+use super::map::Map;
+use super::pins::Pins;
+use super::prog::Prog;
+use crate::agent::error::{AgentError, Result};
+
+/// libbpf reads the file in place and wants it aligned as an ELF file in memory.
+#[repr(C, align(16))]
+struct Aligned<T: ?Sized>(T);
+
+static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kiln.bpf.o")));
+
+/// The embedded object file.
+pub fn bytes() -> &'static [u8] {
+    &OBJECT.0
+}
+
+/// The programs of the object as loaded, by name.
+pub struct Loaded {
+    /// Name as in the object (longer than the kernel keeps), and the program.
+    pub programs: Vec<(String, Prog)>,
+    /// Maps by name.
+    pub maps: Vec<(String, Map)>,
+    /// Programs whose hook this kernel does not have.
+    pub absent: Vec<String>,
+}
+
+/// Loads the object: every program whose hook the kernel has. Maps that are pinned already are shared.
+///
+/// # Errors
+/// If the kernel refuses; the verifier's words are in the error.
+pub fn load(pins: &Pins) -> Result<Loaded> {
+    let kernel = Btf::from_vmlinux()
+        .map_err(|e| AgentError::Unsupported(format!("it has no type information (CONFIG_DEBUG_INFO_BTF): {e}")))?;
+    let mut open = ObjectBuilder::default()
+        .name("kiln")
+        .and_then(|b| b.open_memory(bytes()))
+        .map_err(|e| failed("cannot open the embedded BPF object", &e))?;
+    let mut absent = Vec::new();
+    for mut program in open.progs_mut() {
+        let name = program.name().to_string_lossy().into_owned();
+        let present =
+            program.prog_type() != ProgramType::Lsm || has_hook(&kernel, &name, &program.section().to_string_lossy());
+        program.set_autoload(present);
+        if !present {
+            absent.push(name);
+        }
+    }
+    drop(kernel);
+    for mut map in open.maps_mut() {
+        let path = pins.maps().join(map.name());
+        if path.exists() {
+            map.reuse_pinned_map(&path).map_err(|e| failed(&format!("cannot share {}", path.display()), &e))?;
+        }
+    }
+    let object = open.load().map_err(|e| failed("the kernel refuses the BPF object", &e))?;
+    let dup = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
+    let io = |what: &str, e: io::Error| AgentError::kernel(format!("cannot take {what} from the loaded object"), e);
+    let mut loaded = Loaded { programs: Vec::new(), maps: Vec::new(), absent };
+    for program in object.progs() {
+        let name = program.name().to_string_lossy().into_owned();
+        if loaded.absent.contains(&name) {
+            continue;
+        }
+        use std::os::fd::AsFd;
+        let prog = dup(program.as_fd()).and_then(Prog::from_fd).map_err(|e| io(&name, e))?;
+        loaded.programs.push((name, prog));
+    }
+    for map in object.maps() {
+        use std::os::fd::AsFd;
+        let name = map.name().to_string_lossy().into_owned();
+        let map = dup(map.as_fd()).and_then(Map::from_fd).map_err(|e| io(&name, e))?;
+        loaded.maps.push((name, map));
+    }
+    Ok(loaded)
+}
+
+/// Whether the kernel has the hook of an LSM program, with the arguments that it reads.
+fn has_hook(kernel: &Btf<'_>, program: &str, section: &str) -> bool {
+    let Some(hook) = section.rsplit('/').next() else { return false };
+    let Some(func) = kernel.type_by_name::<Func<'_>>(&format!("bpf_lsm_{hook}")) else { return false };
+    // The mount's id mapping was added to inode_setattr after 6.1; the object has a program for either form.
+    let arguments = FuncProto::try_from(func.referenced_type()).map_or(0, |p| p.iter().count());
+    match program {
+        "kiln_inode_setattr" => arguments == 2,
+        "kiln_inode_setattr_idmap" => arguments == 3,
+        _ => true,
+    }
+}
+
+fn failed(what: &str, e: &libbpf_rs::Error) -> AgentError {
+    AgentError::Unsupported(format!("{what}: {e:#}"))
+}
+
+/// Whether the BPF LSM decides: `bpf` among the active LSMs.
+///
+/// # Errors
+/// If not, with the mend.
+pub fn check_lsm(securityfs: &Path) -> Result<()> {
+    let path = securityfs.join("lsm");
+    // Without securityfs the attachment itself will tell; an LSM that is not active is silent, so ask where possible.
+    let Ok(list) = std::fs::read_to_string(&path) else { return Ok(()) };
+    if list.trim().split(',').any(|l| l == "bpf") {
+        return Ok(());
+    }
+    Err(AgentError::Unsupported(format!(
+        "`bpf` is not among the active LSMs ({}); add it to the `lsm=` boot parameter, as `kiln bake` does",
+        list.trim()
+    )))
+}
+
+/// Quiets libbpf's own messages on standard error; errors carry what matters.
+pub fn quiet() {
+    let _ = libbpf_rs::set_print(None);
+}

@@ -1,0 +1,78 @@
+//! Loaded programs.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use super::link::Link;
+use super::{check, obj_get, obj_pin, own, text};
+
+/// A loaded program.
+#[derive(Debug)]
+pub struct Prog {
+    fd: OwnedFd,
+    id: u32,
+    tag: [u8; 8],
+    name: String,
+}
+
+impl Prog {
+    /// From a descriptor of a program.
+    ///
+    /// # Errors
+    /// If it is not one.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Prog> {
+        let mut info = libbpf_sys::bpf_prog_info::default();
+        let mut len = size_of_val(&info) as u32;
+        // SAFETY: `info` is writable for `len` bytes; its pointers are null, so that the kernel writes no arrays.
+        check(unsafe { libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), &mut info, &mut len) })?;
+        Ok(Prog { fd, id: info.id, tag: info.tag, name: text(&info.name) })
+    }
+
+    /// Opens a pinned program.
+    ///
+    /// # Errors
+    /// If the pin is absent or is not a program.
+    pub fn open(path: &Path) -> io::Result<Prog> {
+        Prog::from_fd(obj_get(path)?)
+    }
+
+    /// Opens a program by the kernel's id.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn by_id(id: u32) -> io::Result<Prog> {
+        // SAFETY: takes an integer only.
+        Prog::from_fd(own(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) })?)
+    }
+
+    /// Pins the program.
+    ///
+    /// # Errors
+    /// Failures of the kernel.
+    pub fn pin(&self, path: &Path) -> io::Result<()> {
+        obj_pin(self.fd.as_raw_fd(), path)
+    }
+
+    /// Attaches the program to the hook that it was loaded for (LSM, BTF tracepoint).
+    ///
+    /// # Errors
+    /// Failures of the kernel: no LSM `bpf`, too many programs on the hook.
+    pub fn attach(&self) -> io::Result<Link> {
+        // SAFETY: a null name asks for the target that the program was verified against.
+        Link::from_fd(own(unsafe { libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), self.fd.as_raw_fd()) })?)
+    }
+
+    /// The kernel's id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+    /// Hash over its instructions.
+    pub fn tag(&self) -> [u8; 8] {
+        self.tag
+    }
+    /// Its name, cut to 15 bytes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}

@@ -1,0 +1,188 @@
+//! Which programs a policy needs attached. An attached program costs every task, also those that nothing confines, so
+//! only what some loaded policy asks for is attached.
+
+use crate::abi::layout::Header;
+use crate::model::{KernelOp, Verb};
+
+/// When a program must be attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// In each generation: labels and self-protection.
+    always: bool,
+    /// Any of these bits of `required_hooks_lo`: verbs, and the transitions below.
+    verbs: u32,
+    /// Any of these bits of `required_hooks_hi`: kernel operations.
+    ops: u32,
+    /// Only where descriptors may be open that the policy would not open now.
+    revocation: bool,
+}
+
+/// Bit of `required_hooks_lo`: some subject changes at exec.
+pub const EXEC_TRANSITIONS: u32 = 1 << 16;
+/// Bit of `required_hooks_lo`: some subject attaches to units.
+pub const UNIT_TRANSITIONS: u32 = 1 << 17;
+
+const fn v(verb: Verb) -> u32 {
+    1 << verb as u8
+}
+const fn k(op: KernelOp) -> u32 {
+    1 << op as u8
+}
+const ALWAYS: Need = Need { always: true, verbs: 0, ops: 0, revocation: false };
+const fn verbs(verbs: u32) -> Need {
+    Need { always: false, verbs, ops: 0, revocation: false }
+}
+const fn op(op: KernelOp) -> Need {
+    Need { always: false, verbs: 0, ops: k(op), revocation: false }
+}
+const fn either(verbs: u32, op: KernelOp) -> Need {
+    Need { always: false, verbs, ops: k(op), revocation: false }
+}
+
+const R: u32 = v(Verb::Read);
+const M: u32 = v(Verb::Modify);
+const C: u32 = v(Verb::Create);
+const D: u32 = v(Verb::Delete);
+const S: u32 = v(Verb::Setattr);
+const FILES: u32 = 0x7f;
+
+/// Every program of the object, with its need.
+const PROGRAMS: &[(&str, Need)] = &[
+    ("kiln_bpf", ALWAYS),
+    ("kiln_bpf_map", ALWAYS),
+    ("kiln_bpf_prog", ALWAYS),
+    ("kiln_bprm_check_security", verbs(v(Verb::Exec))),
+    ("kiln_bprm_committed_creds", ALWAYS),
+    ("kiln_capable", verbs(v(Verb::Capability))),
+    ("kiln_cgroup_attach_task", ALWAYS),
+    ("kiln_cgroup_mkdir", ALWAYS),
+    ("kiln_cgroup_release", ALWAYS),
+    ("kiln_file_ioctl", op(KernelOp::Ioctl)),
+    ("kiln_file_mprotect", either(v(Verb::Load), KernelOp::ExecMemory)),
+    ("kiln_file_open", verbs(R | M | C)),
+    ("kiln_file_permission", Need { always: false, verbs: R | M, ops: 0, revocation: true }),
+    ("kiln_file_receive", verbs(R | M)),
+    ("kiln_file_truncate", verbs(M)),
+    ("kiln_inet_conn_request", verbs(v(Verb::Accept))),
+    ("kiln_inode_removexattr", verbs(S)),
+    ("kiln_inode_setattr", verbs(S)),
+    ("kiln_inode_setattr_idmap", verbs(S)),
+    ("kiln_inode_setxattr", verbs(S)),
+    (
+        "kiln_kernel_load_data",
+        Need { always: false, verbs: 0, ops: k(KernelOp::Module) | k(KernelOp::Kexec), revocation: false },
+    ),
+    ("kiln_kernel_module_request", op(KernelOp::Module)),
+    (
+        "kiln_kernel_read_file",
+        Need { always: false, verbs: 0, ops: k(KernelOp::Module) | k(KernelOp::Kexec), revocation: false },
+    ),
+    ("kiln_locked_down", op(KernelOp::Lockdown)),
+    ("kiln_mmap_file", either(v(Verb::Load), KernelOp::ExecMemory)),
+    // A profile that governs files must not be left by giving files other names.
+    ("kiln_move_mount", either(FILES, KernelOp::Mount)),
+    ("kiln_path_chmod", verbs(S)),
+    ("kiln_path_chown", verbs(S)),
+    ("kiln_path_chroot", op(KernelOp::Chroot)),
+    ("kiln_path_link", verbs(R | M | C)),
+    ("kiln_path_mkdir", verbs(C)),
+    ("kiln_path_mknod", verbs(C | v(Verb::Bind))),
+    ("kiln_path_rename", ALWAYS),
+    ("kiln_path_rmdir", verbs(D)),
+    ("kiln_path_symlink", verbs(C)),
+    ("kiln_path_truncate", verbs(M)),
+    ("kiln_path_unlink", ALWAYS),
+    ("kiln_perf_event_open", op(KernelOp::Perf)),
+    ("kiln_ptrace_access_check", ALWAYS),
+    ("kiln_ptrace_traceme", op(KernelOp::Ptrace)),
+    ("kiln_sb_mount", either(FILES, KernelOp::Mount)),
+    ("kiln_sb_pivotroot", either(FILES, KernelOp::Mount)),
+    ("kiln_sb_remount", either(FILES, KernelOp::Mount)),
+    ("kiln_sb_umount", ALWAYS),
+    ("kiln_sched_process_fork", ALWAYS),
+    ("kiln_settime", op(KernelOp::Clock)),
+    ("kiln_socket_accept", verbs(v(Verb::Accept))),
+    ("kiln_socket_bind", verbs(v(Verb::Bind))),
+    ("kiln_socket_connect", verbs(v(Verb::Connect))),
+    ("kiln_socket_create", either(v(Verb::Bind) | v(Verb::Connect) | v(Verb::Accept), KernelOp::RawSocket)),
+    // Also remembers who listens, for the accept side.
+    ("kiln_socket_listen", verbs(v(Verb::Bind) | v(Verb::Accept))),
+    ("kiln_socket_sendmsg", verbs(v(Verb::Connect))),
+    ("kiln_task_alloc", ALWAYS),
+    ("kiln_task_fix_setgid", op(KernelOp::Setuid)),
+    ("kiln_task_fix_setgroups", op(KernelOp::Setuid)),
+    ("kiln_task_fix_setuid", op(KernelOp::Setuid)),
+    ("kiln_task_kill", ALWAYS),
+    ("kiln_unix_may_send", verbs(v(Verb::Connect))),
+    ("kiln_unix_stream_connect", verbs(v(Verb::Connect))),
+    ("kiln_uring_cmd", op(KernelOp::IoUring)),
+    ("kiln_uring_override_creds", op(KernelOp::IoUring)),
+    ("kiln_uring_sqpoll", op(KernelOp::IoUring)),
+    ("kiln_userns_create", op(KernelOp::Userns)),
+];
+
+impl Need {
+    /// The need of a program; one that is not listed here is always needed, so that a new program is never forgotten.
+    pub fn of(program: &str) -> Need {
+        PROGRAMS.binary_search_by(|(name, _)| (*name).cmp(program)).map_or(ALWAYS, |at| PROGRAMS[at].1)
+    }
+
+    /// Whether a policy needs the program. `revocation`: descriptors may be open that were opened under weaker rules.
+    pub fn asks(&self, header: &Header, revocation: bool) -> bool {
+        self.always
+            || ((!self.revocation || revocation)
+                && (self.verbs & header.required_hooks_lo != 0 || self.ops & header.required_hooks_hi != 0))
+    }
+}
+
+/// A header that asks for these hooks.
+#[cfg(test)]
+pub(super) fn test_header(lo: u32, hi: u32) -> Header {
+    Header {
+        magic: 0,
+        abi_version: 0,
+        words: 0,
+        subjects_off: 0,
+        n_subjects: 0,
+        decisions_off: 0,
+        n_decisions: 0,
+        outcomes_off: 0,
+        n_outcomes: 0,
+        outcome_refs_off: 0,
+        n_outcome_refs: 0,
+        host_verbs: 0,
+        required_hooks_lo: lo,
+        required_hooks_hi: hi,
+        reserved: [0; 2],
+        path_class: [0; 256],
+        net_class: [0; 256],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_each_verb_and_operation_has_a_program() {
+        assert!(PROGRAMS.is_sorted_by(|a, b| a.0 < b.0));
+        let asked = |h: &Header| PROGRAMS.iter().filter(|(_, n)| !n.always && n.asks(h, false)).count();
+        for verb in Verb::ALL {
+            let expect = !matches!(verb, Verb::Kernel | Verb::Syscall);
+            assert_eq!(asked(&test_header(v(verb), 0)) > 0, expect, "{verb}");
+        }
+        for op in KernelOp::ALL {
+            // bpf(2) is always watched.
+            assert_eq!(asked(&test_header(0, k(*op))) > 0, *op != KernelOp::Bpf, "{}", op.name());
+        }
+        assert_eq!(asked(&test_header(0, 0)), 0);
+    }
+
+    #[test]
+    fn revocation_is_asked_for_apart() {
+        let need = Need::of("kiln_file_permission");
+        assert!(!need.asks(&test_header(R, 0), false) && need.asks(&test_header(R, 0), true));
+        assert!(!need.asks(&test_header(v(Verb::Bind), 0), true));
+        assert!(Need::of("kiln_something_new").asks(&test_header(0, 0), false));
+    }
+}

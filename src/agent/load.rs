@@ -1,0 +1,66 @@
+//! `kiln-agent load`: before anything that the policy confines.
+
+use super::attach;
+use super::choice::{Choice, choose};
+use super::config::Places;
+use super::engine::Engine;
+use super::error::{AgentError, Result};
+use super::lock::Lock;
+use super::maps::Maps;
+use super::store::{Store, Verified};
+use crate::bundle::TrustedKeys;
+use crate::event::Evidence;
+
+/// What was done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Proof of what is enforced now.
+    pub evidence: Evidence,
+    /// What to report beside it: a candidate that did not verify, a downgrade.
+    pub problems: Vec<AgentError>,
+}
+
+/// Loads the newest valid policy. Where one is enforced already it stays so throughout: programs of another build are
+/// exchanged one by one, and a newer policy comes in as a live update.
+///
+/// # Errors
+/// If no policy verifies, or the kernel cannot enforce it.
+pub fn load(places: Places) -> Result<Outcome> {
+    let trusted = TrustedKeys::read(&places.trust())?;
+    let store = Store::new(&places.state);
+    // Damaged marks must not keep the image's policy from being enforced.
+    let (marks, damaged) = match store.marks() {
+        Ok(marks) => (marks, None),
+        Err(e) => (Default::default(), Some(e)),
+    };
+    let baked = Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted);
+    let Choice { policy, problems, .. } = choose(baked, store.last_good(&trusted), &marks)?;
+    let mut problems: Vec<AgentError> = damaged.into_iter().chain(problems).collect();
+
+    let lock = Lock::take(&places.run)?;
+    let active = Maps::open(&places.pins).ok().and_then(|maps| maps.active());
+    let (mut engine, fresh) = match active {
+        Some(_) => {
+            attach::upgrade(&places.pins)?;
+            (Engine::with_lock(places, lock)?, false)
+        }
+        None => (Engine::load_fresh(places, lock)?, true),
+    };
+    engine.maps.set_agent(std::process::id())?;
+    let evidence = if fresh {
+        engine.switch(&policy, None)
+    } else {
+        let records = engine.records()?;
+        if policy.statement.serial > records.active.serial { engine.switch(&policy, None) } else { engine.affirm() }
+    };
+    let released = engine.maps.set_agent(0);
+    let evidence = evidence?;
+    released?;
+    if evidence.tables == policy.digest
+        && let Err(e) = engine.confirm()
+    {
+        // Enforced all the same; only the next boot would not know it.
+        problems.push(e);
+    }
+    Ok(Outcome { evidence, problems })
+}

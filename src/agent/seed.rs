@@ -1,0 +1,319 @@
+//! Labels for what is there already: cgroups and tasks older than the policy that attaches to them.
+//!
+//! From the flip on the kernel programs label new cgroups and tasks themselves, by the same rules.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::bpf::map::{ANY, Map};
+use super::error::{AgentError, Result};
+use super::slots::Slots;
+use crate::abi::Kernel;
+use crate::abi::layout::{LABEL_HOST, LABEL_SENTINEL, S_PROFILE, T_STARTING, Task};
+
+/// Deepest cgroup that is looked at; systemd's managers nest far less.
+const MAX_DEPTH: usize = 64;
+/// Most passes over the tasks before giving up on a machine that forks faster than it can be read.
+const MAX_PASSES: usize = 16;
+
+/// The rules of a generation, and the maps that hold labels.
+pub struct Seeder<'a> {
+    /// The tables.
+    pub kernel: &'a Kernel,
+    /// Their labels.
+    pub slots: &'a Slots,
+    /// `kiln_cgroups`.
+    pub cgroups: &'a Map,
+    /// `kiln_labels`.
+    pub labels: &'a Map,
+    /// cgroup v2.
+    pub cgroup_root: &'a Path,
+    /// procfs.
+    pub proc_root: &'a Path,
+}
+
+/// What was labelled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seeded {
+    /// cgroups whose label is new or changed.
+    pub cgroups: usize,
+    /// Processes whose label is new or changed.
+    pub tasks: usize,
+}
+
+impl Seeder<'_> {
+    /// Labels cgroups, then tasks, until a pass over the tasks finds nothing to do.
+    ///
+    /// # Errors
+    /// If a label cannot be set: what should be confined would not be.
+    pub fn run(&self) -> Result<Seeded> {
+        let mut done = Seeded::default();
+        for _ in 0..MAX_PASSES {
+            let mut labels = BTreeMap::new();
+            let before = done;
+            self.walk(self.cgroup_root, Path::new("/"), &mut Vec::new(), LABEL_HOST, &mut labels, &mut done)?;
+            done.tasks += self.tasks(&labels)?;
+            if done == before {
+                return Ok(done);
+            }
+        }
+        Err(AgentError::Unsupported(format!("after {MAX_PASSES} passes there were still new tasks to label")))
+    }
+
+    fn subject(&self, label: u32) -> u32 {
+        self.slots.slot.get(label as usize).map_or(0, |s| s.saturating_sub(1))
+    }
+
+    /// The label of the subject that a transition leads to; `label` where there is none.
+    fn label_of(&self, subject: u32, label: u32) -> u32 {
+        match self.slots.label_of.get(subject as usize) {
+            Some(0) | None => label,
+            Some(next) => *next,
+        }
+    }
+
+    /// Whether a label's subject has a profile, which is kept for ever.
+    fn settled(&self, label: u32) -> bool {
+        let flags = self.kernel.subject(self.subject(label)).map_or(S_PROFILE, |s| s.flags);
+        label == LABEL_SENTINEL || flags & S_PROFILE != 0
+    }
+
+    fn after_unit(&self, label: u32, name: &[u8]) -> u32 {
+        if self.settled(label) {
+            label
+        } else {
+            self.label_of(self.kernel.after_unit(self.subject(label), name), label)
+        }
+    }
+
+    fn after_exec(&self, label: u32, path: &[u8]) -> u32 {
+        if self.settled(label) {
+            label
+        } else {
+            self.label_of(self.kernel.after_exec(self.subject(label), path), label)
+        }
+    }
+
+    /// One cgroup and those below. `parents` are the names above; only below slices do names count as units, since a
+    /// delegated subtree may call its cgroups as it likes.
+    fn walk(
+        &self,
+        folder: &Path,
+        path: &Path,
+        parents: &mut Vec<Vec<u8>>,
+        inherited: u32,
+        labels: &mut BTreeMap<PathBuf, u32>,
+        done: &mut Seeded,
+    ) -> Result<()> {
+        let Some(entries) = gone(fs::read_dir(folder)).map_err(|e| unreadable(folder, e))? else { return Ok(()) };
+        for entry in entries {
+            let Some(entry) = gone(entry).map_err(|e| unreadable(folder, e))? else { continue };
+            let here = entry.path();
+            let Some(meta) = gone(fs::symlink_metadata(&here)).map_err(|e| unreadable(&here, e))? else { continue };
+            if !meta.is_dir() {
+                continue;
+            }
+            let name = entry.file_name().as_bytes().to_vec();
+            let key = meta.ino().to_ne_bytes();
+            let current = self.cgroups.get(&key).map_err(|e| AgentError::kernel("cannot read cgroup labels", e))?;
+            let current = current.and_then(|v| v.try_into().ok()).map(u32::from_ne_bytes);
+            let by_slice = parents.iter().all(|p| p.ends_with(b".slice") && p.len() > 6);
+            let label = match current {
+                Some(label) if self.settled(label) => label,
+                _ if inherited != LABEL_HOST => inherited,
+                _ if by_slice => self.after_unit(current.unwrap_or(LABEL_HOST), &name),
+                _ => current.unwrap_or(LABEL_HOST),
+            };
+            if label != LABEL_HOST && current != Some(label) {
+                self.cgroups
+                    .set(&key, &label.to_ne_bytes(), ANY)
+                    .map_err(|e| AgentError::kernel(format!("cannot label {}", here.display()), e))?;
+                done.cgroups += 1;
+            }
+            let path = path.join(entry.file_name());
+            if label != LABEL_HOST {
+                labels.insert(path.clone(), label);
+            }
+            if parents.len() < MAX_DEPTH {
+                parents.push(name);
+                let below = self.walk(&here, &path, parents, label, labels, done);
+                parents.pop();
+                below?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One pass over all processes, parents first; returns how many labels it changed.
+    fn tasks(&self, cgroups: &BTreeMap<PathBuf, u32>) -> Result<usize> {
+        let mut processes = Vec::new();
+        for entry in fs::read_dir(self.proc_root).map_err(|e| unreadable(self.proc_root, e))? {
+            let Some(entry) = gone(entry).map_err(|e| unreadable(self.proc_root, e))? else { continue };
+            let pid = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok());
+            if let Some(process) = pid.and_then(|pid| Process::read(self.proc_root, pid)) {
+                processes.push(process);
+            }
+        }
+        processes.sort_by_key(|p| (p.start, p.pid));
+        let manager = processes.iter().find(|p| p.pid == 1).and_then(|p| p.exe.clone());
+        let mut now: BTreeMap<i32, u32> = BTreeMap::new();
+        let mut changed = 0;
+        for process in &processes {
+            let current = self.label(&process.pidfd)?;
+            let label = current.map_or(LABEL_HOST, |t| t.label);
+            let mut next = match cgroups.get(&process.cgroup) {
+                Some(given) if current.is_none() => *given,
+                Some(given) if !self.settled(label) && self.settled(*given) => *given,
+                _ => label,
+            };
+            // PID 1 between fork and exec: its program is not yet the service's.
+            let starting = process.parent == 1 && process.exe.is_some() && process.exe == manager;
+            if let Some(exe) = process.exe.as_deref().filter(|_| !starting) {
+                next = self.after_exec(next, exe);
+            }
+            if current.is_none() && next == LABEL_HOST {
+                next = now.get(&process.parent).copied().unwrap_or(LABEL_HOST);
+            }
+            now.insert(process.pid, next);
+            if next == label || !process.alive() {
+                continue;
+            }
+            let flags = if starting { T_STARTING } else { 0 };
+            self.set_label(&process.pidfd, Task { label: next, flags })
+                .or_else(|e| if process.alive() { Err(e) } else { Ok(()) })
+                .map_err(|e| AgentError::kernel(format!("cannot label process {}", process.pid), e))?;
+            changed += 1;
+        }
+        Ok(changed)
+    }
+
+    /// The label of a process by its pidfd.
+    fn label(&self, pidfd: &OwnedFd) -> Result<Option<Task>> {
+        let value = match self.labels.get(&pidfd.as_raw_fd().to_ne_bytes()) {
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => None,
+            other => other.map_err(|e| AgentError::kernel("cannot read a process's label", e))?,
+        };
+        Ok(value.and_then(|v| {
+            let (label, flags) = v.split_first_chunk::<4>()?;
+            Some(Task { label: u32::from_ne_bytes(*label), flags: u32::from_ne_bytes(*flags.first_chunk()?) })
+        }))
+    }
+
+    fn set_label(&self, pidfd: &OwnedFd, task: Task) -> io::Result<()> {
+        set_label(self.labels, pidfd, task)
+    }
+}
+
+/// Labels a process (its leader; the kernel programs look there for threads without a label of their own).
+///
+/// # Errors
+/// Of the kernel; `ESRCH` if the process is gone.
+pub fn set_label(labels: &Map, pidfd: &OwnedFd, task: Task) -> io::Result<()> {
+    let mut value = [0; 8];
+    value[..4].copy_from_slice(&task.label.to_ne_bytes());
+    value[4..].copy_from_slice(&task.flags.to_ne_bytes());
+    labels.set(&pidfd.as_raw_fd().to_ne_bytes(), &value, ANY)
+}
+
+/// A process as procfs shows it, held by a pidfd so that its id cannot become another's.
+struct Process {
+    pid: i32,
+    parent: i32,
+    start: u64,
+    cgroup: PathBuf,
+    exe: Option<Vec<u8>>,
+    pidfd: OwnedFd,
+}
+
+impl Process {
+    /// `None` if the process is gone or is a kernel thread.
+    fn read(proc_root: &Path, pid: i32) -> Option<Process> {
+        let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        let folder = proc_root.join(pid.to_string());
+        let (parent, start) = stat_fields(&fs::read(folder.join("stat")).ok()?)?;
+        let cgroup = cgroup_path(&fs::read(folder.join("cgroup")).ok()?)?;
+        let exe = fs::read_link(folder.join("exe")).ok().map(|p| {
+            let bytes = p.into_os_string().into_encoded_bytes();
+            bytes.strip_suffix(b" (deleted)").map_or(bytes.clone(), <[u8]>::to_vec)
+        });
+        if exe.is_none() && parent == 2 || pid == 2 {
+            return None;
+        }
+        let process = Process { pid, parent, start, cgroup, exe, pidfd };
+        process.alive().then_some(process)
+    }
+
+    /// Whether the process still is the one that was opened.
+    fn alive(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        // A pidfd becomes readable when its process ends (pidfd_open(2)).
+        matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
+    }
+}
+
+/// Parent and start time of `/proc/PID/stat` (proc(5)); the command name may hold anything, `)` too.
+fn stat_fields(stat: &[u8]) -> Option<(i32, u64)> {
+    let end = stat.iter().rposition(|b| *b == b')')?;
+    let text = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    let mut fields = text.split_ascii_whitespace();
+    let parent = fields.nth(1)?.parse().ok()?; // field 4
+    let start = fields.nth(17)?.parse().ok()?; // field 22
+    Some((parent, start))
+}
+
+/// The cgroup v2 path of `/proc/PID/cgroup` (cgroups(7)).
+fn cgroup_path(text: &[u8]) -> Option<PathBuf> {
+    let line = text.split(|b| *b == b'\n').find_map(|l| l.strip_prefix(b"0::"))?;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(line)))
+}
+
+/// `None` where a cgroup or process went away meanwhile.
+fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> AgentError {
+    AgentError::Read { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn procfs_texts() {
+        let stat = b"812 (a) b (c)) S 1 812 812 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1 1";
+        assert_eq!(stat_fields(stat), Some((1, 4711)));
+        for bad in [&b""[..], b"1 (x", b"1 (x) S", b"1 (x) S a b", b"1 (x) \xff"] {
+            assert_eq!(stat_fields(bad), None);
+        }
+        assert_eq!(
+            cgroup_path(b"1:name=x:/\n0::/system.slice/a b.service\n"),
+            Some("/system.slice/a b.service".into())
+        );
+        assert_eq!(cgroup_path(b"1:name=x:/\n"), None);
+    }
+
+    #[test]
+    fn this_process_is_seen_alive_with_its_program() {
+        let me = Process::read(Path::new("/proc"), std::process::id() as i32).unwrap();
+        assert!(me.alive());
+        assert_eq!(
+            me.exe.as_deref(),
+            std::env::current_exe().ok().map(|p| p.into_os_string().into_encoded_bytes()).as_deref()
+        );
+        assert!(Process::read(Path::new("/proc"), i32::MAX).is_none());
+    }
+}
