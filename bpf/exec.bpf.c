@@ -154,3 +154,12 @@ int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqpr
 	}
 	return kiln_check_mapping(file);
 }
+
+#define PR_SET_MM 35 /* include/uapi/linux/prctl.h */
+
+/* PR_SET_MM_EXE_FILE would make any file the program's own image, which mmap_file lets pass. */
+SEC("lsm/task_prctl")
+int BPF_PROG(kiln_task_prctl, int option)
+{
+	return option == PR_SET_MM && kiln_confined() ? kiln_refuse_self(KILN_EXEC) : 0;
+}

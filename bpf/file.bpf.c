@@ -25,8 +25,11 @@ int BPF_PROG(kiln_file_open, struct file *file)
 	u32 flags = file->f_flags, verbs;
 	bool gone = false;
 
-	/* The kernel's own open for execve(2): decided as exec and load, and never readable by the task. */
-	if (flags & FMODE_EXEC)
+	/*
+	 * The kernel's own open for execve(2): decided as exec and load, and never readable by the task. And the
+	 * file below an overlay's: decided by the overlay's own path.
+	 */
+	if ((flags & FMODE_EXEC) || (file->f_mode & FMODE_BACKING))
 		return 0;
 	verbs = kiln_open_verbs(file);
 	if (flags & __O_TMPFILE)
@@ -117,16 +120,19 @@ int BPF_PROG(kiln_path_unlink, const struct path *dir, struct dentry *dentry)
 	return kiln_check_path(V(DELETE), dir->mnt, dentry, false);
 }
 
+#define RENAME_EXCHANGE 2u
+
 SEC("lsm/path_rename")
 int BPF_PROG(kiln_path_rename, const struct path *old_dir, struct dentry *old_dentry, const struct path *new_dir,
-	     struct dentry *new_dentry)
+	     struct dentry *new_dentry, unsigned int flags)
 {
+	bool swap = flags & RENAME_EXCHANGE;
 	int ret;
 
 	if (kiln_on_bpffs(old_dentry) && kiln_confined())
 		return kiln_refuse_self(KILN_DELETE);
-	ret = kiln_check_path(V(DELETE), old_dir->mnt, old_dentry, false);
-	return ret ? ret : kiln_check_path(V(CREATE), new_dir->mnt, new_dentry, false);
+	ret = kiln_check_path(swap ? V(DELETE) | V(CREATE) : V(DELETE), old_dir->mnt, old_dentry, false);
+	return ret ? ret : kiln_check_path(swap ? V(DELETE) | V(CREATE) : V(CREATE), new_dir->mnt, new_dentry, false);
 }
 
 /* A hard link gives its maker a second name: it needs all that the first name allows to be used for. */

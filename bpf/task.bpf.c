@@ -85,6 +85,12 @@ static __always_inline u32 kiln_unit_subject(struct kiln_who *who, const char *p
 	return found;
 }
 
+/* Ids are unique only within a hierarchy; systemd's units are in the unified one (cgroup v2). */
+static __always_inline bool kiln_unified(struct cgroup *cgrp)
+{
+	return !BPF_CORE_READ(cgrp, root, hierarchy_id);
+}
+
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(kiln_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 {
@@ -93,7 +99,7 @@ int BPF_PROG(kiln_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 	struct kiln_who who = {};
 	u32 *inherited, label;
 
-	if ((u32)active == KILN_INACTIVE)
+	if ((u32)active == KILN_INACTIVE || !kiln_unified(cgrp))
 		return 0;
 	inherited = bpf_map_lookup_elem(&kiln_cgroups, &parent);
 	if (inherited) {
@@ -113,7 +119,8 @@ int BPF_PROG(kiln_cgroup_release, struct cgroup *cgrp, const char *path)
 {
 	u64 id = BPF_CORE_READ(cgrp, kn, id);
 
-	bpf_map_delete_elem(&kiln_cgroups, &id);
+	if (kiln_unified(cgrp))
+		bpf_map_delete_elem(&kiln_cgroups, &id);
 	return 0;
 }
 
@@ -162,7 +169,7 @@ int BPF_PROG(kiln_cgroup_attach_task, struct cgroup *dst, const char *path, stru
 	u64 id = BPF_CORE_READ(dst, kn, id);
 	u32 *label = bpf_map_lookup_elem(&kiln_cgroups, &id);
 
-	if (label)
+	if (label && kiln_unified(dst))
 		kiln_attach(task, *label, path);
 	return 0;
 }

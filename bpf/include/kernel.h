@@ -53,9 +53,13 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
 };
+struct cgroup_root {
+	int hierarchy_id;
+};
 struct cgroup {
 	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
 struct css_set {
 	struct cgroup *dfl_cgrp;
@@ -224,6 +228,7 @@ struct bpf_prog {
 #define FMODE_READ 1u
 #define FMODE_WRITE 2u
 #define FMODE_EXEC 0x20u
+#define FMODE_BACKING 0x2000000u /* from 6.5 on */
 #define PROT_WRITE 2ul
 #define PROT_EXEC 4ul
 #define MAP_SHARED 1ul

@@ -3,6 +3,7 @@
 mod bake;
 mod compile;
 mod completions;
+mod derive;
 #[cfg(feature = "gate")]
 mod gate;
 mod keygen;
@@ -36,6 +37,8 @@ enum Command {
     Sign(sign::Args),
     /// Compile a policy to the tables that the kernel reads.
     Compile(compile::Args),
+    /// Derive a policy from what an image declares.
+    Derive(derive::Args),
     /// Make a key pair that signs policies.
     Keygen(keygen::Args),
     /// Print a shell completion script.
@@ -52,6 +55,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Bake(args) => bake::run(args, &mut out),
         Command::Sign(args) => sign::run(args, &mut out),
         Command::Compile(args) => compile::run(args, &mut out),
+        Command::Derive(args) => derive::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
         #[cfg(feature = "gate")]

@@ -1,1 +1,62 @@
 //! Facts and obligations to policy; pure.
+//!
+//! One file per class of rules. Each rule names the fact that it follows from, so a reviewer can ask of every
+//! permission where the image declares it; docs/derive.md is the table of which fact gives which rule.
+
+mod accept;
+mod bind;
+mod capability;
+mod connect;
+mod exec;
+mod kernel;
+mod load;
+mod read;
+mod rule;
+mod text;
+mod write;
+
+use serde::Serialize;
+
+pub use rule::{Rule, Section, What};
+pub use text::{profile_name, render};
+
+use crate::manifest::{Note, ServiceFacts};
+use crate::model::Mode;
+
+/// A derived profile.
+#[derive(Debug, Clone, Serialize)]
+pub struct Derived {
+    /// Its name in PDL.
+    pub profile: String,
+    /// The unit that it is for.
+    pub unit: String,
+    /// Enforce, audit or learn.
+    pub mode: Mode,
+    /// In the order of the text.
+    pub rules: Vec<Rule>,
+    /// What the reviewer should know.
+    pub notes: Vec<Note>,
+}
+
+/// The rules that the facts of a service give.
+pub fn derive(facts: &ServiceFacts, mode: Mode, mut notes: Vec<Note>) -> Derived {
+    let mut rules = Vec::new();
+    exec::rules(facts, &mut rules);
+    load::rules(facts, &mut rules);
+    read::rules(facts, &mut rules);
+    write::rules(facts, &mut rules);
+    bind::rules(facts, &mut rules);
+    accept::rules(facts, &mut rules);
+    connect::rules(facts, &mut rules, &mut notes);
+    capability::rules(facts, &mut rules, &mut notes);
+    kernel::rules(facts, &mut rules);
+    notes.sort();
+    notes.dedup();
+    Derived {
+        profile: profile_name(&facts.unit.name),
+        unit: facts.unit.name.clone(),
+        mode,
+        rules: rule::tidy(rules),
+        notes,
+    }
+}

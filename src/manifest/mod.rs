@@ -1,1 +1,19 @@
 //! Readers of what an image declares; each fact carries its origin.
+//!
+//! Everything is opened through [`Root`], so that no path and no link of the image leads out of it, and every read is
+//! bounded. A reader returns what it could read and notes what it could not: an image that declares something this
+//! release does not understand is still worth a policy, and its author should know what is missing from it.
+
+pub mod dpkg;
+pub mod elf;
+mod facts;
+pub mod nginx;
+mod origin;
+pub mod root;
+pub mod runtime;
+pub mod service;
+pub mod systemd;
+
+pub use facts::{ImageFacts, Library, Note, PathFact, Program, ServiceFacts};
+pub use origin::Origin;
+pub use root::{Root, RootError};

@@ -1,0 +1,45 @@
+//! Files that are read: configuration, data, and what the C library and OpenSSL open on their own.
+
+use super::connect;
+use super::rule::{Rule, Section};
+use crate::manifest::{PathFact, ServiceFacts};
+use crate::model::Verb;
+
+const READ: &[Verb] = &[Verb::Read];
+
+pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
+    let file = |fact: &PathFact| Rule::file(Section::Read, READ, vec![fact.glob()], &fact.origin);
+    let programs = || facts.programs.values();
+    if programs().any(|p| p.glibc) {
+        out.extend(facts.image.glibc.iter().map(file));
+        out.extend(facts.image.users.iter().map(file));
+        if connect::asks_for_hosts(facts) {
+            out.extend(facts.image.hosts.iter().map(file));
+        }
+    }
+    if programs().flat_map(|p| &p.libraries).any(|l| l.path.contains("/libcrypto.so")) {
+        out.extend(facts.image.openssl.iter().map(file));
+    }
+    out.extend(facts.data.iter().map(|folder| Rule::tree(Section::Read, READ, folder)));
+    out.extend(facts.arguments.iter().map(file));
+    for entry in facts.unit.list("Service", "ConfigurationDirectory") {
+        for name in entry.value.split_whitespace() {
+            let name = name.split(':').next().unwrap_or(name);
+            let folder = PathFact::new(format!("/etc/{name}"), entry.origin.clone());
+            out.push(Rule::tree(Section::Read, READ, &folder));
+        }
+    }
+    for key in
+        ["LoadCredential", "LoadCredentialEncrypted", "SetCredential", "SetCredentialEncrypted", "ImportCredential"]
+    {
+        if let Some(entry) = facts.unit.list("Service", key).first() {
+            let folder = PathFact::new(format!("/run/credentials/{}", facts.unit.name), entry.origin.clone());
+            out.push(Rule::tree(Section::Read, READ, &folder));
+        }
+    }
+    let Some(nginx) = &facts.nginx else { return };
+    out.extend(nginx.config.iter().map(file));
+    out.extend(nginx.directories.iter().map(file));
+    out.extend(nginx.files.iter().map(file));
+    out.extend(nginx.trees.iter().map(|folder| Rule::tree(Section::Read, READ, folder)));
+}

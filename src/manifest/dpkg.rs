@@ -1,0 +1,194 @@
+//! dpkg's database: which packages an image has and which files are whose (dpkg(1), deb-control(5)).
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use super::root::{Kind, Root, RootError};
+
+const STATUS: &str = "/var/lib/dpkg/status";
+const INFO: &str = "/var/lib/dpkg/info";
+/// Bytes of the status file; of one file list.
+const MAX_STATUS: u64 = 256 << 20;
+const MAX_LIST: u64 = 64 << 20;
+
+/// An installed package.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Package {
+    /// Name.
+    pub name: String,
+    /// The source package, where it has another name.
+    pub source: Option<String>,
+    /// `required`, `important`, `standard`, `optional` …
+    pub priority: String,
+    /// `Essential: yes`.
+    pub essential: bool,
+    /// Configuration files.
+    pub conffiles: Vec<String>,
+}
+
+impl Package {
+    /// The source package.
+    pub fn source(&self) -> &str {
+        self.source.as_deref().unwrap_or(&self.name)
+    }
+    /// Whether Debian counts it to the base system: what debootstrap installs, and the init system.
+    pub fn is_base(&self) -> bool {
+        self.essential
+            || matches!(self.priority.as_str(), "required" | "important" | "standard")
+            || matches!(self.source(), "systemd" | "dbus")
+    }
+}
+
+/// The database of one image. An image without one has no packages.
+#[derive(Debug, Default)]
+pub struct Database {
+    packages: BTreeMap<String, Package>,
+    /// By path with `/bin`, `/lib` … resolved: the place in `names`.
+    owners: HashMap<String, u32>,
+    names: Vec<String>,
+    lists: Vec<Vec<String>>,
+    /// Top folders that are links: `/lib` → `/usr/lib`.
+    merged: Vec<(String, String)>,
+}
+
+impl Database {
+    /// Reads the database.
+    pub fn read(root: &Root) -> Result<Database, RootError> {
+        let mut db = Database::default();
+        let status = match root.text(STATUS, MAX_STATUS) {
+            Err(e) if e.is_not_found() => return Ok(db),
+            other => other?,
+        };
+        db.packages = packages(&status);
+        for top in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+            let path = format!("/{top}");
+            if let Ok(Some(_)) = root.link(&path) {
+                db.merged.push((format!("{path}/"), format!("{}/", root.resolve(&path)?.path)));
+            }
+        }
+        for (file, kind) in root.entries(INFO)? {
+            let Some(stem) = file.strip_suffix(".list").filter(|_| kind == Kind::File) else { continue };
+            let name = stem.split_once(':').map_or(stem, |(n, _)| n);
+            if !db.packages.contains_key(name) {
+                continue;
+            }
+            let text = root.text(&format!("{INFO}/{file}"), MAX_LIST)?;
+            let list: Vec<String> = text.lines().filter(|l| l.starts_with('/')).map(|l| db.merge(l)).collect();
+            let id = db.names.len() as u32;
+            db.owners.extend(list.iter().map(|p| (p.clone(), id)));
+            db.names.push(name.to_owned());
+            db.lists.push(list);
+        }
+        Ok(db)
+    }
+
+    /// A path of a file list as the merged /usr names it.
+    fn merge(&self, path: &str) -> String {
+        let found =
+            self.merged.iter().find_map(|(from, to)| Some(format!("{to}{}", path.strip_prefix(from.as_str())?)));
+        found.unwrap_or_else(|| path.to_owned())
+    }
+
+    /// An installed package by name.
+    pub fn package(&self, name: &str) -> Option<&Package> {
+        self.packages.get(name)
+    }
+
+    /// The package that ships a path (links resolved). Folders that many ship belong to the last by name.
+    pub fn owner(&self, path: &str) -> Option<&Package> {
+        let id = self.owners.get(path).or_else(|| self.owners.get(&self.merge(path)))?;
+        self.packages.get(self.names.get(*id as usize)?)
+    }
+
+    /// The files and folders of a package.
+    pub fn files(&self, name: &str) -> impl Iterator<Item = &str> {
+        let lists = self.names.iter().zip(&self.lists).filter(move |(n, _)| *n == name);
+        lists.flat_map(|(_, list)| list.iter().map(String::as_str))
+    }
+
+    /// The installed packages of one source package, by name.
+    pub fn siblings<'a>(&'a self, package: &'a Package) -> impl Iterator<Item = &'a Package> {
+        self.packages.values().filter(move |p| p.source() == package.source())
+    }
+}
+
+/// The stanzas of the status file that stand for installed packages.
+fn packages(status: &str) -> BTreeMap<String, Package> {
+    let mut out = BTreeMap::new();
+    for stanza in status.split("\n\n") {
+        let mut package = Package::default();
+        let mut installed = false;
+        let mut field = "";
+        for line in stanza.lines() {
+            if line.starts_with([' ', '\t']) {
+                if field == "Conffiles" {
+                    package.conffiles.extend(line.split_whitespace().next().map(str::to_owned));
+                }
+                continue;
+            }
+            let Some((key, value)) = line.split_once(':') else { continue };
+            field = key;
+            let value = value.trim();
+            match key {
+                "Package" => value.clone_into(&mut package.name),
+                // `nginx (1.22.1-9)`: the version in brackets is not part of the name.
+                "Source" => package.source = value.split_whitespace().next().map(str::to_owned),
+                "Priority" => value.clone_into(&mut package.priority),
+                "Essential" => package.essential = value == "yes",
+                "Status" => installed = value.ends_with(" installed"),
+                _ => {}
+            }
+        }
+        if installed && !package.name.is_empty() {
+            out.insert(package.name.clone(), package);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::root::tests_support::image;
+    use proptest::prelude::*;
+
+    const STATUS_TEXT: &str = "Package: nginx-common\nStatus: install ok installed\nPriority: optional\nSource: nginx (1.2)\n\
+        Conffiles:\n /etc/nginx/nginx.conf 0123\n /etc/nginx/old 0 obsolete\nDescription: x\n y\n\nPackage: gone\nStatus: deinstall ok config-files\n\n\
+        Package: libc6\nStatus: install ok installed\nPriority: optional\nEssential: no\n\nPackage: nginx\nStatus: install ok installed\n";
+
+    #[test]
+    fn owners_over_merged_usr() {
+        let (_dir, root) = image(&[
+            ("var/lib/dpkg/status", STATUS_TEXT),
+            ("var/lib/dpkg/info/nginx-common.list", "/.\n/lib\n/lib/systemd/system/nginx.service\n"),
+            ("var/lib/dpkg/info/libc6:amd64.list", "/usr/lib/x/libc.so.6\n"),
+            ("var/lib/dpkg/info/gone.list", "/etc/gone\n"),
+            ("usr/lib/x", ""),
+            ("lib", "-> usr/lib"),
+        ]);
+        let db = Database::read(&root).unwrap();
+        let owner = |p: &str| db.owner(p).map(|p| p.name.as_str());
+        assert_eq!(owner("/usr/lib/systemd/system/nginx.service"), Some("nginx-common"));
+        assert_eq!(owner("/lib/systemd/system/nginx.service"), Some("nginx-common"));
+        assert_eq!(owner("/usr/lib/x/libc.so.6"), Some("libc6"));
+        assert_eq!(owner("/etc/gone"), None);
+        let common = db.package("nginx-common").unwrap();
+        assert_eq!(common.conffiles, ["/etc/nginx/nginx.conf", "/etc/nginx/old"]);
+        assert_eq!(db.siblings(common).map(|p| p.name.as_str()).collect::<Vec<_>>(), ["nginx", "nginx-common"]);
+        assert!(!common.is_base());
+    }
+
+    #[test]
+    fn an_image_without_dpkg_has_no_packages() {
+        let (_dir, root) = image(&[("etc/x", "")]);
+        assert!(Database::read(&root).unwrap().owner("/etc/x").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "(\\PC|[\\n: ])*") {
+            let _ = packages(&text);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! systemd units: files and drop-ins, command lines, specifiers, and which units an image starts (systemd.unit(5),
+//! systemd.service(5), systemd.exec(5)).
+
+pub mod enabled;
+pub mod exec;
+pub mod parse;
+pub mod socket;
+pub mod specifier;
+pub mod unit;
+
+pub use exec::{CommandLine, Prefixes};
+pub use parse::{Entry, parse};
+pub use unit::{Unit, UnitError};
