@@ -1,5 +1,6 @@
 //! `kiln derive`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,8 +10,7 @@ use super::{Exit, Format, Out};
 use crate::bundle::write_aside;
 use crate::derive::{Derived, derive, render};
 use crate::manifest::dpkg::Database;
-use crate::manifest::systemd::enabled;
-use crate::manifest::systemd::unit::UnitError;
+use crate::manifest::systemd::{Unit, UnitError, enabled};
 use crate::manifest::{Root, service};
 use crate::model::Mode;
 use crate::pdl::{NoFiles, Source};
@@ -45,6 +45,15 @@ fn mode(text: &str) -> Result<Mode, String> {
 struct Skipped {
     unit: String,
     reason: String,
+    /// The package of the base system that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<String>,
+}
+
+impl Skipped {
+    fn new(unit: &str, reason: String) -> Skipped {
+        Skipped { unit: unit.to_owned(), reason, base: None }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -72,7 +81,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
             Err(error) if explicit => {
                 return Err(error).with_context(|| format!("cannot derive a policy for `{name}`"));
             }
-            Err(error) => skipped.push(Skipped { unit: name, reason: error.to_string() }),
+            Err(error) => skipped.push(Skipped::new(&name, error.to_string())),
         }
     }
     bar.finish_and_clear();
@@ -81,9 +90,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     if let Some([a, b]) = profiles.windows(2).find(|w| w[0].profile == w[1].profile) {
         anyhow::bail!("`{}` and `{}` would both be profile `{}`: derive one at a time", a.unit, b.unit, a.profile);
     }
-    for s in &skipped {
-        out.note(format!("skipped {}: {}", s.unit, s.reason));
-    }
+    tell_skipped(&skipped, out);
     if profiles.is_empty() {
         anyhow::bail!("no service to derive a policy for; name one with --unit, or enable it in the image");
     }
@@ -110,20 +117,34 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
 fn choose(root: &Root, db: &Database) -> anyhow::Result<(Vec<String>, Vec<Skipped>)> {
     let (mut units, mut skipped) = (Vec::new(), Vec::new());
     for (unit, link) in enabled::services(root)? {
-        let mut skip = |reason: String| skipped.push(Skipped { unit: unit.clone(), reason });
-        match crate::manifest::systemd::Unit::load(root, &unit, &mut Vec::new()) {
-            Err(UnitError::Masked { path, .. }) => skip(format!("masked by {path}")),
-            Err(UnitError::Missing(_)) => skip(format!("{link} leads to no unit")),
-            Err(e) => skip(e.to_string()),
+        match Unit::load(root, &unit, &mut Vec::new()) {
+            Err(UnitError::Masked { path, .. }) => skipped.push(Skipped::new(&unit, format!("masked by {path}"))),
+            Err(UnitError::Missing(_)) => skipped.push(Skipped::new(&unit, format!("{link} leads to no unit"))),
+            Err(e) => skipped.push(Skipped::new(&unit, e.to_string())),
             Ok(loaded) => match db.owner(&loaded.fragment) {
                 Some(package) if package.is_base() => {
-                    skip(format!("package {} is part of the base system; --unit {unit} derives it", package.name));
+                    let reason = format!("package {} is part of the base system", package.name);
+                    skipped.push(Skipped { unit, reason, base: Some(package.name.clone()) });
                 }
                 _ => units.push(unit),
             },
         }
     }
     Ok((units, skipped))
+}
+
+/// Says what was left out, the many services of the base system in one line.
+fn tell_skipped(skipped: &[Skipped], out: &mut Out) {
+    for s in skipped.iter().filter(|s| s.base.is_none()) {
+        out.note(format!("skipped {}: {}", s.unit, s.reason));
+    }
+    let packages: BTreeSet<&str> = skipped.iter().filter_map(|s| s.base.as_deref()).collect();
+    if !packages.is_empty() {
+        let count = skipped.iter().filter(|s| s.base.is_some()).count();
+        let packages: Vec<&str> = packages.into_iter().collect();
+        let packages = packages.join(", ");
+        out.note(format!("skipped {count} services of the base system ({packages}); --unit NAME derives one of them"));
+    }
 }
 
 /// The text in canonical layout, once the front end has taken it: a derived policy that does not check is our defect.
