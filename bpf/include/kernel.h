@@ -35,6 +35,7 @@ enum bpf_map_type_kiln {
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 #define BPF_F_NO_PREALLOC 1u
+#define BPF_F_MMAPABLE (1u << 10)
 #define BPF_ANY 0
 #define BPF_LOCAL_STORAGE_GET_F_CREATE 1ull
 

@@ -30,9 +30,11 @@ struct {
 	__array(values, struct kiln_inner);
 } kiln_tables_outer SEC(".maps");
 
+/* Mapped by the agent: bpf(2) copies a value as it likes, a store to the mapping is one aligned word. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, u32);
 	__type(value, struct kiln_state);
 } kiln_state SEC(".maps");
