@@ -4,12 +4,16 @@ mod bake;
 mod compile;
 mod completions;
 mod derive;
+mod deploy;
 #[cfg(feature = "gate")]
 mod gate;
 mod keygen;
 pub mod out;
 mod policy_file;
+mod pos_args;
+mod publish;
 mod sign;
+mod status;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +43,12 @@ enum Command {
     Compile(compile::Args),
     /// Derive a policy from what an image declares.
     Derive(derive::Args),
+    /// Register a baked image with a POS and issue a join token for a machine.
+    Deploy(deploy::Args),
+    /// Sign and publish a new version of a policy, and assign it.
+    Publish(publish::Args),
+    /// Show what is assigned and what is enforced by evidence.
+    Status(status::Args),
     /// Make a key pair that signs policies.
     Keygen(keygen::Args),
     /// Print a shell completion script.
@@ -56,6 +66,9 @@ pub fn main() -> std::process::ExitCode {
         Command::Sign(args) => sign::run(args, &mut out),
         Command::Compile(args) => compile::run(args, &mut out),
         Command::Derive(args) => derive::run(args, &mut out),
+        Command::Deploy(args) => deploy::run(args, &mut out),
+        Command::Publish(args) => publish::run(args, &mut out),
+        Command::Status(args) => status::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
         #[cfg(feature = "gate")]

@@ -14,7 +14,7 @@ use ureq::{Agent, Body};
 
 use crate::model::Digest;
 use crate::wire::{
-    AssignAnswer, AssignRequest, ImageView, Page, ProblemBody, PublishRequest, RegisterImage, StateView,
+    AckView, AssignAnswer, AssignRequest, ImageView, Page, ProblemBody, PublishRequest, RegisterImage, StateView,
     TABLES_MEDIA_TYPE, TablesAnswer, TokenAnswer, TokenRequest, VersionView,
 };
 
@@ -99,6 +99,11 @@ impl Credentials {
             ca: file("ca.pem")?,
             folder: folder.to_owned(),
         })
+    }
+
+    /// The CA's certificate, PEM.
+    pub fn ca(&self) -> &str {
+        &self.ca
     }
 }
 
@@ -283,6 +288,16 @@ impl Client {
     /// As above.
     pub fn assign(&self, request: &AssignRequest) -> Result<AssignAnswer, ClientError> {
         self.post("/v1/assignments", request)
+    }
+
+    /// An ACK of an instance by its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn ack(&self, instance: &str, number: u64) -> Result<Option<AckView>, ClientError> {
+        let after = number.saturating_sub(1);
+        let page: Page<AckView> = self.get(&format!("/v1/acks?instance={instance}&after={after}&limit=1"))?;
+        Ok(page.items.into_iter().find(|ack| ack.ack == number))
     }
 
     /// The whole state, all pages of it. The totals are those of the first page.
