@@ -6,3 +6,4 @@ mod frame;
 mod gate;
 mod keygen;
 mod pos;
+mod style;
