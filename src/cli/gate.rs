@@ -12,6 +12,8 @@ use clap::ValueEnum;
 
 use super::{Exit, Out};
 use crate::gate::engine::Profile;
+use crate::gate::engine::event::Source as Origin;
+use crate::gate::engine::graded::{self, Graded, Memory, Shape, Weights};
 use crate::gate::engine::scbe::{self, Scbe};
 use crate::gate::run::{self, DryRun, Enforcer, Follow, Settings, Sink, Source, Summary};
 
@@ -24,6 +26,19 @@ enum ProfileName {
     Scbe,
 }
 
+/// What the lines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FormatIn {
+    /// Each line's content decides.
+    Auto,
+    /// Falco's JSON output.
+    Falco,
+    /// Tetragon's JSON export.
+    Tetragon,
+    /// Kiln's own violations.
+    Kiln,
+}
+
 /// Judge kernel telemetry: one event a line in, one verdict a line out.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -33,6 +48,12 @@ pub struct Args {
     /// File to read, or - for standard input.
     #[arg(long, value_name = "FILE", default_value = "-")]
     input: PathBuf,
+    /// What the lines are.
+    #[arg(long, value_enum, default_value_t = FormatIn::Auto)]
+    format_in: FormatIn,
+    /// Write OCSF Detection Findings.
+    #[arg(long)]
+    ocsf: bool,
     /// Go on when the file ends: it grows, and may be truncated or rotated.
     #[arg(long)]
     follow: bool,
@@ -66,6 +87,12 @@ pub struct Args {
     /// Backends, in order, comma-separated: systemd, journald, soc, cgroup.
     #[arg(long, value_name = "NAMES", default_value = "systemd,journald")]
     enforcement_backends: String,
+    /// File that keeps the memory over a restart (profile default).
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Processes that are remembered; beyond, the least dangerous are forgotten (profile default).
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    state_entries: usize,
     /// Threads that read and render.
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
@@ -86,18 +113,46 @@ impl Sink for Printer<'_> {
 /// Runs the verb.
 pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let plans = args.emit_enforcement || args.apply_enforcement;
-    let options = scbe::Options {
-        host_default: args.host_default.clone(),
-        include_kernel_event: args.include_kernel_event,
-        pretty: args.pretty,
-        enforcement: plans.then(|| scbe::Enforcement {
-            quarantine_dir: args.quarantine_dir.clone(),
-            cooldown: args.enforcement_cooldown,
-            backends: args.enforcement_backends.split(',').map(str::to_owned).collect(),
-            apply: args.apply_enforcement,
-        }),
+    let backends: Vec<String> = args.enforcement_backends.split(',').map(str::to_owned).collect();
+    let summary = match args.profile {
+        ProfileName::Scbe => {
+            let options = scbe::Options {
+                host_default: args.host_default.clone(),
+                include_kernel_event: args.include_kernel_event,
+                pretty: args.pretty,
+                enforcement: plans.then(|| scbe::Enforcement {
+                    quarantine_dir: args.quarantine_dir.clone(),
+                    cooldown: args.enforcement_cooldown,
+                    backends,
+                    apply: args.apply_enforcement,
+                }),
+            };
+            drive(&Scbe { options }, &mut Default::default(), None::<&mut DryRun>, &args, plans, out)?
+        }
+        ProfileName::Default => {
+            let options = graded::Options {
+                host_default: args.host_default.clone(),
+                source: match args.format_in {
+                    FormatIn::Auto => None,
+                    FormatIn::Falco => Some(Origin::Falco),
+                    FormatIn::Tetragon => Some(Origin::Tetragon),
+                    FormatIn::Kiln => Some(Origin::Kiln),
+                },
+                include_kernel_event: args.include_kernel_event,
+                pretty: args.pretty,
+                shape: if args.ocsf { Shape::Ocsf } else { Shape::Gate },
+                enforcement: plans.then(|| graded::Enforcement {
+                    quarantine_dir: args.quarantine_dir.clone(),
+                    cooldown: args.enforcement_cooldown,
+                    backends,
+                    apply: args.apply_enforcement,
+                }),
+            };
+            let profile = Graded { options, weights: Weights::built_in()? };
+            let mut memory = Memory::with_capacity(args.state_entries);
+            drive(&profile, &mut memory, None::<&mut DryRun>, &args, plans, out)?
+        }
     };
-    let summary = drive(&Scbe { options }, &mut Default::default(), None::<&mut DryRun>, &args, plans, out)?;
     report(&summary, &args)
 }
 

@@ -3,6 +3,9 @@
 //! A line is judged in three steps, so that two cores can share the work: `read` looks at one line alone, `settle`
 //! takes the verdicts in order and keeps the memory, `render` writes one verdict.
 
+pub mod event;
+pub mod graded;
+pub mod inputs;
 pub mod json;
 mod pretty;
 pub mod profile;

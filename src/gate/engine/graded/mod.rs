@@ -1,0 +1,314 @@
+//! Profile `default`: weighs evidence from independent fields, remembers by wall clock, explains itself.
+//!
+//! `docs/gate.md` has the formulas, `weights.toml` the weights with their reasons.
+
+mod memory;
+mod ocsf;
+mod render;
+mod state;
+mod terms;
+mod weights;
+
+pub use memory::{Dangerous, Memory};
+pub use state::StateError;
+pub use terms::Field;
+pub use weights::{Weights, WeightsError};
+
+use super::event::{Event, Source};
+use super::inputs::{self, SLOTS};
+use super::json::Token;
+use super::profile::Metadata;
+use super::{Action, Applied, Arena, Decision, Failed, Profile, Request, Span, State, fail, write_pretty};
+use terms::Terms;
+
+/// From this suspicion or load on, a process is PRIMED.
+pub const PRIMED: f32 = 0.35;
+/// From here on it meets friction.
+pub const FRICTION: f32 = 0.40;
+/// From here on it is INFLAMED.
+pub const INFLAMED: f32 = 0.70;
+/// From here on it is NECROTIC.
+pub const NECROTIC: f32 = 0.90;
+
+/// The shape of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// The reference's field names, and more.
+    Gate,
+    /// OCSF Detection Finding.
+    Ocsf,
+}
+
+/// What to read and print.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// For events that name no host.
+    pub host_default: String,
+    /// The only source to take, if any.
+    pub source: Option<Source>,
+    /// Add the normalised event.
+    pub include_kernel_event: bool,
+    /// Indent by two.
+    pub pretty: bool,
+    /// What lines look like.
+    pub shape: Shape,
+    /// Add the enforcement plan.
+    pub enforcement: Option<Enforcement>,
+}
+
+/// How the plan is made.
+#[derive(Debug, Clone)]
+pub struct Enforcement {
+    /// Where evidence goes.
+    pub quarantine_dir: String,
+    /// Seconds within which a process's next plan is suppressed, unless it is harsher.
+    pub cooldown: f64,
+    /// Names of the backends, as they appear in the plan.
+    pub backends: Vec<String>,
+    /// Whether plans are carried out.
+    pub apply: bool,
+}
+
+/// The profile.
+#[derive(Debug)]
+pub struct Graded {
+    /// What to read and print.
+    pub options: Options,
+    /// What evidence weighs.
+    pub weights: Weights,
+}
+
+/// How surely the process is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// By pid and start time, or by the source's unique name.
+    Exact,
+    /// By pid alone: a reused pid of the same name would be taken for it.
+    Pid,
+    /// By host, container, name, lineage and user: the source gives no pid.
+    Lineage,
+}
+
+impl Identity {
+    fn as_str(self) -> &'static str {
+        match self {
+            Identity::Exact => "exact",
+            Identity::Pid => "pid",
+            Identity::Lineage => "lineage",
+        }
+    }
+}
+
+/// One event on its way.
+#[derive(Debug)]
+pub struct Item {
+    source: Source,
+    time: Option<i64>,
+    host: Span,
+    pid: u32,
+    start: Option<u64>,
+    name: Span,
+    operation: Span,
+    target: Span,
+    rule: Span,
+    priority: Span,
+    key: Span,
+    key_hash: u128,
+    parent_hash: Option<u128>,
+    tissue_hash: u128,
+    habit: u16,
+    identity: Identity,
+    exited: bool,
+    event: Span,
+    terms: Terms,
+    outcome: Outcome,
+    applied: Option<Box<Applied>>,
+}
+
+/// What the memory adds.
+#[derive(Debug, Clone, Copy)]
+struct Outcome {
+    suspicion: f32,
+    signal: f32,
+    before: f32,
+    now: f32,
+    tissue: f32,
+    state: State,
+    decision: Decision,
+    action: Action,
+    suppressed: bool,
+    time: i64,
+}
+
+impl Profile for Graded {
+    type Reader = Box<[Token; SLOTS]>;
+    type Item = Item;
+    type Memory = Memory;
+
+    fn reader(&self) -> Self::Reader {
+        Box::new([Token::default(); SLOTS])
+    }
+
+    fn read(&self, slots: &mut Self::Reader, line: &str, arena: &mut Arena) -> Result<Item, Failed> {
+        match inputs::parse(line, slots, self.options.source) {
+            Ok(event) => Ok(self.judge(&event, arena)),
+            Err(error) => Err(fail(&error.to_string(), line, arena)),
+        }
+    }
+
+    fn settle(&self, item: &mut Item, arena: &Arena, memory: &mut Memory, now: i64) {
+        memory.settle(item, arena, self, now);
+    }
+
+    fn action(&self, item: &Item) -> Action {
+        item.outcome.action
+    }
+
+    fn acts(&self, item: &Item) -> bool {
+        item.outcome.action != Action::Allow && !item.outcome.suppressed
+    }
+
+    fn render(&self, item: &Item, arena: &Arena, out: &mut Vec<u8>) {
+        let start = out.len();
+        match self.options.shape {
+            Shape::Gate => render::render(item, self, arena, out),
+            Shape::Ocsf => ocsf::render(item, self, arena, out),
+        }
+        if self.options.pretty {
+            let compact = out.split_off(start);
+            write_pretty(&compact, out);
+        }
+    }
+
+    fn request(&self, item: &Item, arena: &Arena) -> Request {
+        let text = |span| String::from_utf8_lossy(arena.get(span)).into_owned();
+        let outcome = &item.outcome;
+        let contain = outcome.action >= Action::Quarantine;
+        Request {
+            process_key: text(item.key),
+            kernel_action: outcome.action,
+            host: text(item.host),
+            pid: item.pid,
+            start_time_ns: item.start,
+            process_name: text(item.name),
+            operation: text(item.operation),
+            target: text(item.target),
+            rationale: render::rationale(item, self),
+            quarantine_dir: self.options.enforcement.as_ref().map(|e| e.quarantine_dir.clone()).unwrap_or_default(),
+            metadata: Metadata {
+                decision: outcome.decision,
+                cell_state: outcome.state,
+                suspicion: super::python::round4(f64::from(outcome.suspicion)),
+                block_execution: contain,
+                isolate_process: contain,
+                quarantine_target: contain && outcome.action != Action::Kill,
+            },
+        }
+    }
+
+    fn applied(&self, item: &mut Item, applied: Applied) {
+        item.applied = Some(Box::new(applied));
+    }
+}
+
+impl Graded {
+    fn judge(&self, event: &Event<'_>, arena: &mut Arena) -> Item {
+        let host = match event.host.is_empty() {
+            true => arena.keep(self.options.host_default.as_bytes()),
+            false => arena.keep(&event.host),
+        };
+        let name = if event.name.is_empty() { arena.keep(b"unknown") } else { arena.keep(&event.name) };
+        let (key, identity) = key(event, host, name, arena);
+        let hash = |parts: &[&[u8]]| memory::hash(parts);
+        let parent_hash = (!event.parent_exec_id.is_empty()).then(|| hash(&[b"exec", &event.parent_exec_id]));
+        let key_hash = match event.exec_id.is_empty() {
+            true => hash(&[b"key", arena.get(key)]),
+            false => hash(&[b"exec", &event.exec_id]),
+        };
+        let habit = hash(&[b"habit", &event.name, &event.parent, &event.operation, &event.rule]) as u16;
+        let mut item = Item {
+            source: event.source,
+            time: event.time,
+            host,
+            pid: event.pid.unwrap_or(0),
+            start: event.start,
+            name,
+            operation: arena.keep(&event.operation),
+            target: arena.keep(&event.target),
+            rule: arena.keep(&event.rule),
+            priority: arena.keep(&event.priority),
+            key,
+            key_hash,
+            parent_hash,
+            tissue_hash: hash(&[b"tissue", arena.get(host), &event.container]),
+            habit,
+            identity,
+            exited: *event.operation == *b"exit",
+            event: Span::default(),
+            terms: terms::weigh(event, &self.weights),
+            outcome: Outcome::UNSETTLED,
+            applied: None,
+        };
+        if self.options.include_kernel_event {
+            item.event = render::event(event, &item, arena);
+        }
+        item
+    }
+}
+
+impl Outcome {
+    const UNSETTLED: Outcome = Outcome {
+        suspicion: 0.0,
+        signal: 0.0,
+        before: 0.0,
+        now: 0.0,
+        tissue: 0.0,
+        state: State::Healthy,
+        decision: Decision::Allow,
+        action: Action::Allow,
+        suppressed: false,
+        time: 0,
+    };
+}
+
+/// Names the process as surely as the event allows. The start time is part of the name, so a reused pid is another
+/// process; without a pid, processes of the same name are told apart by where they come from.
+fn key(event: &Event<'_>, host: Span, name: Span, arena: &mut Arena) -> (Span, Identity) {
+    let mark = arena.mark();
+    arena.bytes.extend_from_within(host.start as usize..host.end as usize);
+    let identity = match (event.pid, event.start) {
+        (Some(pid), Some(start)) => {
+            arena.bytes.extend_from_slice(format!(":{pid}@{start}").as_bytes());
+            Identity::Exact
+        }
+        (Some(pid), None) => {
+            arena.bytes.extend_from_slice(format!(":{pid}:").as_bytes());
+            arena.bytes.extend_from_within(name.start as usize..name.end as usize);
+            if event.exec_id.is_empty() { Identity::Pid } else { Identity::Exact }
+        }
+        (None, _) => {
+            arena.bytes.extend_from_slice(b":?:");
+            arena.bytes.extend_from_within(name.start as usize..name.end as usize);
+            let from = [&event.parent, &event.ancestors[0], &event.ancestors[1]];
+            for ancestor in from.into_iter().take_while(|name| !name.is_empty()) {
+                arena.bytes.push(b'<');
+                arena.bytes.extend_from_slice(ancestor);
+            }
+            arena.bytes.push(b':');
+            arena.bytes.extend_from_slice(&event.user);
+            Identity::Lineage
+        }
+    };
+    if !event.container.is_empty() {
+        arena.bytes.push(b'/');
+        arena.bytes.extend_from_slice(event.container.get(..12).unwrap_or(&event.container));
+    }
+    let length = arena.bytes.len();
+    // Keys are compared whole by their hash; what people read need not be longer than a line.
+    if length - mark as usize > 512 {
+        let digest = memory::hash(&[&arena.bytes[mark as usize..]]);
+        arena.bytes.truncate(mark as usize + 480);
+        arena.bytes.extend_from_slice(format!("~{digest:032x}").as_bytes());
+    }
+    (arena.since(mark), identity)
+}
