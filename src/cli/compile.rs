@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::policy_file::{Files, read_text};
+use super::sources::{self, Files};
 use super::{Exit, Format, Out};
 use crate::abi::Tables;
 use crate::abi::layout::USABLE_WORDS;
 use crate::bundle::write_aside;
 use crate::compile::{self, CompileError, Gap, KernelVersion, Options};
 use crate::model::Digest;
-use crate::pdl::Source;
 use crate::policy;
 
 /// Example: kiln compile nginx.pdl -o nginx.tables --serial 2
@@ -60,11 +59,8 @@ struct Made {
 
 /// Compiles a policy to tables; exit code 1 if some of it cannot be enforced.
 pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
-    let mut sources = Vec::new();
-    for path in &args.files {
-        sources.push(Source::new(&path.to_string_lossy(), &read_text(path)?));
-    }
-    let loaded = match policy::load_with_warnings(&sources, &Files) {
+    let texts = args.files.iter().map(|path| sources::read(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let loaded = match policy::load_with_warnings(&texts, &Files) {
         Ok(loaded) => loaded,
         Err(found) => {
             match out.format() {

@@ -93,7 +93,8 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
         let pos = args.agent_url.as_deref().unwrap_or(client.base()).to_owned();
         let credential = JoinCredential { schema: JOIN_SCHEMA.to_owned(), pos, token: issued.token };
         let text = serde_json::to_string(&credential)?;
-        let mut join = Join { token_id: issued.id, expires: issued.expires, file: None, credential: None, smbios: None };
+        let mut join =
+            Join { token_id: issued.id, expires: issued.expires, file: None, credential: None, smbios: None };
         match args.join_out {
             Some(path) => {
                 write_aside(&path, format!("{text}\n").as_bytes(), 0o600)?;

@@ -1,10 +1,14 @@
 //! The commands of `kiln`, one file each; the only code that prints. `anyhow` stays within this module.
 
 mod bake;
+mod check;
 mod compile;
 mod completions;
-mod derive;
 mod deploy;
+mod derive;
+mod eval;
+mod expand;
+mod fmt;
 #[cfg(feature = "gate")]
 mod gate;
 mod keygen;
@@ -13,6 +17,7 @@ mod policy_file;
 mod pos_args;
 mod publish;
 mod sign;
+pub mod sources;
 mod status;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +40,10 @@ const EXIT_CODES: &str =
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Args),
+    Fmt(fmt::Args),
+    Expand(expand::Args),
+    Eval(eval::Args),
     /// Put agent, policy, keys and units into a root file system or a raw disk image.
     Bake(bake::Args),
     /// Sign a compiled policy.
@@ -62,6 +71,10 @@ pub fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let mut out = Out::new(cli.format);
     let result = match cli.command {
+        Command::Check(args) => check::run(args, &mut out),
+        Command::Fmt(args) => fmt::run(args, &mut out),
+        Command::Expand(args) => expand::run(args, &mut out),
+        Command::Eval(args) => eval::run(args, &mut out),
         Command::Bake(args) => bake::run(args, &mut out),
         Command::Sign(args) => sign::run(args, &mut out),
         Command::Compile(args) => compile::run(args, &mut out),

@@ -8,10 +8,11 @@ use anyhow::Context;
 use super::Out;
 use super::out::Fail;
 use super::sign::read_bounded;
+use super::sources::{self, Files};
 use crate::abi::Tables;
 use crate::abi::tables::MAX_FILE as MAX_TABLES;
 use crate::compile::{self, CompileError, KernelVersion};
-use crate::pdl::{LoadError, Loader, MAX_FILE as MAX_PDL, Source};
+use crate::pdl::MAX_FILE as MAX_PDL;
 use crate::policy;
 
 /// A policy that is ready to be signed.
@@ -24,19 +25,6 @@ pub(super) struct PolicyFile {
     pub units: Vec<String>,
 }
 
-/// Imported files, looked for beside the file that imports them.
-pub(super) struct Files;
-
-impl Loader for Files {
-    fn load(&self, from: &str, import: &str) -> Result<Source, LoadError> {
-        let beside = Path::new(from).parent().unwrap_or(Path::new(""));
-        let path = beside.join(import);
-        let text = read_text(&path).map_err(|e| LoadError(format!("{e:#}")))?;
-        let name = path.canonicalize().unwrap_or(path);
-        Ok(Source::new(&name.to_string_lossy(), &text))
-    }
-}
-
 /// Reads a policy, compiling it where it is PDL.
 pub(super) fn load(path: &Path, serial: u64, kernel: KernelVersion, out: &mut Out) -> anyhow::Result<PolicyFile> {
     let mut head = Vec::new();
@@ -47,8 +35,8 @@ pub(super) fn load(path: &Path, serial: u64, kernel: KernelVersion, out: &mut Ou
         let units = Tables::read(&bytes).with_context(|| path.display().to_string())?.metadata.units;
         return Ok(PolicyFile { tables: bytes, source: None, units });
     }
-    let text = read_text(path)?;
-    let source = Source::new(&path.to_string_lossy(), &text);
+    let source = sources::read(path)?;
+    let text = source.text.to_string();
     let loaded = policy::load_with_warnings(&[source], &Files).map_err(|found| Fail {
         code: 2,
         message: format!("{} is not in order\n{}", path.display(), found.render(out.color()).trim_end()),

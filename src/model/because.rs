@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What kind of source a reference names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "build", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefKind {
     /// A line of a manifest: `nginx.service:14`.
@@ -32,6 +33,7 @@ impl RefKind {
 
 /// One reference of a `because`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "build", derive(schemars::JsonSchema))]
 pub struct Because {
     /// What kind of source it is.
     pub kind: RefKind,

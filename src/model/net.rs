@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A transport protocol of PDL; the number is IPPROTO_*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "build", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Proto {
@@ -45,6 +46,7 @@ impl FromStr for Proto {
 
 /// An inclusive range of ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "build", derive(schemars::JsonSchema))]
 pub struct PortRange {
     /// First port.
     pub first: u16,
@@ -70,6 +72,8 @@ impl fmt::Display for PortRange {
 /// A block of addresses (RFC 4632, RFC 4291). IPv4 is kept as `::ffff:a.b.c.d/96+n`, so that an IPv4-mapped
 /// IPv6 address is the same address; host bits are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "build", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "build", schemars(with = "String"))]
 #[serde(try_from = "String", into = "String")]
 pub struct Cidr {
     addr: [u8; 16],

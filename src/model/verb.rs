@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a subject asks of the kernel. The number is the bit in every mask of `bpf/include/abi.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "build", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Verb {
@@ -109,10 +110,23 @@ impl FromStr for Verb {
     }
 }
 
-/// A set of verbs, as a bit mask.
+/// A set of verbs, as a bit mask; in JSON a list of their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[cfg_attr(feature = "build", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "build", schemars(with = "Vec<Verb>"))]
+#[serde(from = "Vec<Verb>", into = "Vec<Verb>")]
 pub struct VerbSet(u16);
+
+impl From<Vec<Verb>> for VerbSet {
+    fn from(verbs: Vec<Verb>) -> VerbSet {
+        verbs.into_iter().collect()
+    }
+}
+impl From<VerbSet> for Vec<Verb> {
+    fn from(set: VerbSet) -> Vec<Verb> {
+        set.iter().collect()
+    }
+}
 
 impl VerbSet {
     /// No verb.
@@ -172,6 +186,7 @@ macro_rules! kernel_ops {
     ($($variant:ident = $bit:literal, $name:literal, $doc:literal;)*) => {
         /// A kernel facility of the `kernel` class; the number is the bit of `enum kiln_kernel_op`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "build", derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
         #[repr(u8)]
         pub enum KernelOp { $(#[doc = $doc] $variant = $bit,)* }

@@ -164,7 +164,7 @@ impl Diagnostics {
     /// The text that people read: source excerpts with marks. `fancy` draws in Unicode and colour.
     pub fn render(&self, fancy: bool) -> String {
         let theme = if fancy { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::none() };
-        let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(110).with_context_lines(0);
+        let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(110).with_context_lines(1);
         let mut text = String::new();
         for d in &self.list {
             if !self.drawable(d) {

@@ -5,6 +5,8 @@ pub mod ast;
 mod code;
 mod diagnostic;
 mod format;
+#[cfg(test)]
+mod laws;
 mod lexer;
 mod parser;
 mod quantity;
@@ -14,7 +16,7 @@ mod suggest;
 mod syntax;
 
 pub use code::Code;
-pub use diagnostic::{Diagnostic, Diagnostics, FileId, Level};
+pub use diagnostic::{Diagnostic, Diagnostics, FileId, Level, Record, RelatedRecord};
 pub use format::format;
 pub use parser::{Parse, parse};
 pub use quantity::{Quantity, QuantityError, parse_quantity, parse_time};

@@ -2,9 +2,12 @@
 //! checked. The reference evaluator, the JSON form and the compiler read this and nothing else. Pure.
 
 mod check;
+#[cfg(test)]
+mod corpus;
 mod digest;
 pub mod eval;
 pub mod glob;
+pub mod json;
 mod load;
 pub mod normal;
 mod print;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Action, Because, Cidr, Mode, Outcome, PortRange, Proto, Verb, VerbSet};
 
 /// A resolved policy: every block of all files given, sorted by kind and name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
     /// The language edition (`pdl 1`).
     pub edition: u32,
@@ -18,7 +19,7 @@ pub struct Policy {
 }
 
 /// Whether a block permits by allowing or only refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockKind {
     /// Default deny over what it governs.
@@ -28,7 +29,7 @@ pub enum BlockKind {
 }
 
 /// A profile or guard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Block {
     /// Profile or guard.
     pub kind: BlockKind,
@@ -55,7 +56,7 @@ pub struct Block {
 }
 
 /// A condition on who the task is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Selector {
     /// Which property.
     pub key: SelectorKey,
@@ -64,7 +65,7 @@ pub struct Selector {
 }
 
 /// Properties of a task, most specific first (the order of tie breaking).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SelectorKey {
     /// The path of its program.
@@ -96,12 +97,12 @@ impl SelectorKey {
 }
 
 /// The text of a glob, checked; `automata::glob` gives its meaning. For paths it is absolute and normalised.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Glob(pub String);
 
 /// `active during W else ACTION`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Active {
     /// The window's name.
     pub window: String,
@@ -112,7 +113,7 @@ pub struct Active {
 }
 
 /// What a rule does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Permit, unless something denies.
@@ -124,7 +125,7 @@ pub enum Effect {
 }
 
 /// One rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rule {
     /// Allow, deny or watch.
     pub effect: Effect,
@@ -143,7 +144,7 @@ pub struct Rule {
 }
 
 /// What a rule is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Object {
     /// Paths.
@@ -191,7 +192,7 @@ pub enum Object {
 }
 
 /// The addresses of a network rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "of")]
 pub enum Addresses {
     /// Blocks, sorted; `any` is `[Cidr::ANY]`, `loopback` both loopback blocks.
@@ -201,7 +202,7 @@ pub enum Addresses {
 }
 
 /// A condition of a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "of")]
 pub enum Condition {
     /// Within the window of that name.
@@ -211,7 +212,7 @@ pub enum Condition {
 }
 
 /// `never allow OBJECT`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Never {
     /// What must not be allowed anywhere.
     pub object: Object,
@@ -222,7 +223,7 @@ pub struct Never {
 }
 
 /// A resource limit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limit {
     /// Which resource, and how much.
     pub amount: Amount,
@@ -237,7 +238,7 @@ pub struct Limit {
 }
 
 /// Amounts of resources.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "resource")]
 pub enum Amount {
     /// Percent of one CPU, as CPUQuota=.
@@ -275,14 +276,14 @@ pub enum Amount {
 }
 
 /// Recurring local time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     /// Spans; any.
     pub spans: Vec<Span>,
 }
 
 /// Days and half-open local times in a zone; an end not after its start crosses midnight and belongs to its start day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Span {
     /// Monday first.
     pub days: [bool; 7],

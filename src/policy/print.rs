@@ -249,7 +249,7 @@ fn quoted(text: &str) -> String {
         match c {
             '\\' => {
                 out.push(c);
-                out.extend(chars.next());
+                out.push(chars.next().unwrap_or(c));
             }
             '"' => out.push_str("\\\""),
             _ => out.push(c),

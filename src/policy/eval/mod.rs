@@ -183,3 +183,6 @@ fn compile(block: &Block) -> Result<Compiled, EvalError> {
     }
     Ok(Compiled { subjects, rules })
 }
+
+#[cfg(test)]
+mod tests;

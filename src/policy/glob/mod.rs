@@ -1,6 +1,8 @@
 //! Globs, for the checks and the reference evaluator. Independent of `automata`, so that a law between the two
 //! means something. `docs/pdl.md` gives the meaning.
 
+#[cfg(test)]
+mod laws;
 mod nfa;
 mod witness;
 
