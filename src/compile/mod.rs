@@ -8,6 +8,8 @@ mod emit;
 mod gap;
 #[cfg(test)]
 pub(crate) mod laws;
+#[cfg(all(test, feature = "agent"))]
+mod native;
 mod pack;
 #[cfg(test)]
 pub(crate) mod random;
@@ -15,6 +17,10 @@ mod rules;
 mod subjects;
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(test, feature = "agent"))]
+#[path = "../../tests/support/decide.rs"]
+mod decide;
 
 use std::fmt;
 use std::str::FromStr;

@@ -120,7 +120,7 @@ fn kernel_versions_are_read() {
     }
 }
 
-fn block(kind: BlockKind, rules: Vec<Rule>) -> Block {
+pub(super) fn block(kind: BlockKind, rules: Vec<Rule>) -> Block {
     let selector = Selector { key: SelectorKey::Unit, pattern: Glob("web.service".to_owned()) };
     Block {
         kind,
@@ -135,6 +135,12 @@ fn block(kind: BlockKind, rules: Vec<Rule>) -> Block {
         nevers: Vec::new(),
         limits: Vec::new(),
     }
+}
+
+/// A rule that reads a path.
+pub(super) fn file_rule(effect: Effect, path: &str) -> Rule {
+    let verbs = [Verb::Read].into_iter().collect();
+    a_rule(effect, Object::File { verbs, paths: vec![Glob(path.to_owned())], switch: None })
 }
 
 fn a_rule(effect: Effect, object: Object) -> Rule {
