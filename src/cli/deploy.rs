@@ -27,10 +27,10 @@ pub struct Args {
     #[arg(long)]
     name: Option<String>,
     /// Write the join credential to this file (mode 0600) instead of printing it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, visible_alias = "credential", value_name = "FILE")]
     join_out: Option<PathBuf>,
     /// The address at which the machine reaches the POS, if another than --pos (QEMU's user network: https://10.0.2.2:8443).
-    #[arg(long, value_name = "URL")]
+    #[arg(long, visible_alias = "guest-pos", value_name = "URL")]
     agent_url: Option<String>,
     /// Seconds for which the join token can be used.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(60..=604_800))]
@@ -70,12 +70,12 @@ struct Join {
 /// Registers an image and issues a join token for one machine.
 pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let (client, credentials) = args.pos.client()?;
+    let progress = out.progress("reading the image");
+    let image = read(&args.target, args.partition)?;
     let name = match &args.name {
         Some(name) => name.clone(),
         None => target_name(&args.target).context("the target's name does not serve as the image's; give --name")?,
     };
-    let progress = out.progress("reading the image");
-    let image = read(&args.target, args.partition)?;
     let (request, statement) = image.registration(layout::LIB, &name, credentials.ca())?;
     progress.set_message("registering the image");
     client.put_tables(&image.tables)?;

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::pos_args::PosArgs;
 use super::{Exit, Format, Out, policy_file, sign};
-use crate::bundle::SigningKey;
+use crate::bundle::{Envelope, MAX_ENVELOPE, PolicyStatement, SigningKey};
 use crate::compile::KernelVersion;
 use crate::model::Digest;
 use crate::registry::Client;
@@ -20,9 +22,10 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     pos: PosArgs,
-    /// The policy's secret key (PKCS#8 PEM); the images trust its public half.
+    /// The policy's secret key (PKCS#8 PEM); the images trust its public half. Not needed for tables that `kiln sign` signed: then the
+    /// signature is read from beside them.
     #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    key: Option<PathBuf>,
     /// The image (sha256:…) whose instances get the version; may be given several times. Without it, all images with this policy's name
     /// that trust the key.
     #[arg(long, value_name = "DIGEST")]
@@ -33,7 +36,8 @@ pub struct Args {
     /// The version's serial, when PDL is given; without it, one more than the highest published.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     serial: Option<u64>,
-    /// The policy's name. Without it, that of --image, or the file's name up to the first dot.
+    /// The policy's name. Without it, that of the signature or of --image, or the file's name up to
+    /// the first dot.
     #[arg(long)]
     name: Option<String>,
     /// The oldest kernel that must enforce it, when PDL is given.
@@ -55,9 +59,10 @@ struct Published {
 /// Compiles, signs, publishes and assigns a version.
 pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let (client, _) = args.pos.client()?;
-    let key = SigningKey::read(&args.key)?;
+    let key = args.key.as_deref().map(SigningKey::read).transpose()?;
+    let signed = if key.is_none() { Some(signature(&args)?) } else { None };
     let progress = out.progress("asking the POS for its images");
-    let (name, images) = images(&args, &client, &key)?;
+    let (name, images) = images(&args, &client, key.as_ref(), signed.as_ref().map(|(s, _)| s))?;
     let serial = match args.serial {
         Some(serial) => serial,
         None => 1 + client.versions()?.iter().filter(|v| v.name == name).map(|v| v.serial).max().unwrap_or(0),
@@ -66,7 +71,12 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let policy = policy_file::load(&args.file, serial, args.kernel, out)?;
     let length = policy.tables.len();
     anyhow::ensure!(length <= MAX_TABLES, "the tables have {length} bytes; a POS takes at most {MAX_TABLES}");
-    let (statement, envelope) = sign::sign(&policy.tables, &key, name)?;
+    let (statement, envelope) = match (&key, signed) {
+        (Some(key), _) => sign::sign(&policy.tables, key, name)?,
+        (None, Some(signed)) => signed,
+        (None, None) => anyhow::bail!("--key is needed to sign the policy"),
+    };
+    statement.covers(&policy.tables)?;
     if let Some(asked) = args.serial.filter(|asked| *asked != statement.serial) {
         let (file, found) = (args.file.display(), statement.serial);
         anyhow::bail!("{file} was compiled as serial {found}, not {asked}; compile it with --serial {asked}");
@@ -121,16 +131,37 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The signature beside a tables file. What it says is only read here: the POS, and each machine, verifies it.
+fn signature(args: &Args) -> anyhow::Result<(PolicyStatement, Envelope)> {
+    let path = sign::signature_path(&args.file);
+    let bytes = sign::read_bounded(&path, MAX_ENVELOPE as u64)
+        .context("give --key to sign the policy, or tables with their signature (`kiln compile`, then `kiln sign`)")?;
+    let envelope = Envelope::parse(&bytes).with_context(|| path.display().to_string())?;
+    let unsigned = || format!("{} holds no policy statement", path.display());
+    let json = serde_json::to_value(&envelope)?;
+    let payload = json["payload"].as_str().and_then(|text| STANDARD.decode(text).ok()).with_context(unsigned)?;
+    let statement = serde_json::from_slice(&payload).with_context(unsigned)?;
+    Ok((statement, envelope))
+}
+
 /// The policy's name and the images that the version is for.
-fn images(args: &Args, client: &Client, key: &SigningKey) -> anyhow::Result<(String, Vec<ImageView>)> {
+fn images(
+    args: &Args,
+    client: &Client,
+    key: Option<&SigningKey>,
+    signed: Option<&PolicyStatement>,
+) -> anyhow::Result<(String, Vec<ImageView>)> {
     let all = client.images()?;
-    let own = key.public().key_id();
+    let own = key.map(|key| key.public().key_id());
+    let given = signed.map(|statement| statement.name.clone()).or_else(|| args.name.clone());
     if args.image.is_empty() {
-        let name = args.name.clone().map_or_else(|| sign::name_of(&args.file), Ok)?;
-        let found: Vec<_> = all.into_iter().filter(|i| i.policy_name == name && i.policy_keys.contains(&own)).collect();
+        let name = given.map_or_else(|| sign::name_of(&args.file), Ok)?;
+        let fits = |i: &ImageView| i.policy_name == name && own.as_ref().is_none_or(|own| i.policy_keys.contains(own));
+        let found: Vec<_> = all.into_iter().filter(fits).collect();
+        let trusting = own.map(|own| format!(" and trusts the key {own}")).unwrap_or_default();
         anyhow::ensure!(
             !found.is_empty(),
-            "no registered image has a policy `{name}` and trusts the key {own}; see `kiln status`, or give --image or --name"
+            "no registered image has a policy `{name}`{trusting}; `kiln deploy` registers one, --name or --image choose another"
         );
         return Ok((name, found));
     }
@@ -141,7 +172,7 @@ fn images(args: &Args, client: &Client, key: &SigningKey) -> anyhow::Result<(Str
             image.with_context(|| format!("image {digest} is not registered; `kiln deploy` registers it"))?.clone(),
         );
     }
-    let name = args.name.clone().unwrap_or_else(|| found[0].policy_name.clone());
+    let name = given.unwrap_or_else(|| found[0].policy_name.clone());
     if let Some(other) = found.iter().find(|i| i.policy_name != name) {
         anyhow::bail!("image {} has the policy `{}`, not `{name}`", other.image, other.policy_name);
     }
