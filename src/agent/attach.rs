@@ -1,56 +1,80 @@
 //! Programs and their links: loading once a boot, attaching what a policy needs, exchanging on upgrade.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use super::bpf::link::Link;
 use super::bpf::object::{self, Loaded};
 use super::bpf::pins::Pins;
 use super::bpf::prog::Prog;
 use super::error::{AgentError, Result};
-use super::hooks::Need;
+use super::hooks::{self, Need};
 use crate::abi::layout::Header;
+use crate::bundle::write_aside;
 use crate::event;
+use crate::model::Digest;
 
 fn kernel(what: &str, name: &str) -> impl FnOnce(io::Error) -> AgentError {
     let what = format!("cannot {what} {name}");
     move |e| AgentError::kernel(what, e)
 }
 
-/// Loads the object and pins maps and programs. Nothing is attached.
+/// File of the run folder that names the object whose programs are pinned.
+const OBJECT: &str = "object";
+/// File of the run folder that lists programs whose hook this kernel does not have.
+const ABSENT: &str = "absent";
+
+/// Makes the maps and pins them. No program is loaded yet.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub fn load_fresh(pins: &Pins) -> Result<()> {
+pub fn load_fresh(pins: &Pins, run: &Path) -> Result<()> {
     pins.create().map_err(kernel("make", &pins.root().display().to_string()))?;
-    let Loaded { programs, maps, .. } = object::load(pins)?;
+    let Loaded { maps, absent, .. } = object::load(pins, &|_| false)?;
     for (name, map) in &maps {
         // libbpf's own maps for constants have dots in their names, and live as long as the programs.
         if name.starts_with("kiln_") {
             map.pin(&pins.maps().join(name)).map_err(kernel("pin the map", name))?;
         }
     }
-    for (name, program) in &programs {
-        program.pin(&pins.progs().join(name)).map_err(kernel("pin the program", name))?;
-    }
-    Ok(())
+    write_aside(&run.join(ABSENT), absent.join("\n").as_bytes(), 0o600)?;
+    Ok(write_aside(&run.join(OBJECT), object_digest().as_bytes(), 0o600)?)
 }
 
-/// Attaches every loaded program that the policy asks for and that is not attached yet.
+fn object_digest() -> String {
+    Digest::of(object::bytes()).to_string()
+}
+
+fn pinned_programs(pins: &Pins) -> Result<Vec<String>> {
+    Pins::list(&pins.progs()).map_err(kernel("list", "the pinned programs"))
+}
+
+fn pinned_links(pins: &Pins) -> Result<Vec<String>> {
+    Pins::list(&pins.links()).map_err(kernel("list", "the pinned links"))
+}
+
+/// Loads and attaches every program that the policy asks for and that is not attached yet.
 ///
 /// # Errors
-/// If the kernel refuses, or a hook that the policy needs does not exist in this kernel.
-pub fn attach_needed(pins: &Pins, header: &Header, revocation: bool) -> Result<()> {
-    let programs = Pins::list(&pins.progs()).map_err(kernel("list", "the pinned programs"))?;
-    let attached = Pins::list(&pins.links()).map_err(kernel("list", "the pinned links"))?;
-    for name in programs {
-        if attached.contains(&name) || !Need::of(&name).asks(header, revocation) {
-            continue;
+/// If the kernel refuses.
+pub fn attach_needed(pins: &Pins, run: &Path, header: &Header, revocation: bool) -> Result<()> {
+    let attached = pinned_links(pins)?;
+    let absent = std::fs::read_to_string(run.join(ABSENT)).unwrap_or_default();
+    let absent: Vec<&str> = absent.lines().collect();
+    let mut missing: Vec<&str> = hooks::needed(header, revocation).collect();
+    missing.retain(|name| !attached.iter().any(|a| a == name) && !absent.contains(name));
+    let loaded = pinned_programs(pins)?;
+    let unloaded: Vec<&str> = missing.iter().copied().filter(|name| !loaded.iter().any(|l| l == name)).collect();
+    if !unloaded.is_empty() {
+        for (name, program) in object::load(pins, &|name| unloaded.contains(&name))?.programs {
+            program.pin(&pins.progs().join(&name)).map_err(kernel("pin the program", &name))?;
         }
-        let program = Prog::open(&pins.progs().join(&name)).map_err(kernel("open the program", &name))?;
-        let link = program.attach().map_err(kernel("attach", &name))?;
-        link.pin(&pins.links().join(&name)).map_err(kernel("pin the link of", &name))?;
+    }
+    for name in missing {
+        let program = Prog::open(&pins.progs().join(name)).map_err(kernel("open the program", name))?;
+        let link = program.attach().map_err(kernel("attach", name))?;
+        link.pin(&pins.links().join(name)).map_err(kernel("pin the link of", name))?;
     }
     Ok(())
 }
@@ -60,7 +84,7 @@ pub fn attach_needed(pins: &Pins, header: &Header, revocation: bool) -> Result<(
 /// # Errors
 /// If a pin cannot be removed.
 pub fn detach_unneeded(pins: &Pins, header: &Header, revocation: bool) -> Result<()> {
-    for name in Pins::list(&pins.links()).map_err(kernel("list", "the pinned links"))? {
+    for name in pinned_links(pins)? {
         if !Need::of(&name).asks(header, revocation) {
             fs::remove_file(pins.links().join(&name)).map_err(kernel("detach", &name))?;
         }
@@ -74,7 +98,7 @@ pub fn detach_unneeded(pins: &Pins, header: &Header, revocation: bool) -> Result
 /// If a pin cannot be opened.
 pub fn inventory(pins: &Pins) -> Result<(Vec<event::Program>, Vec<event::Link>)> {
     let (mut programs, mut links) = (Vec::new(), Vec::new());
-    for name in Pins::list(&pins.links()).map_err(kernel("list", "the pinned links"))? {
+    for name in pinned_links(pins)? {
         let link = Link::open(&pins.links().join(&name)).map_err(kernel("open the link of", &name))?;
         let program = Prog::by_id(link.program()).map_err(kernel("look at the program of", &name))?;
         programs.push(event::Program {
@@ -90,24 +114,20 @@ pub fn inventory(pins: &Pins) -> Result<(Vec<event::Program>, Vec<event::Link>)>
     Ok((programs, links))
 }
 
-/// Whether the pinned programs are those of this agent's object, by the kernel's tags. Loads the object beside the
-/// pinned one (sharing its maps) to let the kernel compute them.
+/// Exchanges the pinned programs if they are not of this agent's object; returns whether it did.
 ///
 /// # Errors
 /// If the object cannot be loaded.
-pub fn upgrade(pins: &Pins) -> Result<bool> {
-    let Loaded { programs, .. } = object::load(pins)?;
-    let mut pinned = BTreeMap::new();
-    for name in Pins::list(&pins.progs()).map_err(kernel("list", "the pinned programs"))? {
-        let program = Prog::open(&pins.progs().join(&name)).map_err(kernel("open the program", &name))?;
-        pinned.insert(name, program.tag());
-    }
-    let same = programs.len() == pinned.len()
-        && programs.iter().all(|(name, program)| pinned.get(name) == Some(&program.tag()));
-    if same {
+pub fn upgrade(pins: &Pins, run: &Path) -> Result<bool> {
+    let digest = object_digest();
+    if std::fs::read_to_string(run.join(OBJECT)).is_ok_and(|d| d == digest) {
         return Ok(false);
     }
+    let pinned = pinned_programs(pins)?;
+    let Loaded { programs, absent, .. } = object::load(pins, &|name| pinned.iter().any(|p| p == name))?;
     exchange(pins, programs)?;
+    write_aside(&run.join(ABSENT), absent.join("\n").as_bytes(), 0o600)?;
+    write_aside(&run.join(OBJECT), digest.as_bytes(), 0o600)?;
     Ok(true)
 }
 
@@ -122,7 +142,7 @@ fn exchange(pins: &Pins, programs: Vec<(String, Prog)>) -> Result<()> {
         _ => {}
     }
     let replace = |from: &std::path::Path, to: &std::path::Path| fs::rename(from, to);
-    let attached = Pins::list(&pins.links()).map_err(kernel("list", "the pinned links"))?;
+    let attached = pinned_links(pins)?;
     let aside = |name: &str| {
         let path = next.join(name);
         let _ = fs::remove_file(&path);
@@ -139,7 +159,7 @@ fn exchange(pins: &Pins, programs: Vec<(String, Prog)>) -> Result<()> {
         }
     }
     // Programs that the new object does not have.
-    for name in Pins::list(&pins.progs()).map_err(kernel("list", "the pinned programs"))? {
+    for name in pinned_programs(pins)? {
         if !programs.iter().any(|(n, _)| *n == name) {
             let _ = fs::remove_file(pins.links().join(&name));
             fs::remove_file(pins.progs().join(&name)).map_err(kernel("remove the program", &name))?;

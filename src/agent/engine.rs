@@ -102,7 +102,7 @@ impl Engine {
         object::check_lsm(&places.security)?;
         places.pins.remove_all().map_err(|e| AgentError::kernel("cannot remove the rests of a load", e))?;
         Keeper::new(&places.run).clear();
-        attach::load_fresh(&places.pins)?;
+        attach::load_fresh(&places.pins, &places.run)?;
         Maps::create_registry(&places.pins)?;
         let state = Maps::open(&places.pins)?;
         state.state.flip(u64::from(INACTIVE));
@@ -176,6 +176,7 @@ impl Engine {
     /// # Errors
     /// If anything fails; what was enforced before is then enforced still.
     pub fn switch(&mut self, policy: &Verified, pending: Option<u64>) -> Result<Evidence> {
+        check_kernel(&policy.tables.metadata.kernel)?;
         let old = match self.maps.active() {
             Some(_) => Some(self.records()?),
             None => None,
@@ -219,11 +220,11 @@ impl Engine {
 
         // From the second policy of a boot on, descriptors may be open that it would not open.
         let mut revocation = old.is_some();
-        attach::attach_needed(&self.places.pins, &policy.tables.kernel.header, revocation)?;
+        attach::attach_needed(&self.places.pins, &self.places.run, &policy.tables.kernel.header, revocation)?;
         let seeded = self.seed(&policy.tables, &slots)?;
         if seeded.tasks > 0 && !revocation {
             revocation = true;
-            attach::attach_needed(&self.places.pins, &policy.tables.kernel.header, revocation)?;
+            attach::attach_needed(&self.places.pins, &self.places.run, &policy.tables.kernel.header, revocation)?;
         }
         // The record of what comes is written first: whoever finds the word flipped finds the record, too.
         let mut records = Records {
@@ -349,7 +350,7 @@ impl Engine {
 
     fn go_back(&mut self, previous: &Record, mut records: Records) -> Result<Evidence> {
         let tables = self.keeper.tables(previous)?;
-        attach::attach_needed(&self.places.pins, &tables.kernel.header, true)?;
+        attach::attach_needed(&self.places.pins, &self.places.run, &tables.kernel.header, true)?;
         self.keeper.write(&records)?;
         self.flip(&tables, previous.index);
         generation::release(&self.maps.outer, &[previous.index]);
@@ -357,6 +358,16 @@ impl Engine {
         records.evidence = Some(evidence.clone());
         self.keeper.write(&records)?;
         Ok(evidence)
+    }
+
+    /// Notes the assignment by which the active policy came, where it came before its assignment.
+    ///
+    /// # Errors
+    /// If it cannot be noted.
+    pub fn assign(&mut self, sequence: u64) -> Result<()> {
+        let mut records = self.records()?;
+        records.active.sequence = sequence;
+        self.keeper.write(&records)
     }
 
     /// The active policy is good: it is kept for the next boot, and programs that only the one before needed go.
@@ -382,7 +393,7 @@ impl Engine {
     pub fn affirm(&mut self) -> Result<Evidence> {
         let mut records = self.records()?;
         let tables = self.keeper.tables(&records.active)?;
-        attach::attach_needed(&self.places.pins, &tables.kernel.header, records.revocation)?;
+        attach::attach_needed(&self.places.pins, &self.places.run, &tables.kernel.header, records.revocation)?;
         let slots = self.registry.slots(&tables.metadata.subjects);
         self.seed(&tables, &slots)?;
         let evidence = self.prove(&tables, &records.active)?;
@@ -402,6 +413,20 @@ impl Engine {
         self.keeper.clear();
         write_base(&self.places.run, self.seq_base + self.ring.position() + 1)
     }
+}
+
+/// What the tables were compiled for must be here: an older kernel would silently enforce less.
+fn check_kernel(needed: &str) -> Result<()> {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let version = |text: &str| {
+        let mut parts = text.split(|c: char| !c.is_ascii_digit()).map(|p| p.parse::<u32>().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    };
+    if version(&release) >= version(needed) {
+        return Ok(());
+    }
+    Err(AgentError::Unsupported(format!("it is {release}, and the policy was compiled for {needed} and newer")))
 }
 
 fn explain(explainer: &Explainer, registry: &Registry, seq: u64, event: &KernelEvent) -> Violation {

@@ -121,6 +121,11 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_userns_create", op(KernelOp::Userns)),
 ];
 
+/// The programs that a policy needs.
+pub fn needed(header: &Header, revocation: bool) -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().filter(move |(_, need)| need.asks(header, revocation)).map(|(name, _)| *name)
+}
+
 impl Need {
     /// The need of a program; one that is not listed here is always needed, so that a new program is never forgotten.
     pub fn of(program: &str) -> Need {
@@ -176,6 +181,22 @@ mod tests {
             assert_eq!(asked(&test_header(0, k(*op))) > 0, *op != KernelOp::Bpf, "{}", op.name());
         }
         assert_eq!(asked(&test_header(0, 0)), 0);
+    }
+
+    #[test]
+    fn every_program_of_the_source_is_listed() {
+        let mut source = Vec::new();
+        for entry in std::fs::read_dir("bpf").unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "c") {
+                let text = std::fs::read_to_string(path).unwrap();
+                let names = text.split("BPF_PROG(").skip(1).filter_map(|rest| rest.split([',', ')']).next());
+                source.extend(names.map(str::to_owned));
+            }
+        }
+        source.sort();
+        let listed: Vec<String> = PROGRAMS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(listed, source);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn load(places: Places) -> Result<Outcome> {
     let active = Maps::open(&places.pins).ok().and_then(|maps| maps.active());
     let (mut engine, fresh) = match active {
         Some(_) => {
-            attach::upgrade(&places.pins)?;
+            attach::upgrade(&places.pins, &places.run)?;
             (Engine::with_lock(places, lock)?, false)
         }
         None => (Engine::load_fresh(places, lock)?, true),

@@ -19,6 +19,7 @@ pub mod load;
 mod lock;
 mod main;
 pub mod maps;
+pub mod pos;
 mod records;
 mod ring;
 pub mod run;

@@ -150,7 +150,9 @@ impl Keeper {
     pub fn clear(&self) {
         for entry in std::fs::read_dir(&self.run).into_iter().flatten().flatten() {
             let path = entry.path();
-            if path.extension().is_some_and(|e| e == "tables" || e == "json") {
+            let extension = path.extension();
+            let ours = extension.is_some_and(|e| e == "tables" || e == "json");
+            if ours || path.file_name().is_some_and(|n| n == "object" || n == "absent") {
                 let _ = std::fs::remove_file(path);
             }
         }

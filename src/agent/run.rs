@@ -10,6 +10,7 @@ use super::control::{self, Answer, Request};
 use super::engine::Engine;
 use super::error::{AgentError, Result};
 use super::files::read_optional;
+use super::pos;
 use super::sink::{self, now_ns};
 use super::update;
 use crate::bundle::TrustedKeys;
@@ -26,6 +27,17 @@ pub fn run(places: Places) -> Result<()> {
     let signals = signals()?;
     let mut engine = Engine::open(places)?;
     engine.records()?;
+    // A POS that cannot be used is reported; events still go to the journal.
+    let pos = match pos::start(&engine.places, &engine.config) {
+        Ok(pos) => pos,
+        Err(e) => {
+            report(&e);
+            None
+        }
+    };
+    if let Some((_, spool)) = &pos {
+        engine.set_spool(Box::new(spool.clone()));
+    }
     let listener = control::listen(&engine.places.run)?;
     engine.maps.set_agent(std::process::id())?;
     notify("READY=1");
@@ -33,10 +45,13 @@ pub fn run(places: Places) -> Result<()> {
         let more = engine.drain() > 0;
         let timeout = if more { Timespec { tv_sec: 0, tv_nsec: 0 } } else { TICK };
         let ready = {
+            // Without a POS its place is taken by the listener once more.
+            let inbox = pos.as_ref().map_or(listener.as_fd(), |(inbox, _)| inbox.as_fd());
             let mut fds = [
                 PollFd::new(engine.ring(), PollFlags::IN),
                 PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(inbox, PollFlags::IN),
             ];
             match poll(&mut fds, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -44,7 +59,7 @@ pub fn run(places: Places) -> Result<()> {
             }
             fds.map(|fd| !fd.revents().is_empty())
         };
-        let [_, asked, ended] = ready;
+        let [_, asked, ended, _] = ready;
         if ended {
             break;
         }
@@ -57,6 +72,12 @@ pub fn run(places: Places) -> Result<()> {
                 }
             };
             control::answer(stream, &answer);
+        }
+        if let Some((inbox, spool)) = &pos {
+            spool.set_lost(engine.maps.counters().map_or(0, |c| c.dropped));
+            while let Some((ask, reply)) = inbox.next() {
+                let _ = reply.send(serve(&mut engine, ask).map_err(|e| e.to_string()));
+            }
         }
         dead_man(&mut engine);
     }
@@ -87,6 +108,27 @@ pub fn handle(engine: &mut Engine, request: Request) -> Result<Option<Evidence>>
             engine.revert().map(Some)
         }
         Request::Affirm => engine.affirm().map(Some),
+    }
+}
+
+/// Answers the POS's threads.
+fn serve(engine: &mut Engine, ask: pos::Ask) -> Result<Option<(Evidence, u64)>> {
+    match ask {
+        pos::Ask::Apply(policy) => {
+            let within = engine.config.confirm_seconds;
+            update::apply(engine, &policy, Some(within)).map(|evidence| Some((evidence, policy.sequence)))
+        }
+        pos::Ask::Confirm(serial) => {
+            let active = engine.records()?.active.serial;
+            if active != serial {
+                return Err(AgentError::Refused(format!("serial {active} is in force, not {serial}")));
+            }
+            engine.confirm().map(|()| None)
+        }
+        pos::Ask::Prove => {
+            let evidence = engine.affirm()?;
+            Ok(Some((evidence, engine.records()?.active.sequence)))
+        }
     }
 }
 

@@ -33,11 +33,12 @@ pub struct Loaded {
     pub absent: Vec<String>,
 }
 
-/// Loads the object: every program whose hook the kernel has. Maps that are pinned already are shared.
+/// Loads the programs that are wanted and whose hook the kernel has: each costs the verifier's time, at boot too. Maps
+/// that are pinned already are shared.
 ///
 /// # Errors
 /// If the kernel refuses; the verifier's words are in the error.
-pub fn load(pins: &Pins) -> Result<Loaded> {
+pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
     let kernel = Btf::from_vmlinux()
         .map_err(|e| AgentError::Unsupported(format!("it has no type information (CONFIG_DEBUG_INFO_BTF): {e}")))?;
     let mut open = ObjectBuilder::default()
@@ -49,7 +50,7 @@ pub fn load(pins: &Pins) -> Result<Loaded> {
         let name = program.name().to_string_lossy().into_owned();
         let present =
             program.prog_type() != ProgramType::Lsm || has_hook(&kernel, &name, &program.section().to_string_lossy());
-        program.set_autoload(present);
+        program.set_autoload(present && want(&name));
         if !present {
             absent.push(name);
         }
@@ -67,7 +68,7 @@ pub fn load(pins: &Pins) -> Result<Loaded> {
     let mut loaded = Loaded { programs: Vec::new(), maps: Vec::new(), absent };
     for program in object.progs() {
         let name = program.name().to_string_lossy().into_owned();
-        if loaded.absent.contains(&name) {
+        if loaded.absent.contains(&name) || !want(&name) {
             continue;
         }
         use std::os::fd::AsFd;

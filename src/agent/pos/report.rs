@@ -1,0 +1,42 @@
+//! Sends violations in batches until the POS has them.
+
+use std::time::Duration;
+
+use super::client::{Client, Failure};
+use super::session::{Backoff, log};
+use super::spool::Shared;
+use super::wire::{Stored, Violations};
+
+/// Fewer than the protocol's 1,000, and well within its 1 MiB.
+const BATCH: usize = 200;
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Sends for ever; returns only when this instance is revoked.
+pub fn run(client: &Client, spool: &Shared) {
+    let mut backoff = Backoff::default();
+    loop {
+        let Some(batch) = spool.lock().batch(BATCH) else {
+            spool.wait(IDLE);
+            continue;
+        };
+        let dropped = spool.dropped();
+        let body = Violations { boot_id: &batch.boot, dropped, violations: &batch.violations };
+        match client.post::<_, Stored>("/v1/agent/violations", &body) {
+            Ok(answer) => {
+                backoff.reset();
+                spool.lock().stored(&batch, answer.stored);
+            }
+            Err(Failure::Final { status: 403, code, text }) => {
+                log(&format!("violations stay here: the POS refuses this instance ({code}): {text}"));
+                return;
+            }
+            Err(failure @ Failure::Final { .. }) => {
+                // It would be refused for ever; it is in the journal.
+                log(&format!("{} violations are not taken and dropped: {failure}", batch.violations.len()));
+                let last = batch.violations.last().map_or(0, |v| v.seq);
+                spool.lock().stored(&batch, last);
+            }
+            Err(Failure::Retry(_)) => backoff.sleep(Duration::ZERO),
+        }
+    }
+}
