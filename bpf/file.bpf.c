@@ -19,6 +19,12 @@ static __always_inline u32 kiln_open_verbs(struct file *file)
 	return verbs;
 }
 
+/* A pidfd has no path: it comes from pidfd_open(2) and clone(2), never from a name (pidfs, from 6.9 on). */
+static __always_inline bool kiln_is_pidfd(struct file *file)
+{
+	return BPF_CORE_READ(file, f_inode, i_sb, s_magic) == PID_FS_MAGIC;
+}
+
 SEC("lsm/file_open")
 int BPF_PROG(kiln_file_open, struct file *file)
 {
@@ -30,6 +36,8 @@ int BPF_PROG(kiln_file_open, struct file *file)
 	 * file below an overlay's: decided by the overlay's own path.
 	 */
 	if ((flags & FMODE_EXEC) || (file->f_mode & FMODE_BACKING))
+		return 0;
+	if (kiln_is_pidfd(file))
 		return 0;
 	verbs = kiln_open_verbs(file);
 	if (flags & __O_TMPFILE)
@@ -45,7 +53,7 @@ int BPF_PROG(kiln_file_receive, struct file *file)
 	unsigned short kind = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
 
 	/* Sockets, pipes and anonymous files have no path; what they carry was decided where it was opened. */
-	if (kind == S_IFSOCK || kind == 0010000 || kind == 0)
+	if (kind == S_IFSOCK || kind == 0010000 || kind == 0 || kiln_is_pidfd(file))
 		return 0;
 	return kiln_check_path(kiln_open_verbs(file), file->f_path.mnt, file->f_path.dentry,
 			       kiln_unlinked(file->f_path.dentry));
@@ -58,7 +66,7 @@ int BPF_PROG(kiln_file_permission, struct file *file, int mask)
 	unsigned short kind = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
 	u32 verbs = 0;
 
-	if (kind == S_IFSOCK || kind == 0010000 || kind == 0)
+	if (kind == S_IFSOCK || kind == 0010000 || kind == 0 || kiln_is_pidfd(file))
 		return 0;
 	if (mask & 4) /* MAY_READ */
 		verbs |= V(READ);

@@ -12,6 +12,7 @@
 #include "include/dfa.h"
 #include "include/path.h"
 #include "include/subject.h"
+#include "include/agent.h"
 #include "include/event.h"
 #include "include/verdict.h"
 #include "include/self.h"

@@ -65,12 +65,14 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 struct super_block {
+	u32 s_dev;
 	unsigned long s_magic;
 	struct dentry *s_root;
 	struct list_head s_mounts;
 };
 struct inode {
 	unsigned short i_mode;
+	unsigned long i_ino;
 	struct super_block *i_sb;
 	unsigned int i_nlink;
 };
@@ -248,5 +250,6 @@ struct bpf_prog {
 #define IPPROTO_MPTCP 262
 
 #define BPF_FS_MAGIC 0xcafe4a11ul
+#define PID_FS_MAGIC 0x50494446ul
 
 #endif

@@ -74,10 +74,10 @@ struct {
 	__type(value, u64);
 } kiln_counters SEC(".maps");
 
-/* [0]: the agent's thread group id, 0 while none runs. */
+/* Of the agent: its thread group id (0 while none runs), its program's inode (low, high) and device. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 4);
 	__type(key, u32);
 	__type(value, u32);
 } kiln_agent_ids SEC(".maps");

@@ -25,10 +25,7 @@ static __always_inline int kiln_refuse_self(u32 verb)
 
 static __always_inline u32 kiln_agent(void)
 {
-	u32 zero = 0;
-	u32 *tgid = bpf_map_lookup_elem(&kiln_agent_ids, &zero);
-
-	return tgid ? *tgid : 0;
+	return kiln_agent_id(0);
 }
 
 static __always_inline bool kiln_our_name(const char *name)

@@ -25,18 +25,22 @@ const OBJECT: &str = "object";
 /// File of the run folder that lists programs whose hook this kernel does not have.
 const ABSENT: &str = "absent";
 
-/// Makes the maps and pins them. No program is loaded yet.
+/// Makes the maps, and loads the programs that a policy needs; all of it is pinned, nothing is attached.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub fn load_fresh(pins: &Pins, run: &Path) -> Result<()> {
+pub fn load_fresh(pins: &Pins, run: &Path, header: &Header) -> Result<()> {
     pins.create().map_err(kernel("make", &pins.root().display().to_string()))?;
-    let Loaded { maps, absent, .. } = object::load(pins, &|_| false)?;
+    let needed: Vec<&str> = hooks::needed(header, false).collect();
+    let Loaded { programs, maps, absent } = object::load(pins, &|name| needed.contains(&name))?;
     for (name, map) in &maps {
         // libbpf's own maps for constants have dots in their names, and live as long as the programs.
         if name.starts_with("kiln_") {
             map.pin(&pins.maps().join(name)).map_err(kernel("pin the map", name))?;
         }
+    }
+    for (name, program) in &programs {
+        program.pin(&pins.progs().join(name)).map_err(kernel("pin the program", name))?;
     }
     write_aside(&run.join(ABSENT), absent.join("\n").as_bytes(), 0o600)?;
     Ok(write_aside(&run.join(OBJECT), object_digest().as_bytes(), 0o600)?)

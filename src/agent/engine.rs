@@ -98,11 +98,11 @@ impl Engine {
     ///
     /// # Errors
     /// If the kernel cannot.
-    pub fn load_fresh(places: Places, lock: Lock) -> Result<Engine> {
+    pub fn load_fresh(places: Places, lock: Lock, policy: &Verified) -> Result<Engine> {
         object::check_lsm(&places.security)?;
         places.pins.remove_all().map_err(|e| AgentError::kernel("cannot remove the rests of a load", e))?;
         Keeper::new(&places.run).clear();
-        attach::load_fresh(&places.pins, &places.run)?;
+        attach::load_fresh(&places.pins, &places.run, &policy.tables.kernel.header)?;
         Maps::create_registry(&places.pins)?;
         let state = Maps::open(&places.pins)?;
         state.state.flip(u64::from(INACTIVE));

@@ -44,7 +44,7 @@ pub fn load(places: Places) -> Result<Outcome> {
             attach::upgrade(&places.pins, &places.run)?;
             (Engine::with_lock(places, lock)?, false)
         }
-        None => (Engine::load_fresh(places, lock)?, true),
+        None => (Engine::load_fresh(places, lock, &policy)?, true),
     };
     engine.maps.set_agent(std::process::id())?;
     let evidence = if fresh {

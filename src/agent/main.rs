@@ -33,8 +33,8 @@ fn fail(error: &AgentError) -> ExitCode {
 fn dispatch(args: Args, places: Places) -> Result<u8> {
     let json = args.json;
     match args.command {
-        Command::Help => print!("{}", args::USAGE),
-        Command::Version => println!("kiln-agent {}", env!("CARGO_PKG_VERSION")),
+        Command::Help => sink::print_text(&args::USAGE.trim_end()),
+        Command::Version => sink::print_text(&concat!("kiln-agent ", env!("CARGO_PKG_VERSION"))),
         Command::Load => return load_command(places),
         Command::Run => run::run(places)?,
         Command::Status => {
@@ -42,7 +42,7 @@ fn dispatch(args: Args, places: Places) -> Result<u8> {
             if json {
                 sink::print_line(&status)
             } else {
-                println!("{status}")
+                sink::print_text(&status)
             }
             return Ok(u8::from(!status.enforced));
         }
@@ -116,13 +116,13 @@ fn print_evidence(evidence: &Evidence, json: bool) {
     if json {
         sink::print_line(&serde_json::json!({"schema": "kiln.evidence.v1", "evidence": evidence}));
     } else {
-        println!(
+        sink::print_text(&format_args!(
             "enforcing serial {} ({}); {} programs, sentinel {} refused",
             evidence.serial,
             evidence.tables,
             evidence.programs.len(),
             evidence.sentinel.pid
-        );
+        ));
     }
 }
 
@@ -134,7 +134,10 @@ fn verify(places: &Places, json: bool) -> Result<()> {
     if json {
         sink::print_line(&serde_json::json!({"schema": "kiln.verify.v1", "statement": s, "object": object}));
     } else {
-        println!("{} serial {}: signature and digests hold ({})\nobject {object}", s.name, s.serial, s.tables);
+        sink::print_text(&format_args!(
+            "{} serial {}: signature and digests hold ({})\nobject {object}",
+            s.name, s.serial, s.tables
+        ));
     }
     Ok(())
 }

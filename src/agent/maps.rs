@@ -131,14 +131,25 @@ impl Maps {
         (index != INACTIVE).then_some(index)
     }
 
-    /// Says which process the programs protect; 0 for none.
+    /// Says which process the programs protect; 0 for none. A running one says which program it is, so that its
+    /// successor is known from its first call on, whatever the guards of the host refuse.
     ///
     /// # Errors
     /// Of the kernel.
     pub fn set_agent(&self, pid: u32) -> Result<()> {
-        self.agent
-            .set(&0u32.to_ne_bytes(), &pid.to_ne_bytes(), ANY)
-            .map_err(|e| AgentError::kernel("cannot register the agent with the kernel programs", e))
+        let fail = |e| AgentError::kernel("cannot register the agent with the kernel programs", e);
+        let set =
+            |index: u32, value: u32| self.agent.set(&index.to_ne_bytes(), &value.to_ne_bytes(), ANY).map_err(fail);
+        if pid != 0 {
+            use std::os::unix::fs::MetadataExt;
+            let program = std::fs::metadata("/proc/self/exe").map_err(fail)?;
+            let device = program.dev();
+            set(1, program.ino() as u32)?;
+            set(2, (program.ino() >> 32) as u32)?;
+            // The kernel's own encoding (include/linux/kdev_t.h): 20 bits of minor.
+            set(3, rustix::fs::major(device) << 20 | rustix::fs::minor(device))?;
+        }
+        set(0, pid)
     }
 
     /// The counters since the programs were loaded.

@@ -141,7 +141,7 @@ fn instance(engine: &Engine) -> Option<String> {
 /// Goes back if an update was not confirmed in time.
 pub fn dead_man(engine: &mut Engine) {
     let Ok(records) = engine.records() else { return };
-    if !records.pending.is_some_and(|p| now_ns() >= p.deadline_ns) {
+    if records.pending.is_none_or(|p| now_ns() < p.deadline_ns) {
         return;
     }
     let serial = records.active.serial;

@@ -157,9 +157,8 @@ impl Seeder<'_> {
         for entry in fs::read_dir(self.proc_root).map_err(|e| unreadable(self.proc_root, e))? {
             let Some(entry) = gone(entry).map_err(|e| unreadable(self.proc_root, e))? else { continue };
             let pid = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok());
-            if let Some(process) = pid.and_then(|pid| Process::read(self.proc_root, pid)) {
-                processes.push(process);
-            }
+            let Some(pid) = pid else { continue };
+            processes.extend(Process::read(self.proc_root, pid)?);
         }
         processes.sort_by_key(|p| (p.start, p.pid));
         let manager = processes.iter().find(|p| p.pid == 1).and_then(|p| p.exe.clone());
@@ -234,20 +233,33 @@ struct Process {
 
 impl Process {
     /// `None` if the process is gone or is a kernel thread.
-    fn read(proc_root: &Path, pid: i32) -> Option<Process> {
-        let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    ///
+    /// # Errors
+    /// If it is there and cannot be looked at: it must not be passed over.
+    fn read(proc_root: &Path, pid: i32) -> Result<Option<Process>> {
+        let Some(id) = Pid::from_raw(pid) else { return Ok(None) };
+        let pidfd = match pidfd_open(id, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            Err(e) => return Err(AgentError::kernel(format!("cannot hold process {pid}"), e.into())),
+        };
         let folder = proc_root.join(pid.to_string());
-        let (parent, start) = stat_fields(&fs::read(folder.join("stat")).ok()?)?;
-        let cgroup = cgroup_path(&fs::read(folder.join("cgroup")).ok()?)?;
-        let exe = fs::read_link(folder.join("exe")).ok().map(|p| {
+        let read = |name: &str| gone(fs::read(folder.join(name))).map_err(|e| unreadable(&folder.join(name), e));
+        let (Some(stat), Some(cgroup)) = (read("stat")?, read("cgroup")?) else { return Ok(None) };
+        let odd = |name: &str| AgentError::Format { path: folder.join(name), reason: "not as proc(5) has it".into() };
+        let (parent, start) = stat_fields(&stat).ok_or_else(|| odd("stat"))?;
+        let cgroup = cgroup_path(&cgroup).ok_or_else(|| odd("cgroup"))?;
+        // Kernel threads have no program; a process that is about to end has none any more.
+        let exe = gone(fs::read_link(folder.join("exe"))).map_err(|e| unreadable(&folder.join("exe"), e))?;
+        let exe = exe.map(|p| {
             let bytes = p.into_os_string().into_encoded_bytes();
             bytes.strip_suffix(b" (deleted)").map_or(bytes.clone(), <[u8]>::to_vec)
         });
         if exe.is_none() && parent == 2 || pid == 2 {
-            return None;
+            return Ok(None);
         }
         let process = Process { pid, parent, start, cgroup, exe, pidfd };
-        process.alive().then_some(process)
+        Ok(process.alive().then_some(process))
     }
 
     /// Whether the process still is the one that was opened.
@@ -279,7 +291,8 @@ fn cgroup_path(text: &[u8]) -> Option<PathBuf> {
 fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENODEV | libc::ESRCH)) => Ok(None),
         Err(e) => Err(e),
     }
 }
@@ -308,12 +321,12 @@ mod tests {
 
     #[test]
     fn this_process_is_seen_alive_with_its_program() {
-        let me = Process::read(Path::new("/proc"), std::process::id() as i32).unwrap();
+        let me = Process::read(Path::new("/proc"), std::process::id() as i32).unwrap().unwrap();
         assert!(me.alive());
         assert_eq!(
             me.exe.as_deref(),
             std::env::current_exe().ok().map(|p| p.into_os_string().into_encoded_bytes()).as_deref()
         );
-        assert!(Process::read(Path::new("/proc"), i32::MAX).is_none());
+        assert!(Process::read(Path::new("/proc"), i32::MAX).unwrap().is_none());
     }
 }

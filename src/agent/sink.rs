@@ -67,6 +67,11 @@ pub fn print_line<T: serde::Serialize>(value: &T) {
     }
 }
 
+/// Writes text and a line end; as [`print_line`], whoever reads may be gone.
+pub fn print_text(text: &dyn std::fmt::Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
 /// Nanoseconds of the wall clock at which the machine booted.
 pub fn boot_unix_ns() -> i64 {
     let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
