@@ -156,10 +156,23 @@ int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqpr
 }
 
 #define PR_SET_MM 35 /* include/uapi/linux/prctl.h */
+#define PR_SET_MM_EXE_FILE 13
+#define PR_SET_MM_MAP 14
 
-/* PR_SET_MM_EXE_FILE would make any file the program's own image, which mmap_file lets pass. */
+/*
+ * PR_SET_MM_EXE_FILE would make any file the program's own image, which mmap_file lets pass; and where guards of the
+ * whole host except the agent, it would make anyone the agent.
+ */
 SEC("lsm/task_prctl")
-int BPF_PROG(kiln_task_prctl, int option)
+int BPF_PROG(kiln_task_prctl, int option, unsigned long what)
 {
-	return option == PR_SET_MM && kiln_confined() ? kiln_refuse_self(KILN_EXEC) : 0;
+	u64 active = kiln_active();
+
+	if (option != PR_SET_MM || (u32)active == KILN_INACTIVE)
+		return 0;
+	if (kiln_confined())
+		return kiln_refuse_self(KILN_EXEC);
+	if ((what == PR_SET_MM_EXE_FILE || what == PR_SET_MM_MAP) && (active >> 32) & (V(KERNEL) | V(CAPABILITY)))
+		return kiln_refuse_self(KILN_EXEC);
+	return 0;
 }

@@ -41,6 +41,10 @@ impl Config {
     }
 
     fn parse(bytes: &[u8]) -> std::result::Result<Config, String> {
+        // serde takes a list for a struct, too.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err("not a JSON object".into());
+        }
         let config: Config = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         if config.pos.as_deref().is_some_and(|p| !p.starts_with("https://")) {
             return Err("`pos` must begin with https://".into());

@@ -145,7 +145,7 @@ mod tests {
     fn nonsense_gets_an_answer_and_no_work() {
         let dir = tempfile::tempdir().unwrap();
         let listener = listen(dir.path()).unwrap();
-        for bad in ["{\"op\":\"unload\"}\n", "x\n", "{}\n", "{\"op\":\"confirm\",\"y\":1}\n"] {
+        for bad in ["{\"op\":\"unload\"}\n", "x\n", "{}\n", "{\"op\":\"update\"}\n"] {
             let mut stream = UnixStream::connect(path(dir.path())).unwrap();
             stream.write_all(bad.as_bytes()).unwrap();
             assert!(accept(&listener).is_none());

@@ -113,6 +113,7 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_task_fix_setgroups", op(KernelOp::Setuid)),
     ("kiln_task_fix_setuid", op(KernelOp::Setuid)),
     ("kiln_task_kill", ALWAYS),
+    ("kiln_task_prctl", ALWAYS),
     ("kiln_unix_may_send", verbs(v(Verb::Connect))),
     ("kiln_unix_stream_connect", verbs(v(Verb::Connect))),
     ("kiln_uring_cmd", op(KernelOp::IoUring)),
