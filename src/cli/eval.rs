@@ -185,8 +185,13 @@ fn ip(proto: &str, rest: &str) -> anyhow::Result<Target> {
         let address: std::net::Ipv6Addr = v6.parse().with_context(|| format!("`{v6}` is no IPv6 address"))?;
         return Ok(Target::ip(proto, address.into(), port));
     }
-    if let Ok(address) = host.parse::<std::net::IpAddr>() {
-        return Ok(Target::ip(proto, address, port));
+    match host.parse::<std::net::IpAddr>() {
+        // Without brackets it is not clear where the port starts.
+        Ok(address) if address.is_ipv4() || proto == crate::model::Proto::Icmp => {
+            return Ok(Target::ip(proto, address, port));
+        }
+        Ok(_) => bail!("`{host}` is an IPv6 address: write it in brackets, as in [::1]:53"),
+        Err(_) => {}
     }
     let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     // Digits and dots alone are a mistyped address rather than a name.

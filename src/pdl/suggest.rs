@@ -12,20 +12,23 @@ pub fn closest<'w>(word: &str, among: impl IntoIterator<Item = &'w str>) -> Opti
         .map(|(_, w)| w)
 }
 
-/// Levenshtein distance over bytes; both words are short (see the length filter and the cut).
+/// Edit distance over bytes with swaps of neighbours (optimal string alignment). Both words are short: see the length
+/// filter and the cut.
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let (a, b) = (&a[..a.len().min(64)], &b[..b.len().min(64)]);
-    let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
     for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+        let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = row[j + 1];
-            row[j + 1] = next;
+            let mut least = (rows[i][j] + usize::from(x != y)).min(row[j] + 1).min(rows[i][j + 1] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -35,6 +38,7 @@ mod tests {
     #[test]
     fn near_words_only() {
         assert_eq!(closest("conect", ["connect", "accept"]), Some("connect"));
+        assert_eq!(closest("prot", ["port", "to"]), Some("port"), "swapped letters are one mistake");
         assert_eq!(closest("profil", ["profile", "guard"]), Some("profile"));
         assert_eq!(closest("xyz", ["read", "exec"]), None);
     }

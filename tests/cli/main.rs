@@ -5,5 +5,6 @@ mod compile;
 mod frame;
 mod gate;
 mod keygen;
+mod pdl;
 mod pos;
 mod style;

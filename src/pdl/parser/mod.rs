@@ -16,6 +16,9 @@ use SyntaxKind::*;
 
 /// Lists within lists, at most.
 const MAX_NESTING: usize = 64;
+/// Words that continue a statement.
+const CLAUSES: &[&str] =
+    &["to", "from", "on", "port", "as", "during", "by", "severity", "then", "because", "else", "of", "zone"];
 /// Parsing goes on after this many errors, but they are no longer recorded.
 const MAX_ERRORS: usize = 200;
 
@@ -151,7 +154,7 @@ impl<'t> Parser<'t> {
                     format!("`{shown}` is not part of the language"),
                 )
                 .because("outside strings there are lower-case words, numbers and `{ } ( ) [ ] , ; = : - . $ @ #`")
-                .mend("remove it, or put what belongs to your own names and paths in double quotes")
+                .mend(stray_mend(token.text))
             }
             _ => {
                 let found = shown(&token);
@@ -194,7 +197,15 @@ impl<'t> Parser<'t> {
         if self.ends_here() {
             self.missing_semicolon();
         } else {
-            self.expected("`;`", "end the statement with `;`, or continue it as docs/pdl.md says");
+            let token = self.nth(0);
+            let mend = match closest(token.text, CLAUSES.iter().copied()) {
+                Some(word) if token.kind == Word && word != token.text => format!("did you mean `{word}`?"),
+                Some(word) if token.kind == Word => {
+                    format!("`{word}` has no place here: end the statement with `;`, or keep the order of its clauses")
+                }
+                _ => "end the statement with `;`, or continue it as docs/pdl.md says".to_owned(),
+            };
+            self.expected("`;`", mend);
             self.skip_statement();
         }
     }
@@ -256,6 +267,24 @@ impl<'t> Parser<'t> {
         });
     }
 
+    /// Skips a `[ … ]` with all that is in it, but not beyond the statement.
+    fn skip_brackets(&mut self) {
+        self.node(Error, |p| {
+            let mut depth = 0usize;
+            while !matches!(p.nth(0).kind, Eof | Semicolon | LBrace | RBrace) {
+                match p.nth(0).kind {
+                    LBracket => depth += 1,
+                    RBracket => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                p.bump();
+                if depth == 0 {
+                    break;
+                }
+            }
+        });
+    }
+
     /// `item {"," item}`
     fn comma_list(&mut self, mut item: impl FnMut(&mut Self)) {
         item(self);
@@ -304,7 +333,7 @@ impl<'t> Parser<'t> {
                         .because(format!("this is level {}", depth + 1))
                         .mend("flatten the list: nesting has no meaning");
                 self.error(error);
-                self.skip_statement();
+                self.skip_brackets();
             }
             LBracket => self.node(List, |p| {
                 p.bump();
@@ -327,6 +356,17 @@ impl<'t> Parser<'t> {
                 p.expect(Int, "a range is written 8080-8083");
             }
         });
+    }
+}
+
+/// What was probably meant by bytes outside the language.
+fn stray_mend(text: &str) -> String {
+    if text.starts_with('/') {
+        "put paths in double quotes: \"/etc/passwd\"".to_owned()
+    } else if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        "the words of the language are in lower case; put your own names in double quotes".to_owned()
+    } else {
+        "remove it, or put what belongs to your own names and paths in double quotes".to_owned()
     }
 }
 

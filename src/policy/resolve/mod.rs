@@ -60,6 +60,8 @@ struct Module {
     /// Where each of the above is defined, and as what.
     defined: BTreeMap<(&'static str, String), Range<usize>>,
     used: BTreeSet<(&'static str, String)>,
+    /// Lets whose value was wrong: using them is no further mistake.
+    poisoned: BTreeSet<String>,
 }
 
 /// Parameters of an abstraction, bound.
@@ -84,6 +86,8 @@ pub(super) struct Resolver<'l> {
     windows: BTreeMap<String, (Window, Place)>,
     statements: usize,
     terms: usize,
+    /// Uses of poisoned lets, about which nothing was said.
+    silent: usize,
 }
 
 impl<'l> Resolver<'l> {
@@ -97,6 +101,7 @@ impl<'l> Resolver<'l> {
             windows: BTreeMap::new(),
             statements: 0,
             terms: 0,
+            silent: 0,
         }
     }
 
@@ -138,6 +143,11 @@ impl<'l> Resolver<'l> {
 
     pub(super) fn finish(self) -> Diagnostics {
         self.found
+    }
+
+    /// How many mistakes there are so far, those included about which nothing was said.
+    fn mistakes(&self) -> usize {
+        self.found.len() + self.found.omitted + self.silent
     }
 
     /// The place in a module as `file:line`.

@@ -39,6 +39,7 @@ impl Resolver<'_> {
             abstractions: BTreeMap::new(),
             defined: BTreeMap::new(),
             used: BTreeSet::new(),
+            poisoned: BTreeSet::new(),
         });
         self.by_name.insert(source.name.to_string(), module);
         self.reading.push(source.name.to_string());
@@ -164,7 +165,11 @@ impl Resolver<'_> {
         let (Some(name), Some(value)) = (binding.name(), binding.values().next()) else { return };
         let scope = Scope { module, params: None };
         let mut items = Vec::new();
+        let before = self.mistakes();
         self.value(scope, &value, &mut items);
+        if self.mistakes() > before {
+            self.modules[module].poisoned.insert(name.text());
+        }
         if self.define(module, "let", &name) {
             self.modules[module].lets.insert(name.text(), Rc::new(items));
         }
@@ -242,6 +247,10 @@ impl Resolver<'_> {
         }
         let (module, last) = self.lookup(scope.module, &name)?;
         self.modules[module].used.insert(("let", last.clone()));
+        if self.modules[module].poisoned.contains(&last) {
+            self.silent += 1;
+            return None;
+        }
         if let Some(items) = self.modules[module].lets.get(&last) {
             return Some(items.clone());
         }

@@ -110,11 +110,9 @@ impl Resolver<'_> {
             }
             Some(written) => {
                 let mut items = Vec::new();
-                let before = self.found.len();
+                let before = self.mistakes();
                 written.ports().flat_map(|p| p.values()).for_each(|v| self.value(scope, &v, &mut items));
-                if items.is_empty()
-                    && self.found.len() == before
-                    && written.ports().any(|p| p.values().next().is_some())
+                if items.is_empty() && self.mistakes() == before && written.ports().any(|p| p.values().next().is_some())
                 {
                     let why = "a rule with no port matches nothing";
                     self.error(

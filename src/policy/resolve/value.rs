@@ -60,13 +60,13 @@ impl Resolver<'_> {
     /// The values of terms; says so if there are none although something was written.
     pub(super) fn terms(&mut self, scope: Scope<'_>, terms: Option<ast::Terms>) -> Vec<Item> {
         let Some(terms) = terms else { return Vec::new() };
-        let before = self.found.len();
+        let before = self.mistakes();
         let mut items = Vec::new();
         for value in terms.terms().flat_map(|t| t.values()) {
             self.value(scope, &value, &mut items);
         }
         let written = terms.terms().any(|t| t.values().next().is_some());
-        if items.is_empty() && written && self.found.len() == before {
+        if items.is_empty() && written && self.mistakes() == before {
             let why = "a rule with nothing in its list matches nothing";
             self.error(
                 scope.module,
