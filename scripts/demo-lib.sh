@@ -14,8 +14,14 @@ step() {
 	step_number=$((step_number + 1))
 	printf '\n%s[%d/%d] %s%s\n' "$bold" "$step_number" "$steps" "$1" "$plain"
 }
-say() { printf '      %s\n' "$*"; }
-quote() { sed "s/^/      ${dim}| /; s/\$/${plain}/"; }
+say() { [ "$talk" = no ] || printf '      %s\n' "$*"; }
+quote() {
+	[ "$talk" = yes ] || {
+		cat >/dev/null
+		return
+	}
+	sed "s/^/      ${dim}| /; s/\$/${plain}/"
+}
 
 # proof WHAT COMMAND...: the command must succeed. All proofs are tried; the demo fails if one did.
 proof() {
