@@ -92,7 +92,11 @@ fetch() {
 	exec 8<&- 8>&-
 }
 # serves PORT PATH TEXT: the page is there and holds the text.
-serves() { fetch "$1" "$2" 2>/dev/null | grep -qF "$3"; }
+serves() {
+	local page
+	page=$(fetch "$1" "$2" 2>/dev/null)
+	[[ $page == *"$3"* ]]
+}
 not() { ! "$@"; }
 
 # ---- the machine ------------------------------------------------------------------------------------------------
