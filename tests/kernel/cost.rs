@@ -34,7 +34,7 @@ fn measure(kernel: &str) -> Result<(), String> {
     let key = policy::image(&lib)?;
     let source = folder().join("cost/policy.pdl");
     let text = std::fs::read_to_string(&source).map_err(|error| format!("{}: {error}", source.display()))?;
-    policy::seal(&lib, "policy", &policy::compile("policy.pdl", &text, kernel, 1)?, 1, &key)?;
+    policy::seal(&lib, "policy", &policy::compile("policy.pdl", &text, kernel, 1)?, &key)?;
     let programs = programs(&work)?;
     let agent = build::agent()?;
     let mut costs = Costs::new();

@@ -116,8 +116,7 @@ fn seal(lib: &Path, waves: &[Vec<Case>], kernel: &str, key: &SigningKey) -> Resu
         let text = policy::text(wave);
         let serial = place as u64 + 1;
         policy::write(&lib.join(format!("{name}.pdl")), text.as_bytes())?;
-        let tables = policy::compile(&name, &text, kernel, serial)?;
-        policy::seal(lib, &name, &tables, serial, key)?;
+        policy::seal(lib, &name, &policy::compile(&name, &text, kernel, serial)?, key)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 # The first part of the guest's script: what the lines below it call.
 
-mkdir -p /sys/fs/cgroup/system.slice
+mkdir -p /sys/fs/cgroup/system.slice /var/lib/kiln
 
 # attack CASE PHASE USER UNIT ATTACK [ARGUMENT]...
 attack() {

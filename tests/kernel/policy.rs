@@ -30,29 +30,38 @@ pub fn text(cases: &[Case]) -> String {
     text
 }
 
-/// Compiles a text for `kernel` into a tables file's bytes.
+/// A compiled policy.
+pub struct Compiled {
+    /// The tables file.
+    pub tables: Vec<u8>,
+    /// The policy's digest.
+    pub policy: Digest,
+    /// The version's serial.
+    pub serial: u64,
+}
+
+/// Compiles a text for `kernel`.
 ///
 /// # Errors
 /// What is wrong with the policy.
-pub fn compile(name: &str, text: &str, kernel: &str, serial: u64) -> Result<Vec<u8>, String> {
+pub fn compile(name: &str, text: &str, kernel: &str, serial: u64) -> Result<Compiled, String> {
     let policy = kiln::policy::load(&[Source::new(name, text)], &NoFiles).map_err(|found| found.render(false))?;
     let kernel: KernelVersion = kernel.parse().map_err(|error| format!("{kernel}: {error}"))?;
-    let options = Options { policy: kiln::policy::digest(&policy), serial, kernel };
+    let digest = kiln::policy::digest(&policy);
+    let options = Options { policy: digest, serial, kernel };
     let tables = kiln::compile::compile(&policy, &options).map_err(|error| format!("{name}: {error}: {error:?}"))?;
-    tables.to_bytes().map_err(|error| format!("{name}: {error}"))
+    let tables = tables.to_bytes().map_err(|error| format!("{name}: {error}"))?;
+    Ok(Compiled { tables, policy: digest, serial })
 }
 
 /// Writes `NAME.tables` and `NAME.dsse.json`, its signature, into a folder.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn seal(folder: &Path, name: &str, tables: &[u8], serial: u64, key: &SigningKey) -> Result<(), String> {
-    let statement = PolicyStatement {
-        policy: Digest::of(name.as_bytes()),
-        tables: Digest::of(tables),
-        serial,
-        name: name.to_owned(),
-    };
+pub fn seal(folder: &Path, name: &str, compiled: &Compiled, key: &SigningKey) -> Result<(), String> {
+    let Compiled { tables, policy, serial } = compiled;
+    let (policy, serial) = (*policy, *serial);
+    let statement = PolicyStatement { policy, tables: Digest::of(tables), serial, name: name.to_owned() };
     write(&folder.join(format!("{name}.tables")), tables)?;
     write(&folder.join(format!("{name}.dsse.json")), statement.sign(key).to_json().as_bytes())
 }

@@ -1,5 +1,5 @@
 # Runs in the guest: what the system calls cost, in the configuration that the kernel was booted with.
-mkdir -p /usr/share/nginx/html/css /sys/fs/cgroup/system.slice
+mkdir -p /var/lib/kiln /usr/share/nginx/html/css /sys/fs/cgroup/system.slice
 echo page >/usr/share/nginx/html/css/style.css1
 chmod 755 /kiln/cost
 # 6.12 still does work of its own for a few seconds after boot.
