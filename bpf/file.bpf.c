@@ -134,13 +134,17 @@ SEC("lsm/path_rename")
 int BPF_PROG(kiln_path_rename, const struct path *old_dir, struct dentry *old_dentry, const struct path *new_dir,
 	     struct dentry *new_dentry, unsigned int flags)
 {
-	bool swap = flags & RENAME_EXCHANGE;
+	bool swap = flags & RENAME_EXCHANGE, replaces;
 	int ret;
 
 	if (kiln_on_bpffs(old_dentry) && kiln_confined())
 		return kiln_refuse_self(KILN_DELETE);
 	ret = kiln_check_path(swap ? V(DELETE) | V(CREATE) : V(DELETE), old_dir->mnt, old_dentry, false);
-	return ret ? ret : kiln_check_path(swap ? V(DELETE) | V(CREATE) : V(CREATE), new_dir->mnt, new_dentry, false);
+	if (ret)
+		return ret;
+	/* What has the new name already is removed. */
+	replaces = BPF_CORE_READ(new_dentry, d_inode);
+	return kiln_check_path(replaces ? V(DELETE) | V(CREATE) : V(CREATE), new_dir->mnt, new_dentry, false);
 }
 
 /* A hard link gives its maker a second name: it needs all that the first name allows to be used for. */

@@ -157,14 +157,37 @@ static __always_inline bool kiln_harmless_ioctl(unsigned int cmd)
 	       cmd == 0x5452 /* FIOASYNC */;
 }
 
-SEC("lsm/file_ioctl")
-int BPF_PROG(kiln_file_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
+/* chattr(1), project ids and fs-verity change a file through any descriptor of it (include/uapi/linux/fs.h). */
+static __always_inline bool kiln_attribute_ioctl(unsigned int cmd)
+{
+	return cmd == 0x40086602 /* FS_IOC_SETFLAGS */ || cmd == 0x40046602 /* FS_IOC32_SETFLAGS */ ||
+	       cmd == 0x401c5820 /* FS_IOC_FSSETXATTR */ || cmd == 0x40087602 /* FS_IOC_SETVERSION */ ||
+	       cmd == 0x40047602 /* FS_IOC32_SETVERSION */ || cmd == 0x40806685 /* FS_IOC_ENABLE_VERITY */;
+}
+
+static __always_inline int kiln_check_ioctl(struct file *file, unsigned int cmd)
 {
 	unsigned short kind = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
+	struct dentry *dentry = file->f_path.dentry;
 
+	if (kiln_attribute_ioctl(cmd))
+		return kiln_check_path(V(SETATTR), file->f_path.mnt, dentry, kiln_unlinked(dentry));
 	if ((kind != S_IFCHR && kind != S_IFBLK) || kiln_harmless_ioctl(cmd))
 		return 0;
 	return KERNEL_OP(IOCTL);
+}
+
+SEC("lsm/file_ioctl")
+int BPF_PROG(kiln_file_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return kiln_check_ioctl(file, cmd);
+}
+
+/* A 32-bit ioctl(2), which any process makes by int 0x80, comes here where the kernel has the hook. */
+SEC("?lsm/file_ioctl_compat")
+int BPF_PROG(kiln_file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return kiln_check_ioctl(file, cmd);
 }
 
 /* bpf(2): by profile where it governs the kernel class; what is Kiln's own, never. */

@@ -128,9 +128,23 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 	return kiln_check_address(KILN_CONNECT, sk, name, msg->msg_namelen);
 }
 
+/* The agent takes orders on a socket: not from a confined task, whatever its profile governs. */
+static __always_inline bool kiln_is_agents(struct sock *other)
+{
+	u32 agent = kiln_agent();
+	struct pid *listener;
+
+	if (!agent)
+		return false;
+	listener = BPF_CORE_READ(other, sk_peer_pid);
+	return listener && (u32)BPF_CORE_READ(listener, numbers[0].nr) == agent;
+}
+
 SEC("lsm/unix_stream_connect")
 int BPF_PROG(kiln_unix_stream_connect, struct sock *sock, struct sock *other)
 {
+	if (kiln_confined() && kiln_is_agents(other))
+		return kiln_refuse_self(KILN_CONNECT);
 	return kiln_check_unix(KILN_CONNECT, other);
 }
 

@@ -169,11 +169,22 @@ struct sock_common {
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+struct upid {
+	int nr;
+};
+struct pid {
+	struct upid numbers[1];
 };
 struct sock {
+	struct pid *sk_peer_pid;
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+};
+struct inet_sock {
+	__be32 inet_saddr;
 };
 struct socket {
 	short type;

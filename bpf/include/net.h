@@ -63,6 +63,49 @@ static __always_inline bool kiln_key_sockaddr(u8 *key, struct sock *sk, void *ad
 	return false;
 }
 
+static __always_inline bool kiln_all_zero(const u8 *bytes, u32 n)
+{
+	u8 any = 0;
+
+	for (u32 i = 0; i < n; i++)
+		any |= bytes[i];
+	return !any;
+}
+
+/*
+ * The any-address as a destination means this machine: the address that an IPv4
+ * socket is bound to, else the loopback (ip_route_output_key_hash_rcu(),
+ * tcp_v6_connect()). The key is of where the packets go.
+ */
+static __always_inline void kiln_key_destination(u8 *key, struct sock *sk)
+{
+	u32 source = 0;
+
+	if (!kiln_all_zero(key + 13, 4) || !kiln_all_zero(key + 1, 10))
+		return;
+	if (key[11] == 0xff && key[12] == 0xff) {
+		source = BPF_CORE_READ((struct inet_sock *)sk, inet_saddr);
+	} else if (kiln_all_zero(key + 11, 2)) {
+		u8 bound[16] = {};
+
+		/* An IPv6 socket that is bound to an IPv4-mapped address stays with IPv4. */
+		bpf_probe_read_kernel(bound, sizeof(bound), &sk->__sk_common.skc_v6_rcv_saddr);
+		if (!kiln_all_zero(bound, 10) || bound[10] != 0xff || bound[11] != 0xff) {
+			key[16] = 1;
+			return;
+		}
+	} else {
+		return;
+	}
+	if (source) {
+		kiln_key_v4(key, source);
+		return;
+	}
+	key[11] = key[12] = 0xff;
+	key[13] = 127;
+	key[16] = 1;
+}
+
 static __always_inline bool kiln_is_inet(u16 family)
 {
 	return family == AF_INET || family == AF_INET6;
@@ -107,12 +150,16 @@ static __always_inline int kiln_check_address(u32 verb, struct sock *sk, void *a
 	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
 	struct kiln_who who = {};
 	int entry = kiln_enter(&who, 1u << verb);
+	bool ok;
 
 	if (entry == KILN_PASS)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
 		return kiln_refuse_here(&who.id, KILN_O_NET, 0, verb | kiln_broken(entry));
-	return kiln_decide_net(&who, &about, verb, kiln_key_sockaddr(about.net, sk, address, len));
+	ok = kiln_key_sockaddr(about.net, sk, address, len);
+	if (ok && verb == KILN_CONNECT)
+		kiln_key_destination(about.net, sk);
+	return kiln_decide_net(&who, &about, verb, ok);
 }
 
 /* '@' and an abstract name (whose first byte is NUL), at the end of the scratch. */

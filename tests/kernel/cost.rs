@@ -11,6 +11,7 @@ use std::process::Command;
 use libtest_mimic::{Failed, Trial};
 
 use crate::case::folder;
+use crate::vm::Vm;
 use crate::{build, policy};
 
 /// Operations, as cost.c names them.
@@ -36,20 +37,17 @@ fn measure(kernel: &str) -> Result<(), String> {
     let text = std::fs::read_to_string(&source).map_err(|error| format!("{}: {error}", source.display()))?;
     policy::seal(&lib, "policy", &policy::compile("policy.pdl", &text, kernel, 1)?, &key)?;
     let programs = programs(&work)?;
-    let agent = build::agent()?;
     let mut costs = Costs::new();
     for (mode, lsm) in [("base", "capability"), ("apparmor", "capability,apparmor"), ("kiln", "capability,bpf")] {
-        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("image-fixtures/vm-run"));
-        command.args(["--icount", "--timeout", "600", "--lsm", lsm, "--console"]).arg(work.join("console.log"));
-        command.arg(kernel).arg(folder().join("cost/cost.sh"));
+        let mut vm = Vm::new(&work, 900);
+        vm.option(&["--icount", "--lsm", lsm]);
         for (from, to) in &programs {
-            command.arg(format!("{}:{to}", from.display()));
+            vm.file(from, to);
         }
         if mode == "kiln" {
-            command.arg(format!("{}:/usr/lib/kiln", lib.display()));
-            command.arg(format!("{}:/usr/lib/kiln/kiln-agent", agent.display()));
+            vm.image(&lib)?;
         }
-        let said = build::run(&mut command)?;
+        let said = vm.run(kernel, include_str!("cost/cost.sh"))?;
         for line in said.lines() {
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["cost", whose, operation, value] => {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
 
 use kiln::bundle::SigningKey;
 use kiln::event::Violation;
 
 use crate::case::{Case, Kind};
+use crate::vm::Vm;
 use crate::{build, policy};
 
 /// The kernels, as image-fixtures/vm-run names them.
@@ -65,36 +65,20 @@ pub fn boot(kernel: &str, cases: &[Case]) -> Result<Boot, String> {
     let waves = waves(cases);
     // Without a policy the attacks' baseline still tells whether the attacks are any good.
     let sealed = seal(&lib, &waves, kernel, &key);
-    let script = work.join("script.sh");
-    policy::write(&script, script_of(cases, &waves).as_bytes())?;
 
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("image-fixtures/vm-run"));
-    command.args(["--timeout", "900", "--console"]).arg(work.join("console.log"));
+    let mut vm = Vm::new(&work, 900);
     let mut modules: Vec<&String> = cases.iter().flat_map(|case| &case.modules).collect();
     modules.sort();
     modules.dedup();
     for module in modules {
-        command.arg("--module").arg(module);
+        vm.option(&["--module", module]);
     }
     // The module that attacks try to load.
-    command.args(["--with-module", "dummy"]).arg(kernel).arg(&script);
-    command
-        .arg(format!("{}:/usr/lib/kiln", lib.display()))
-        .arg(format!("{}:/usr/lib/kiln/kiln-agent", build::agent()?.display()));
-    for (from, to) in programs.files {
-        command.arg(format!("{}:{to}", from.display()));
+    vm.option(&["--with-module", "dummy"]).image(&lib)?;
+    for (from, to) in &programs.files {
+        vm.file(from, to);
     }
-    let output = command.output().map_err(|error| format!("vm-run: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    policy::write(&work.join("output.log"), said.as_bytes())?;
-    if !output.status.success() {
-        return Err(format!(
-            "the guest ended with {}; its words are in {}\n{}",
-            output.status,
-            work.join("output.log").display(),
-            String::from_utf8_lossy(&output.stderr)
-        ));
-    }
+    let said = vm.run(kernel, &script_of(cases, &waves))?;
     let mut boot = parse(&said, waves.len())?;
     if sealed.is_err() {
         boot.policy = sealed;

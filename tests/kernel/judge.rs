@@ -34,7 +34,7 @@ pub fn judge(case: &Case, boot: &Boot) -> Result<(), String> {
     for (phase, mode, user) in case.confined() {
         let run = boot.run(&case.name, &phase, &user);
         let block = case.block(&phase, &user);
-        let events: Vec<&Violation> = boot.events.iter().filter(|event| event.profile == block).collect();
+        let events: Vec<&Violation> = boot.events.iter().filter(|event| concerns(event, &block)).collect();
         let (answer, why) = if phase.starts_with("control") {
             permitted(run, &events)
         } else if mode == Mode::Enforce {
@@ -51,6 +51,11 @@ pub fn judge(case: &Case, boot: &Boot) -> Result<(), String> {
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+/// Whether the block decided, or Kiln itself about a task of the block.
+fn concerns(event: &Violation, block: &str) -> bool {
+    event.profile == block || (event.profile == "kiln" && event.subject.split('|').next() == Some(block))
 }
 
 fn told(run: Option<&Run>) -> String {

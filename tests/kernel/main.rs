@@ -10,6 +10,8 @@ mod cost;
 mod guest;
 mod judge;
 mod policy;
+mod story;
+mod vm;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -18,14 +20,15 @@ use libtest_mimic::{Arguments, Trial};
 
 use crate::case::Case;
 use crate::guest::Boot;
+use crate::story::Story;
 
 /// What one boot of a kernel told, or why it told nothing.
 type Told = Arc<OnceLock<Result<Boot, String>>>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = match case::all() {
-        Ok(cases) => cases,
+    let (cases, stories) = match case::all().and_then(|cases| Ok((cases, story::all()?))) {
+        Ok(found) => found,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(2);
@@ -35,17 +38,19 @@ fn main() -> ExitCode {
     for kernel in guest::KERNELS {
         let of_kernel: Vec<Case> =
             cases.iter().filter(|case| case.kernels.iter().any(|name| name == kernel)).cloned().collect();
-        let chosen: Arc<Vec<Case>> =
-            Arc::new(of_kernel.into_iter().filter(|case| is_chosen(&arguments, &trial_name(kernel, case))).collect());
+        let chosen: Arc<Vec<Case>> = Arc::new(
+            of_kernel.into_iter().filter(|case| is_chosen(&arguments, &trial_name(kernel, &case.name))).collect(),
+        );
         let told: Told = Arc::new(OnceLock::new());
         for case in chosen.iter() {
             let (case, chosen, told) = (case.clone(), chosen.clone(), told.clone());
-            trials.push(Trial::test(trial_name(kernel, &case), move || {
+            trials.push(Trial::test(trial_name(kernel, &case.name), move || {
                 let boot = told.get_or_init(|| guest::boot(kernel, &chosen));
                 let boot = boot.as_ref().map_err(|error| error.clone())?;
                 judge::judge(&case, boot).map_err(Into::into)
             }));
         }
+        trials.extend(story_trials(kernel, &stories, &arguments));
     }
     trials.extend(guest::KERNELS.map(cost::trial));
     // Trials only wait for their kernel's boot; more threads than kernels would wait for nothing.
@@ -53,8 +58,24 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial_name(kernel: &str, case: &Case) -> String {
-    format!("{kernel}::{}", case.name)
+fn story_trials(kernel: &'static str, stories: &[Story], arguments: &Arguments) -> Vec<Trial> {
+    let name = |story: &Story| trial_name(kernel, &format!("story::{}", story.name));
+    let chosen: Vec<Story> = stories.iter().filter(|story| is_chosen(arguments, &name(story))).cloned().collect();
+    let chosen = Arc::new(chosen);
+    let told: Arc<OnceLock<Result<String, String>>> = Arc::new(OnceLock::new());
+    let trial = |story: &Story| {
+        let (story, chosen, told) = (story.clone(), chosen.clone(), told.clone());
+        Trial::test(name(&story), move || {
+            let said = told.get_or_init(|| story::boot(kernel, &chosen));
+            let said = said.as_ref().map_err(|error| error.clone())?;
+            story::judge(&story, said).map_err(Into::into)
+        })
+    };
+    chosen.iter().map(trial).collect()
+}
+
+fn trial_name(kernel: &str, name: &str) -> String {
+    format!("{kernel}::{name}")
 }
 
 /// Whether libtest-mimic will run this name: a boot runs only the cases that somebody asked for.

@@ -3,6 +3,7 @@
 #include "attack.h"
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
@@ -112,6 +113,24 @@ static int run_chattr(int argc, char **argv)
 	return outcome(ioctl(file, FS_IOC_SETFLAGS, &flags));
 }
 
+/* The same by the 32-bit system call, whose ioctl(2) has another entry into the kernel. */
+static int run_chattr_32(int argc, char **argv)
+{
+	int file = open(argument(argc, argv, 0), O_RDONLY);
+	/* A 32-bit pointer: memory below 4 GiB. */
+	int *flags = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	long result;
+
+	if (file < 0 || flags == MAP_FAILED)
+		unattempted("open");
+	*flags = FS_NODUMP_FL;
+	__asm__ volatile("int $0x80"
+			 : "=a"(result)
+			 : "a"(54L /* ioctl */), "b"((long)file), "c"((long)FS_IOC32_SETFLAGS), "d"(flags)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return result < 0 ? (int)result : 0;
+}
+
 /* tmpfile-link NAME: a nameless file gets the name by linkat(2). */
 static int run_tmpfile_link(int argc, char **argv)
 {
@@ -142,6 +161,7 @@ const struct attack inode_attacks[] = {
     {"removexattr", NULL, run_removexattr},
     {"fchmod", NULL, run_fchmod},
     {"chattr", NULL, run_chattr},
+    {"chattr-32", NULL, run_chattr_32},
     {"tmpfile-link", NULL, run_tmpfile_link},
     {0},
 };

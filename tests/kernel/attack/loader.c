@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The dynamic loader as a way round rules on execution. */
 #include "attack.h"
+#include <signal.h>
 #include <sys/mman.h>
 
 /*
@@ -35,6 +36,9 @@ static int loaded(const char *program, char *const arguments[], char *const envi
 		unattempted("waitpid");
 	if (WIFEXITED(status) && WEXITSTATUS(status) == RAN)
 		return 0;
+	/* Past the point of no return execve(2) can refuse only so. */
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV)
+		refused("SIGNAL_11");
 	for (size_t place = 0; place < sizeof(known) / sizeof(*known); place++)
 		if (strstr(said, strerror(known[place])))
 			return -known[place];

@@ -65,10 +65,12 @@ static void listeners(int argc, char **argv)
 
 static int opened(int family, int type, int protocol)
 {
-	int one = socket(family, type, protocol);
+	int one = socket(family, type, protocol), on = 1;
 
 	if (one < 0)
 		unattempted("socket");
+	/* Connections of earlier runs may linger on the port. */
+	setsockopt(one, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	return one;
 }
 
@@ -83,6 +85,20 @@ static int connected(int argc, char **argv, int type, int protocol)
 static int run_tcp(int argc, char **argv)
 {
 	return connected(argc, argv, SOCK_STREAM, 0);
+}
+
+/* tcp-bound ADDRESS PORT SOURCE: bound to the source first. */
+static int run_tcp_bound(int argc, char **argv)
+{
+	struct sockaddr_storage to;
+	struct sockaddr_in from = {.sin_family = AF_INET};
+	socklen_t length = address(argc, argv, &to);
+	int client = opened(AF_INET, SOCK_STREAM, 0);
+
+	if (inet_pton(AF_INET, argument(argc, argv, 2), &from.sin_addr) != 1 ||
+	    bind(client, (struct sockaddr *)&from, sizeof(from)))
+		unattempted("bind");
+	return outcome(connect(client, (struct sockaddr *)&to, length));
 }
 
 static int run_mptcp(int argc, char **argv)
@@ -283,6 +299,7 @@ static int run_family(int argc, char **argv)
 
 const struct attack net_attacks[] = {
     {"tcp", listeners, run_tcp},
+    {"tcp-bound", listeners, run_tcp_bound},
     {"mptcp", listeners, run_mptcp},
     {"udp", listeners, run_udp},
     {"udplite", listeners, run_udplite},

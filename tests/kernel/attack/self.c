@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Kiln's own maps, pins and agent. Baselines point these at things that are not Kiln's. */
 #include "attack.h"
+#include <dirent.h>
 #include <linux/bpf.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -10,12 +11,50 @@ static long bpf(int command, union bpf_attr *request)
 	return syscall(SYS_bpf, command, request, sizeof(*request));
 }
 
-/* bpf-get PIN: a descriptor of a pinned object. */
-static int run_bpf_get(int argc, char **argv)
+/* Some file of a folder, found before the process is confined. */
+static char found[512];
+
+static void prepare_one(int argc, char **argv)
+{
+	const char *folder = argument(argc, argv, 0);
+	DIR *open = opendir(folder);
+	struct dirent *entry;
+
+	if (!open)
+		unattempted("opening %s", folder);
+	while ((entry = readdir(open)))
+		if (entry->d_name[0] != '.')
+			snprintf(found, sizeof(found), "%s/%s", folder, entry->d_name);
+	closedir(open);
+	if (!found[0])
+		unattempted("%s is empty", folder);
+}
+
+static int run_unlink_one(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return outcome(unlink(found));
+}
+
+static int run_rename_one(int argc, char **argv)
+{
+	char to[600];
+
+	(void)argc;
+	(void)argv;
+	snprintf(to, sizeof(to), "%s-renamed", found);
+	return outcome(rename(found, to));
+}
+
+/* bpf-get-one FOLDER: a descriptor of a pinned object. */
+static int run_bpf_get_one(int argc, char **argv)
 {
 	union bpf_attr request = {0};
 
-	request.pathname = (uintptr_t)argument(argc, argv, 0);
+	(void)argc;
+	(void)argv;
+	request.pathname = (uintptr_t)found;
 	return outcome(bpf(BPF_OBJ_GET, &request));
 }
 
@@ -123,12 +162,9 @@ static int run_agent_memory(int argc, char **argv)
 }
 
 const struct attack self_attacks[] = {
-    {"bpf-get", NULL, run_bpf_get},
-    {"bpf-map-by-id", NULL, run_bpf_map_by_id},
-    {"bpf-link-detach", NULL, run_bpf_link_detach},
-    {"signal", prepare_agent, run_signal},
-    {"signal-pidfd", prepare_agent, run_signal_pidfd},
-    {"trace-agent", prepare_agent, run_trace_agent},
-    {"agent-memory", prepare_agent, run_agent_memory},
-    {0},
+    {"unlink-one", prepare_one, run_unlink_one},       {"rename-one", prepare_one, run_rename_one},
+    {"bpf-get-one", prepare_one, run_bpf_get_one},     {"bpf-map-by-id", NULL, run_bpf_map_by_id},
+    {"bpf-link-detach", NULL, run_bpf_link_detach},    {"signal", prepare_agent, run_signal},
+    {"signal-pidfd", prepare_agent, run_signal_pidfd}, {"trace-agent", prepare_agent, run_trace_agent},
+    {"agent-memory", prepare_agent, run_agent_memory}, {0},
 };

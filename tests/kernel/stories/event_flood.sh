@@ -1,0 +1,9 @@
+# A flood of denials with nobody to read them: every one is refused, and the losses are counted.
+check "the policy loads" load a
+watch_events
+kill -STOP "$watcher"
+check "each of 20000 is refused" is "refused EPERM" try kt.service flood 20000 /kt/denied
+check "what is allowed works" is "worked -" try kt.service read /etc/passwd
+kill -CONT "$watcher"
+check "the losses are counted" until_holds 20 sh -c "$agent status | grep -q '([1-9][0-9]* dropped)'"
+check "reports go on" is "refused EPERM" try kt.service read /kt/denied
