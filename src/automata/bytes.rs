@@ -13,7 +13,7 @@ impl ByteSet {
     /// Every byte.
     pub const ANY: ByteSet = ByteSet([u64::MAX; 4]);
     /// Every byte but `/`: what `*` and `?` match.
-    pub const NOT_SLASH: ByteSet = ByteSet([u64::MAX & !(1 << b'/'), u64::MAX, u64::MAX, u64::MAX]);
+    pub const NOT_SLASH: ByteSet = ByteSet([!(1 << b'/'), u64::MAX, u64::MAX, u64::MAX]);
 
     /// One byte.
     pub fn byte(b: u8) -> ByteSet {
