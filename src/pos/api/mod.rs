@@ -14,7 +14,8 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
-use utoipa::OpenApi;
+use utoipa::openapi::security::SecurityScheme;
+use utoipa::{Modify, OpenApi};
 
 use super::hub::Hub;
 use super::pki::Pki;
@@ -124,9 +125,22 @@ pub fn router(app: Arc<App>) -> Router {
         instances::violations,
         instances::state
     ),
-    components(schemas(wire::StreamMessage, wire::ProblemBody))
+    components(schemas(wire::StreamMessage, wire::ProblemBody)),
+    modifiers(&MutualTls),
+    security(("certificate" = []))
 )]
 struct Document;
+
+/// Every path but those that say otherwise needs a client certificate.
+struct MutualTls;
+
+impl Modify for MutualTls {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let description = Some("A certificate that this POS issued: an operator's or an instance's".to_owned());
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("certificate", SecurityScheme::MutualTls { description, extensions: None });
+    }
+}
 
 /// The OpenAPI document, as `docs/openapi.json` holds it.
 pub fn openapi() -> String {

@@ -45,7 +45,9 @@ pub fn store_ack(conn: &Connection, instance: i64, ack: &AckRequest, now: i64) -
         }
         AckOutcome::Refused => {
             let reason = ack.reason.as_deref().unwrap_or_default();
-            check_text("reason", reason, 1024)?;
+            // An error's text may have several lines; it is shown in one, and can steer no terminal.
+            let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            check_text("reason", &reason, 1024)?;
             (None, None, Some(reason))
         }
     };

@@ -14,6 +14,8 @@ mod versions;
 mod violations;
 mod worker;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +33,11 @@ pub use versions::{list_versions, publish};
 pub use violations::store_violations;
 pub use worker::Worker;
 
+/// Databases up to this many bytes are checked at each start.
+const CHECKED_WHOLE: u64 = 256 << 20;
+/// Statements that are kept prepared.
+const STATEMENTS: usize = 64;
+
 /// A database that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -45,9 +52,9 @@ pub enum StoreError {
         /// Ours.
         known: i64,
     },
-    /// No thread.
-    #[error("cannot start a database thread: {0}")]
-    Thread(#[from] std::io::Error),
+    /// The file cannot be made, or there is no thread for it.
+    #[error("the database cannot be opened: {0}")]
+    Open(#[from] std::io::Error),
     /// The file is damaged.
     #[error("the database {} is damaged: {reason}; restore it from a backup", path.display())]
     Damaged {
@@ -88,9 +95,15 @@ impl Store {
     /// # Errors
     /// Where the file cannot be opened, is damaged, or is of a later program.
     pub fn open(path: &Path) -> Result<(Store, Threads), StoreError> {
+        // SQLite would make it with the usual umask; its other files take the mode of this one.
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        let small = file.metadata()?.len() <= CHECKED_WHOLE;
+        drop(file);
         let mut conn = Connection::open(path)?;
         configure(&conn)?;
-        let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        // A check reads all of the file; in a large one SQLite finds damage when it meets it.
+        let check = if small { "PRAGMA quick_check(1)" } else { "SELECT 'ok' FROM sqlite_schema LIMIT 1" };
+        let verdict: String = conn.query_row(check, [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(StoreError::Damaged { path: path.to_owned(), reason: verdict });
         }
@@ -99,6 +112,7 @@ impl Store {
         let reader =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         reader.busy_timeout(Duration::from_secs(10))?;
+        reader.set_prepared_statement_cache_capacity(STATEMENTS);
         let (read, read_thread) = Worker::start("pos-read", reader, false)?;
         let (write, write_thread) = Worker::start("pos-write", conn, true)?;
         Ok((Store { write, read }, Threads(vec![read_thread, write_thread])))
@@ -106,6 +120,7 @@ impl Store {
 }
 
 fn configure(conn: &Connection) -> Result<(), rusqlite::Error> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.busy_timeout(Duration::from_secs(10))?;
     conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     // FULL: with the write-ahead log, NORMAL may lose the last commits at power loss (sqlite.org/pragma.html#pragma_synchronous).

@@ -118,6 +118,16 @@ fn broken_http_ends_the_connection_and_nothing_else() {
     assert!(raw(&service, both).contains(" 400"));
     let bad_chunk = b"POST /v1/enrol HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\nzz\r\n";
     assert!(raw(&service, bad_chunk).contains(" 400"));
+    // A body that breaks off: nothing of it counts, and the connection just ends.
+    let cut = b"POST /v1/enrol HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"token\":";
+    let mut tls = service.guest().connect().unwrap();
+    tls.get_mut().write_all(cut).unwrap();
+    tls.get_mut().conn.send_close_notify();
+    tls.get_mut().flush().unwrap();
+    tls.get_mut().sock.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    let _ = tls.read_to_end(&mut answer);
+    assert!(!String::from_utf8_lossy(&answer).contains(" 200 "));
     // No TLS at all.
     let mut tcp = TcpStream::connect(service.address).unwrap();
     tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
