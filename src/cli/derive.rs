@@ -143,7 +143,8 @@ fn tell_skipped(skipped: &[Skipped], out: &mut Out) {
         let count = skipped.iter().filter(|s| s.base.is_some()).count();
         let packages: Vec<&str> = packages.into_iter().collect();
         let packages = packages.join(", ");
-        out.note(format!("skipped {count} services of the base system ({packages}); --unit NAME derives one of them"));
+        let services = if count == 1 { "service" } else { "services" };
+        out.note(format!("skipped {count} {services} of the base system ({packages}); --unit NAME derives one"));
     }
 }
 

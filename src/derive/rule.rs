@@ -139,10 +139,21 @@ pub(super) fn tidy(rules: Vec<Rule>) -> Vec<Rule> {
             v.union(verbs) == *v && bare.strip_prefix(tree.as_str()).is_some_and(|rest| rest.starts_with('/'))
         })
     };
+    let literals: Vec<(VerbSet, String)> = by_what
+        .keys()
+        .filter_map(|(_, what)| match what {
+            What::File { verbs, paths } => Some(paths.iter().map(|p| (*verbs, p.clone()))),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    // The same path with more verbs.
+    let exceeded =
+        |verbs: VerbSet, path: &str| literals.iter().any(|(v, p)| p == path && *v != verbs && v.union(verbs) == *v);
     let mut out: Vec<Rule> = Vec::new();
     for ((section, mut what), because) in by_what {
         if let What::File { verbs, paths } = &mut what {
-            paths.retain(|p| !covered(*verbs, p));
+            paths.retain(|p| !covered(*verbs, p) && !exceeded(*verbs, p));
             if paths.is_empty() {
                 continue;
             }
@@ -189,11 +200,13 @@ mod tests {
             read("/etc/nginx-other", 3),
             read("/etc/passwd", 3),
             read("/etc/passwd", 4),
+            read("/run/pid", 6),
+            Rule::file(Section::Write, &[Verb::Read, Verb::Modify], vec!["/run/pid".to_owned()], &origin(6)),
             Rule::capability("setuid", &origin(5)),
             Rule::capability("setgid", &origin(5)),
         ]);
         let whats: Vec<String> = rules.iter().map(|r| format!("{:?}", r.what)).collect();
-        assert_eq!(rules.len(), 4, "{whats:#?}");
+        assert_eq!(rules.len(), 5, "{whats:#?}");
         assert!(whats.iter().any(|w| w.contains("\"setgid\", \"setuid\"")));
         assert!(rules.iter().any(|r| r.because.len() == 2));
     }

@@ -2,6 +2,7 @@
 //! programs whose configuration is read.
 
 use super::rule::{Rule, Section};
+use crate::manifest::systemd::specifier;
 use crate::manifest::{Origin, PathFact, ServiceFacts};
 use crate::model::Verb;
 
@@ -62,7 +63,9 @@ fn declared(facts: &ServiceFacts, out: &mut Vec<Rule>) {
         for entry in unit.list("Service", key) {
             for name in entry.value.split_whitespace() {
                 let name = name.split(':').next().unwrap_or(name).trim_matches('/');
-                if name.is_empty() || name.contains("..") || name.contains('%') {
+                // systemd refuses such names too (path_is_normalized()); what only the machine knows has no rule.
+                let Ok(name) = specifier::expand(name, &unit.name) else { continue };
+                if name.is_empty() || name.split('/').any(|part| matches!(part, "" | "." | "..")) {
                     continue;
                 }
                 // With DynamicUser= the folder is a link into `private`, and the kernel names it there.
@@ -79,9 +82,9 @@ fn declared(facts: &ServiceFacts, out: &mut Vec<Rule>) {
         tree("/tmp".to_owned(), &origin);
         tree("/var/tmp".to_owned(), &origin);
     }
-    if facts.nginx.is_none() {
-        if let Some(pid) = &facts.pid {
-            out.push(Rule::file(Section::Write, READ_WRITE, vec![pid.glob()], &pid.origin));
-        }
+    if facts.nginx.is_none()
+        && let Some(pid) = &facts.pid
+    {
+        out.push(Rule::file(Section::Write, READ_WRITE, vec![pid.glob()], &pid.origin));
     }
 }

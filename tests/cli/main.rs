@@ -2,8 +2,10 @@
 
 mod bake;
 mod compile;
+mod derive;
 mod frame;
 mod gate;
+mod image;
 mod keygen;
 mod pdl;
 mod pos;

@@ -8,6 +8,7 @@ use super::compiled::Compiled;
 use super::config::{Config, ConfigError};
 use super::context::{Named, named};
 use super::directive::Directive;
+use super::links;
 use super::listen::{At, Listen};
 use super::upstream::{self, Endpoint, To};
 use crate::manifest::root::Root;
@@ -346,6 +347,9 @@ impl Walk<'_> {
             list.sort();
             list.dedup_by(|a, b| a.path == b.path && a.pattern == b.pattern);
         }
+        let linked = links::outside(self.root, &facts.trees, self.notes);
+        facts.trees.extend(linked.folders);
+        facts.files.extend(linked.files);
         facts.user = facts.user.filter(|(name, _)| name != "root");
         facts
     }

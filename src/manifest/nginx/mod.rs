@@ -5,6 +5,7 @@ mod config;
 mod context;
 mod directive;
 mod facts;
+mod links;
 pub mod listen;
 mod token;
 pub mod upstream;

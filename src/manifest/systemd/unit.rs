@@ -198,7 +198,7 @@ mod tests {
         );
         assert_eq!(unit.list("Service", "ExecStart").iter().map(|e| e.value.as_str()).collect::<Vec<_>>(), ["/bin/b"]);
         assert_eq!(unit.last("Service", "User").unwrap().value, "one");
-        assert_eq!(unit.flag("Service", "PrivateTmp").unwrap().0, true);
+        assert!(unit.flag("Service", "PrivateTmp").unwrap().0);
         assert!(notes.is_empty());
     }
 
