@@ -233,10 +233,7 @@ fn joined(tokens: &[SyntaxToken]) -> (String, Vec<usize>) {
 }
 
 fn space_between(left: &SyntaxToken, right: &SyntaxToken) -> bool {
-    match (left.kind(), right.kind()) {
-        (_, Comma | Semicolon | RParen | RBracket | Dot | Colon | Dash) => false,
-        (LParen | LBracket | Dollar | Dot | Dash, _) => false,
-        (_, LParen) => false,
-        _ => true,
-    }
+    let sticks_left = matches!(right.kind(), Comma | Semicolon | LParen | RParen | RBracket | Dot | Colon | Dash);
+    let sticks_right = matches!(left.kind(), LParen | LBracket | Dollar | Dot | Dash);
+    !sticks_left && !sticks_right
 }

@@ -238,7 +238,11 @@ impl<'t> Parser<'t> {
         }
         self.node(Error, |p| {
             p.bump();
-            while !matches!(p.nth(0).kind, Eof | Semicolon | RBrace | LBrace) && !(p.ends_here() && p.at_statement()) {
+            loop {
+                let block_ends = matches!(p.nth(0).kind, Eof | Semicolon | RBrace | LBrace);
+                if block_ends || (p.ends_here() && p.at_statement()) {
+                    break;
+                }
                 p.bump();
             }
         });

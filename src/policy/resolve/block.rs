@@ -155,7 +155,8 @@ impl Resolver<'_> {
                     }
                 }
                 ast::Statement::Active(active) => {
-                    if !repeated(self, "active during") {
+                    let first = !repeated(self, "active during");
+                    if first {
                         self.active(module, active, block);
                     }
                 }

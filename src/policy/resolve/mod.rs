@@ -111,8 +111,8 @@ impl<'l> Resolver<'l> {
         let mut taken: BTreeMap<(BlockKind, String), Place> = BTreeMap::new();
         for module in 0..self.modules.len() {
             let (ast, file) = (self.modules[module].ast.clone(), self.modules[module].file);
-            let profiles = ast.profiles().map(|p| block::Source::Profile(p));
-            let guards = ast.guards().map(|g| block::Source::Guard(g));
+            let profiles = ast.profiles().map(block::Source::Profile);
+            let guards = ast.guards().map(block::Source::Guard);
             for source in profiles.chain(guards) {
                 let (block, places) = self.block(module, &source);
                 let previous = taken.insert((block.kind, block.name.clone()), places.name.clone());

@@ -103,7 +103,8 @@ impl Resolver<'_> {
             return None;
         };
         let matcher = self.pattern(item.module, &item.span, text)?;
-        if !text.starts_with('/') && !(text.starts_with('{') && matcher.absolute()) {
+        let absolute = text.starts_with('/') || (text.starts_with('{') && matcher.absolute());
+        if !absolute {
             let why = "the kernel reports paths from the root of the subject's mount namespace";
             let mend = format!("start it with `/`: \"/{}\"", text.trim_start_matches("./"));
             self.error(
