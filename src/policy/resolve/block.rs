@@ -318,7 +318,7 @@ impl Resolver<'_> {
             })
             .collect::<Vec<_>>()
             .join(", ");
-        let required = params.iter().take_while(|p| p.values().next().is_none()).count();
+        let required = params.iter().rposition(|p| p.values().next().is_none()).map_or(0, |last| last + 1);
         if args.len() > params.len() || args.len() < required {
             let span = line.args().map_or(line.span(), |a| a.span());
             let message = format!(

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use crate::pdl::ast;
 use crate::pdl::{Code, Diagnostic, Diagnostics, FileId, Loader, Source};
 
+use super::glob::Budget;
 use super::normal::{BlockKind, Policy, Window};
 use value::Item;
 
@@ -86,6 +87,8 @@ pub(super) struct Resolver<'l> {
     windows: BTreeMap<String, (Window, Place)>,
     statements: usize,
     terms: usize,
+    /// For finding out whether patterns match any path at all.
+    budget: Budget,
     /// Uses of poisoned lets, about which nothing was said.
     silent: usize,
 }
@@ -101,6 +104,7 @@ impl<'l> Resolver<'l> {
             windows: BTreeMap::new(),
             statements: 0,
             terms: 0,
+            budget: Budget::default(),
             silent: 0,
         }
     }

@@ -4,7 +4,7 @@ use crate::model::{Cidr, PortRange};
 use crate::pdl::Code;
 use crate::pdl::ast::{self, inner, token_span};
 
-use super::super::glob::{Budget, GlobError, Matcher, witness};
+use super::super::glob::{GlobError, Matcher, witness};
 use super::super::normal::Glob;
 use super::*;
 
@@ -118,8 +118,7 @@ impl Resolver<'_> {
             return None;
         }
         let tidy = normalised(text);
-        let cannot_match =
-            text.contains(['{', '[']) && !witness(&[&matcher], &[], true, &mut Budget::default()).possible();
+        let cannot_match = text.contains(['{', '[']) && !witness(&[&matcher], &[], true, &mut self.budget).possible();
         if tidy != *text || text.split('/').any(|part| part == "..") || cannot_match {
             let why = "the kernel reports paths without empty, `.` or `..` parts and without a `/` at the end";
             let mend = if tidy == *text || tidy.contains("..") {
