@@ -3,6 +3,8 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
+// The test asks for more than the benchmark.
+#[allow(dead_code)]
 #[path = "../tests/support/decide.rs"]
 mod decide;
 #[path = "../tests/support/policies.rs"]
