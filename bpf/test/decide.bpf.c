@@ -14,6 +14,7 @@
 #include "../include/dfa.h"
 #include "../include/path.h"
 #include "../include/subject.h"
+#include "../include/agent.h"
 
 /* What is asked. tests/support/decide.rs writes it. */
 struct test_request {
