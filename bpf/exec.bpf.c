@@ -123,11 +123,17 @@ static __always_inline int kiln_check_mapping(struct file *file)
 SEC("lsm/mmap_file")
 int BPF_PROG(kiln_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
 {
+	u64 address = 0;
 	int ret;
 
 	if (!(prot & PROT_EXEC))
 		return 0;
-	if (!file)
+	/*
+	 * NULL for anonymous memory. The verifier of 6.12 takes a hook's argument for never NULL and removes a test of
+	 * the pointer itself, so the test is of the argument's bytes.
+	 */
+	bpf_probe_read_kernel(&address, sizeof(address), ctx);
+	if (!address)
 		return kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0);
 	if ((prot & PROT_WRITE) && (ret = kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0)))
 		return ret;

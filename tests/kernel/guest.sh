@@ -7,7 +7,8 @@ attack() {
 	name=$1 phase=$2 user=$3 unit=$4
 	shift 4
 	cd /
-	rm -rf /tmp/kt
+	# A path that is too long for rm goes aside.
+	rm -rf /tmp/kt 2>/dev/null || mv /tmp/kt "/tmp/aside.$$.$name.$phase.$user"
 	mkdir -m 1777 /tmp/kt
 	(set -e; "setup_$name") || echo "kt-setup $name failed"
 	if [ -n "$unit" ]; then

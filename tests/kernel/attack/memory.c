@@ -25,6 +25,14 @@ static int run_map_wx(int argc, char **argv)
 	return call(at);
 }
 
+/* Executable and not writable: nothing can be put there by this process, but by others or by a later mprotect(2). */
+static int run_map_x(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -errno : 0;
+}
+
 static int run_write_then_protect(int argc, char **argv)
 {
 	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -165,6 +173,7 @@ static int run_self_mem(int argc, char **argv)
 
 const struct attack memory_attacks[] = {
     {"map-wx", NULL, run_map_wx},
+    {"map-x", NULL, run_map_x},
     {"write-then-protect", NULL, run_write_then_protect},
     {"heap-exec", NULL, run_heap_exec},
     {"stack-exec", NULL, run_stack_exec},

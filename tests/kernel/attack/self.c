@@ -81,9 +81,10 @@ static int run_bpf_map_by_id(int argc, char **argv)
 			return 0;
 		close(map);
 	}
-	if (!refusal)
+	/* The walk itself is refused, or each map; without either there was none. */
+	if (!refusal && errno == ENOENT)
 		unattempted("no map is named %s", prefix);
-	return refusal;
+	return refusal ? refusal : -errno;
 }
 
 /* bpf-link-detach: detaches every link it can get by id. */
@@ -106,9 +107,8 @@ static int run_bpf_link_detach(int argc, char **argv)
 		}
 		return 0;
 	}
-	if (!seen)
-		unattempted("there is no link");
-	return refusal;
+	/* The walk itself is refused, or each link. */
+	return seen ? refusal : -errno;
 }
 
 static pid_t pid_in(const char *path)

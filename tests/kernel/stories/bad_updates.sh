@@ -4,7 +4,8 @@ check "an update comes" update b
 check "the older one is refused as a replay" exits 11 update a
 check "the same one is refused as a replay" exits 11 update b
 cp "/kiln/stories/$story.c.tables" /kiln/c.tables
-sed 's/"sig":"./"sig":"A/' "/kiln/stories/$story.c.dsse.json" >/kiln/bad.dsse.json
+sed 's/\("sig": *"\)A/\1B/;t;s/\("sig": *"\)./\1A/' "/kiln/stories/$story.c.dsse.json" >/kiln/bad.dsse.json
+check "the signature is another now" sh -c "! cmp -s /kiln/bad.dsse.json /kiln/stories/$story.c.dsse.json"
 check "a bad signature is refused" exits 10 $agent update --tables /kiln/c.tables --signature /kiln/bad.dsse.json
 check "another policy's signature is refused" exits 10 $agent update --tables /kiln/c.tables --signature "/kiln/stories/$story.b.dsse.json"
 head -c 5000 /kiln/c.tables >/kiln/half.tables
