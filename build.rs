@@ -12,6 +12,7 @@ fn main() {
     println!("cargo:rerun-if-changed=bpf");
     println!("cargo:rerun-if-env-changed=KILN_BPF_PREBUILT");
     println!("cargo:rerun-if-env-changed=CLANG");
+    println!("cargo:rerun-if-env-changed=KILN_BPF_COPY");
     if env::var_os("CARGO_FEATURE_AGENT").is_none() {
         return;
     }
@@ -20,6 +21,13 @@ fn main() {
     let built = env::var_os("KILN_BPF_PREBUILT").is_none() && compile(&object);
     if !built && let Err(e) = fs::copy(PREBUILT, &object) {
         println!("cargo:warning=no clang, and {PREBUILT} cannot be copied: {e}");
+        std::process::exit(1);
+    }
+    if built
+        && let Some(copy) = env::var_os("KILN_BPF_COPY")
+        && let Err(e) = fs::copy(&object, &copy)
+    {
+        println!("cargo:warning=cannot write {}: {e}", Path::new(&copy).display());
         std::process::exit(1);
     }
     println!("cargo:rustc-env=KILN_BPF_ORIGIN={}", if built { "compiled" } else { "prebuilt" });

@@ -6,7 +6,7 @@
 mod args;
 mod attach;
 pub mod bpf;
-mod choice;
+pub mod choice;
 pub mod config;
 mod control;
 pub mod engine;

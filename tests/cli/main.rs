@@ -1,5 +1,6 @@
 //! The commands as a user runs them. One test binary; each part is a module.
 
+mod agent;
 mod bake;
 mod compile;
 mod derive;

@@ -23,6 +23,9 @@ pub fn bytes() -> &'static [u8] {
     &OBJECT.0
 }
 
+/// `compiled` by this build, or `prebuilt`.
+pub const ORIGIN: &str = env!("KILN_BPF_ORIGIN");
+
 /// The programs of the object as loaded, by name.
 pub struct Loaded {
     /// Name as in the object (longer than the kernel keeps), and the program.
