@@ -25,7 +25,7 @@ mod ring;
 pub mod run;
 mod seed;
 mod sentinel;
-mod sink;
+pub mod sink;
 pub mod slots;
 pub mod status;
 pub mod store;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -28,7 +29,8 @@ pub fn run(places: Places) -> Result<()> {
     let mut engine = Engine::open(places)?;
     engine.records()?;
     // A POS that cannot be used is reported; events still go to the journal.
-    let pos = match pos::start(&engine.places, &engine.config) {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let pos = match pos::start(&engine.places, &engine.config, credentials.as_deref()) {
         Ok(pos) => pos,
         Err(e) => {
             report(&e);
@@ -119,11 +121,15 @@ fn serve(engine: &mut Engine, ask: pos::Ask) -> Result<Option<(Evidence, u64)>> 
             update::apply(engine, &policy, Some(within)).map(|evidence| Some((evidence, policy.sequence)))
         }
         pos::Ask::Confirm(serial) => {
-            let active = engine.records()?.active.serial;
-            if active != serial {
+            let records = engine.records()?;
+            if records.active.serial != serial {
+                let active = records.active.serial;
                 return Err(AgentError::Refused(format!("serial {active} is in force, not {serial}")));
             }
-            engine.confirm().map(|()| None)
+            if records.pending.is_some() {
+                engine.confirm()?;
+            }
+            Ok(None)
         }
         pos::Ask::Prove => {
             let evidence = engine.affirm()?;

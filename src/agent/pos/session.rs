@@ -1,7 +1,7 @@
 //! Enrolment, and the stream of assignments.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::client::{Client, Failure};
@@ -59,14 +59,14 @@ impl Backoff {
     }
 }
 
-/// Starts the POS's threads where this machine has a POS: it is enrolled, or was given a join credential.
+/// Starts the POS's threads where this machine has a POS: it is enrolled, or was given a join credential in the folder
+/// `credentials` (systemd's CREDENTIALS_DIRECTORY).
 ///
 /// # Errors
 /// If the credential, the configuration or the spool is not usable.
-pub fn start(places: &Places, config: &Config) -> Result<Option<(Inbox, Shared)>> {
+pub fn start(places: &Places, config: &Config, credentials: Option<&Path>) -> Result<Option<(Inbox, Shared)>> {
     let store = Store::new(&places.state);
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let join = Join::read(credentials.as_deref())?;
+    let join = Join::read(credentials)?;
     let enrolled = Identity::read(&store)?;
     if enrolled.is_none() && join.is_none() {
         return Ok(None);
@@ -214,7 +214,10 @@ impl Session {
                         *acknowledged = self.acknowledge(client);
                     }
                 }
-                Ok(Message::Assignment(assigned)) => self.assigned(client, identity, &assigned)?,
+                Ok(Message::Assignment(assigned)) => {
+                    // What could not be told is told again, as it is then, when the POS is back.
+                    *acknowledged &= self.assigned(client, identity, &assigned)?;
+                }
                 Ok(Message::Heartbeat {} | Message::Unknown) => {}
                 Ok(Message::Close { reason, .. }) if reason == "revoked" => return Ok(End::Revoked),
                 Ok(Message::Close { retry_after_ms, .. }) => {
@@ -230,7 +233,12 @@ impl Session {
         match self.outbox.ask(Ask::Prove) {
             Ok(Some((evidence, sequence))) => {
                 let serial = evidence.serial;
-                self.send(client, &Ack::Enforced { sequence, serial, evidence: Box::new(evidence) })
+                let told = self.send(client, &Ack::Enforced { sequence, serial, evidence: Box::new(evidence) });
+                if told {
+                    // An update whose confirmation a restart of the agent interrupted.
+                    self.confirm(serial);
+                }
+                told
             }
             Ok(None) => false,
             Err(e) => {
@@ -260,34 +268,37 @@ impl Session {
         }
     }
 
-    fn assigned(&self, client: &Client, identity: &Identity, assigned: &Assigned) -> std::result::Result<(), String> {
+    fn confirm(&self, serial: u64) {
+        if let Err(e) = self.outbox.ask(Ask::Confirm(serial)) {
+            log(&format!("serial {serial} is in force, but not kept: {e}"));
+        }
+    }
+
+    /// Carries out an assignment; returns whether the POS was told how it went.
+    fn assigned(&self, client: &Client, identity: &Identity, assigned: &Assigned) -> std::result::Result<bool, String> {
         let (sequence, serial) = (assigned.sequence, assigned.serial);
         let refuse = |reason: String| {
             log(&format!("assignment {sequence} (serial {serial}) is refused: {reason}"));
             let reason = reason.chars().take(250).collect(); // at most 1,000 bytes
-            self.send(client, &Ack::Refused { sequence, serial, reason });
+            self.send(client, &Ack::Refused { sequence, serial, reason })
         };
         let policy = match self.fetch(client, identity, assigned) {
             Ok(policy) => policy,
             Err(Failure::Retry(text)) => return Err(text), // the stream begins again, and with it this assignment
-            Err(Failure::Final { text, .. }) => {
-                refuse(text);
-                return Ok(());
-            }
+            Err(Failure::Final { text, .. }) => return Ok(refuse(text)),
         };
-        match self.outbox.ask(Ask::Apply(Box::new(policy))) {
+        Ok(match self.outbox.ask(Ask::Apply(Box::new(policy))) {
             Ok(Some((evidence, _))) => {
                 // Taken by the POS: the machine is reachable under the new policy, which is the health that counts.
-                if self.send(client, &Ack::Enforced { sequence, serial, evidence: Box::new(evidence) })
-                    && let Err(e) = self.outbox.ask(Ask::Confirm(serial))
-                {
-                    log(&format!("serial {serial} is in force, but not kept: {e}"));
+                let told = self.send(client, &Ack::Enforced { sequence, serial, evidence: Box::new(evidence) });
+                if told {
+                    self.confirm(serial);
                 }
+                told
             }
-            Ok(None) => {}
+            Ok(None) => true,
             Err(reason) => refuse(reason),
-        }
-        Ok(())
+        })
     }
 
     /// Verifies the assignment, fetches the tables and verifies them.

@@ -1,5 +1,6 @@
 //! `kiln-pos` as a process, spoken to over real TLS on loopback.
 
+mod agent;
 mod cli;
 mod client;
 mod crash;
