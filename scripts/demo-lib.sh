@@ -105,7 +105,7 @@ vm_pid=
 vm_boot() {
 	rm -f "$work/ctl.in" "$work/ctl.out"
 	mkfifo "$work/ctl.in" "$work/ctl.out"
-	# The emulation of two CPUs is not stable with every kernel; see docs/testing.md.
+	# One CPU: QEMU 7.2 with two makes Linux 6.12 panic now and then.
 	qemu-system-x86_64 -accel tcg,thread=multi -cpu max,cx16=off -smp 1 -m 1024 -nodefaults -display none -no-reboot \
 		-kernel "$2" -append "root=PARTLABEL=root rw console=ttyS0 quiet panic=-1 systemd.firstboot=off" \
 		-drive "file=$1,format=raw,if=none,id=disk" -device nvme,drive=disk,serial=demo \
