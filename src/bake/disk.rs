@@ -90,6 +90,10 @@ fn root_partition(path: &Path, file: &File, len: u64, wanted: Option<u32>) -> Re
     let shape = "give a root file system directory, an ext4 image or a GPT disk with an ext4 root";
     let mut reason = None;
     for size in [LogicalBlockSize::Lb512, LogicalBlockSize::Lb4096] {
+        if let Some((entries, bytes)) = implausible(file, len, size) {
+            let what = format!("its GPT claims {entries} entries of {bytes} bytes");
+            return Err(refuse(what, "repair it with sgdisk or make the image again"));
+        }
         // Each size of its own, so that a damaged header does not read as "no GPT".
         let device = file.try_clone().map_err(BakeError::host(path, "read"))?;
         match GptConfig::new().writable(false).logical_block_size(size).open_from_device(device) {
@@ -109,6 +113,23 @@ fn root_partition(path: &Path, file: &File, len: u64, wanted: Option<u32>) -> Re
 fn has_signature(file: &File, size: LogicalBlockSize) -> bool {
     let mut magic = [0; 8];
     file.read_exact_at(&mut magic, size.into()).is_ok() && magic == *b"EFI PART"
+}
+
+/// Most partition entries that are read; installers make 128.
+const MAX_ENTRIES: u32 = 1024;
+
+/// The size of a partition table that no tool makes (UEFI 2.10, table 5.5: number of entries at 80, their size at 84),
+/// in the header or its backup: reading it would take memory of that size.
+fn implausible(file: &File, len: u64, size: LogicalBlockSize) -> Option<(u32, u32)> {
+    let block = u64::from(size);
+    let backup = (len / block).saturating_sub(1) * block;
+    [block, backup].into_iter().find_map(|at| {
+        let mut header = [0; 92];
+        file.read_exact_at(&mut header, at).ok()?;
+        let number = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+        let (entries, bytes) = (number(80)?, number(84)?);
+        (header.starts_with(b"EFI PART") && (entries > MAX_ENTRIES || bytes != 128)).then_some((entries, bytes))
+    })
 }
 
 fn choose(

@@ -388,7 +388,7 @@ fn damaged_and_foreign_disks_are_refused_and_stay() {
     let dir = root();
     let (keep, good) = disk(dir.path());
     let bad = keep.path().join("bad.raw");
-    let cases: [(&str, &dyn Fn()); 9] = [
+    let cases: [(&str, &dyn Fn()); 11] = [
         ("empty", &|| fs::write(&bad, "").unwrap()),
         ("text", &|| fs::write(&bad, "hello ".repeat(1000)).unwrap()),
         ("zeros", &|| fs::File::create(&bad).unwrap().set_len(4 * MIB).unwrap()),
@@ -398,6 +398,12 @@ fn damaged_and_foreign_disks_are_refused_and_stay() {
             let file = OpenOptions::new().write(true).open(&bad).unwrap();
             file.write_all_at(&[0xff; 80], 512 + 8).unwrap();
             file.write_all_at(&[0xff; 80], 40 * MIB - 512 + 8).unwrap();
+        }),
+        ("entry size", &|| {
+            OpenOptions::new().write(true).open(&bad).unwrap().write_all_at(&[0xff; 4], 512 + 84).unwrap();
+        }),
+        ("backup's entry count", &|| {
+            OpenOptions::new().write(true).open(&bad).unwrap().write_all_at(&[0xff; 4], 40 * MIB - 512 + 80).unwrap();
         }),
         ("superblock", &|| {
             let file = OpenOptions::new().write(true).open(&bad).unwrap();
@@ -416,6 +422,7 @@ fn damaged_and_foreign_disks_are_refused_and_stay() {
         let before = fs::read(&bad).unwrap();
         let error = bake(&bad, None, &payload(), &options()).unwrap_err().to_string();
         assert!(error.len() > 20, "{name}: {error}");
+        assert!(!name.contains("entry") || error.contains("claims"), "{name}: {error}");
         assert!(fs::read(&bad).unwrap() == before, "{name}");
     }
     assert_eq!(fs::read_dir(keep.path()).unwrap().count(), 2);
@@ -461,4 +468,38 @@ fn a_journal_that_was_not_replayed_is_refused() {
     let before = fs::read(&disk).unwrap();
     assert!(bake(&disk, None, &payload(), &options()).unwrap_err().to_string().contains("not unmounted cleanly"));
     assert!(fs::read(&disk).unwrap() == before);
+}
+
+#[test]
+fn random_damage_is_an_error_or_harmless_and_never_half_done() {
+    let dir = root();
+    let (keep, good) = disk(dir.path());
+    let (bad, out) = (keep.path().join("bad.raw"), keep.path().join("out.raw"));
+    let good = fs::read(&good).unwrap();
+    // A linear congruential generator (Knuth, MMIX): the same damage in each run.
+    let mut state = 42u64;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let (mut refused, mut baked) = (0, 0);
+    for round in 0..48 {
+        let mut bytes = good.clone();
+        // GPT, superblock and group descriptors; then bitmaps, inodes and directories.
+        let (from, len) = if round % 2 == 0 { (512, 4 * MIB + 8192) } else { (4 * MIB + 4096, 3 * MIB) };
+        for _ in 0..(1 << (round % 8)) {
+            bytes[usize::try_from(from + next(len)).unwrap()] = next(256) as u8;
+        }
+        fs::write(&bad, &bytes).unwrap();
+        match bake(&bad, Some(&out), &payload(), &options()) {
+            Ok(_) => {
+                baked += 1;
+                fs::remove_file(&out).unwrap();
+            }
+            Err(_) => refused += 1,
+        }
+        assert!(fs::read(&bad).unwrap() == bytes, "round {round}");
+        assert!(!out.exists());
+    }
+    assert!(refused > 5 && baked > 5, "{refused} refused, {baked} baked");
 }
