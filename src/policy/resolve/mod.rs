@@ -145,6 +145,11 @@ impl<'l> Resolver<'l> {
         (Policy { edition: 1, windows, blocks }, places)
     }
 
+    /// Whether the policy is complete: what passes the bounds is left out, and then comparing the rest is of no use.
+    pub(super) fn within_bounds(&self) -> bool {
+        self.statements <= MAX_STATEMENTS && self.terms <= MAX_TERMS
+    }
+
     pub(super) fn finish(self) -> Diagnostics {
         self.found
     }
