@@ -24,6 +24,12 @@ agent=/usr/lib/kiln/kiln-agent
 watch() {
 	$agent run >>/kiln/events 2>>/kiln/agent.log &
 	echo $! >/kiln/agent.pid
+	# It is at work, and known to the kernel programs, when its socket is there.
+	waited=0
+	while [ ! -S /run/kiln/agent.sock ] && [ $waited -lt 200 ]; do
+		sleep 0.1
+		waited=$((waited + 1))
+	done
 }
 
 load_policy() {
@@ -37,6 +43,7 @@ update_policy() {
 	echo "kt-phase $1"
 	kill "$(cat /kiln/agent.pid)"
 	wait
+	rm -f /run/kiln/agent.sock
 	$agent update --tables "/usr/lib/kiln/$1.tables" --signature "/usr/lib/kiln/$1.dsse.json" && echo kt-loaded
 	watch
 }

@@ -38,6 +38,7 @@ update() {
 }
 
 watch_events() {
+	rm -f /run/kiln/agent.sock
 	$agent run >>/kiln/events 2>>/kiln/agent.log &
 	watcher=$!
 	echo $watcher >/kiln/agent.pid
@@ -117,6 +118,11 @@ reported() {
 # ended PROCESS-OUTPUT-FILE EXPECTED: what a background try wrote.
 ended() {
 	is "$2" cat "$1"
+}
+
+# in_force SERIAL: the policy that is enforced, not the one before it.
+in_force() {
+	$agent status | grep -q "^enforcing .* serial $1 "
 }
 
 # status FIELD-TEXT: the agent's own account has it.

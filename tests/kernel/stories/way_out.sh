@@ -9,7 +9,7 @@ check "nor reach the agent's socket" is "refused EPERM" try kt.service unix-exis
 stop_watching
 check "nor with the agent gone: unload" is "refused EPERM" try kt.service command $agent unload
 check "nor load" is "refused EPERM" try kt.service command $agent load
-check "version 2 is in force" status_has "serial 2"
+check "version 2 is in force" in_force 2
 check "and enforced" is "refused EPERM" try kt.service read /etc/passwd
 check "the operator unloads" $agent unload
 check "and nothing is enforced" is "worked -" try kt.service read /etc/passwd
