@@ -10,5 +10,6 @@
 //!
 //! `engine` does no I/O; `docs/gate.md` gives its formulas.
 
+pub mod enforce;
 pub mod engine;
 pub mod run;

@@ -7,6 +7,7 @@
 mod build;
 mod case;
 mod cost;
+mod gate;
 mod guest;
 mod judge;
 mod policy;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         trials.extend(story_trials(kernel, &stories, &arguments));
     }
     trials.extend(guest::KERNELS.map(cost::trial));
+    trials.push(gate::trial());
     // Trials only wait for their kernel's boot; more threads than kernels would wait for nothing.
     let arguments = Arguments { test_threads: arguments.test_threads.or(Some(1)), ..arguments };
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -76,3 +76,6 @@ pub fn fail(message: &str, line: &str, arena: &mut Arena) -> Failed {
     out.push(b'}');
     Failed { report: arena.since(mark) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,8 +32,6 @@ pub struct Summary {
 pub struct Settings {
     /// Write only what is not allowed.
     pub alerts_only: bool,
-    /// Stop after so many events; 0 means never.
-    pub max_events: u64,
     /// Threads that read and render.
     pub jobs: usize,
     /// Whether plans are made.

@@ -42,11 +42,16 @@ impl<T> Ordered<T> {
     }
 }
 
-struct Settling<'a, M, E, C> {
+struct Settling<'a, M, E, C, V> {
     memory: &'a mut M,
     enforcer: Option<&'a mut E>,
     clock: C,
+    save: V,
+    saved: i64,
 }
+
+/// How often the memory is saved at most, in nanoseconds.
+const SAVE_EVERY: i64 = 10_000_000_000;
 
 struct Output<'a, S> {
     sink: &'a mut S,
@@ -54,21 +59,26 @@ struct Output<'a, S> {
     failure: Option<io::Error>,
 }
 
-/// Runs `source` through `profile` into `sink`. `clock` gives the wall clock in nanoseconds since 1970, once a batch.
+/// Runs `source` through `profile` into `sink`. `clock` gives the wall clock in nanoseconds since 1970, once a batch;
+/// `save` keeps the memory, now and then and at the end.
 ///
 /// # Errors
 /// Those of reading and writing.
-pub fn run<P: Profile, R: Read + Send, E: Enforcer, S: Sink, C: FnMut() -> i64 + Send>(
-    profile: &P,
-    source: Source<R>,
-    memory: &mut P::Memory,
-    enforcer: Option<&mut E>,
-    sink: &mut S,
-    clock: C,
+#[allow(clippy::too_many_arguments)]
+pub fn run<P, R, E, S, C, V>(
+    profile: &P, source: Source<R>, memory: &mut P::Memory, enforcer: Option<&mut E>, sink: &mut S, clock: C, save: V,
     settings: Settings,
-) -> io::Result<Summary> {
+) -> io::Result<Summary>
+where
+    P: Profile,
+    R: Read + Send,
+    E: Enforcer,
+    S: Sink,
+    C: FnMut() -> i64 + Send,
+    V: FnMut(&P::Memory) -> io::Result<()> + Send,
+{
     let input = Mutex::new((0u64, source));
-    let settling = Ordered::new(Settling { memory, enforcer, clock });
+    let settling = Ordered::new(Settling { memory, enforcer, clock, save, saved: 0 });
     let output = Ordered::new(Output { sink, summary: Summary::default(), failure: None });
     let work = || worker(profile, &input, &settling, &output, settings);
     std::thread::scope(|scope| {
@@ -78,19 +88,25 @@ pub fn run<P: Profile, R: Read + Send, E: Enforcer, S: Sink, C: FnMut() -> i64 +
         work();
     });
     let output = output.state.into_inner().unwrap_or_else(PoisonError::into_inner).1;
-    match output.failure {
+    let mut settled = settling.state.into_inner().unwrap_or_else(PoisonError::into_inner).1;
+    let saved = (settled.save)(settled.memory);
+    match output.failure.or(saved.err()) {
         Some(error) => Err(error),
         None => Ok(output.summary),
     }
 }
 
-fn worker<P: Profile, R: Read, E: Enforcer, S: Sink, C: FnMut() -> i64>(
-    profile: &P,
-    input: &Mutex<(u64, Source<R>)>,
-    settling: &Ordered<Settling<'_, P::Memory, E, C>>,
-    output: &Ordered<Output<'_, S>>,
-    settings: Settings,
-) {
+fn worker<P, R, E, S, C, V>(
+    profile: &P, input: &Mutex<(u64, Source<R>)>, settling: &Ordered<Settling<'_, P::Memory, E, C, V>>,
+    output: &Ordered<Output<'_, S>>, settings: Settings,
+) where
+    P: Profile,
+    R: Read,
+    E: Enforcer,
+    S: Sink,
+    C: FnMut() -> i64,
+    V: FnMut(&P::Memory) -> io::Result<()>,
+{
     let mut reader = profile.reader();
     let (mut batch, mut arena, mut items) = (Vec::new(), Arena::default(), Vec::new());
     let (mut text, mut errors) = (Vec::new(), Vec::new());
@@ -136,6 +152,13 @@ fn worker<P: Profile, R: Read, E: Enforcer, S: Sink, C: FnMut() -> i64>(
                     profile.applied(item, applied);
                 }
             }
+        }
+        let mut failure = failure;
+        if now.saturating_sub(stage.saved) > SAVE_EVERY {
+            if stage.saved > 0 {
+                failure = (stage.save)(stage.memory).err().or(failure);
+            }
+            stage.saved = now;
         }
         settling.done(turn);
 

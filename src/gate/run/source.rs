@@ -23,6 +23,7 @@ pub struct Source<R> {
     dropping: bool,
     left: Option<u64>,
     ended: bool,
+    stop: Arc<AtomicBool>,
 }
 
 /// What [`Source::next`] found besides the lines.
@@ -35,10 +36,10 @@ pub struct Batch {
 }
 
 impl<R: Read> Source<R> {
-    /// Reads `reader` until its end, or until `max_events` non-blank lines if that is not 0.
-    pub fn new(reader: R, max_events: u64) -> Source<R> {
+    /// Reads `reader` until its end, until `max_events` non-blank lines if that is not 0, or until `stop` is set.
+    pub fn new(reader: R, max_events: u64, stop: Arc<AtomicBool>) -> Source<R> {
         let left = (max_events > 0).then_some(max_events);
-        Source { reader, tail: Vec::new(), dropping: false, left, ended: false }
+        Source { reader, tail: Vec::new(), dropping: false, left, ended: false, stop }
     }
 
     /// Fills `batch` with whole lines: what one read gives, so that a slow stream is not delayed.
@@ -48,7 +49,7 @@ impl<R: Read> Source<R> {
     pub fn next(&mut self, batch: &mut Vec<u8>) -> io::Result<Batch> {
         batch.clear();
         let mut too_long = 0;
-        if self.ended || self.left == Some(0) {
+        if self.ended || self.left == Some(0) || self.stop.load(Ordering::Relaxed) {
             return Ok(Batch { more: false, too_long });
         }
         batch.append(&mut self.tail);
@@ -57,7 +58,11 @@ impl<R: Read> Source<R> {
             batch.resize(old + CHUNK, 0);
             let read = loop {
                 match self.reader.read(&mut batch[old..]) {
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+                        if self.stop.load(Ordering::Relaxed) {
+                            break Ok(0);
+                        }
+                    }
                     other => break other,
                 }
             };
@@ -188,7 +193,7 @@ mod tests {
     use super::*;
 
     fn all(input: &[u8], max: u64) -> (Vec<Vec<u8>>, u64) {
-        let (mut source, mut batch, mut found, mut long) = (Source::new(input, max), Vec::new(), Vec::new(), 0);
+        let (mut source, mut batch, mut found, mut long) = (Source::new(input, max, Arc::default()), Vec::new(), Vec::new(), 0);
         loop {
             let next = source.next(&mut batch).expect("a slice reads without error");
             found.extend(lines(&batch).map(<[u8]>::to_vec));
