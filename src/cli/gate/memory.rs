@@ -41,7 +41,8 @@ pub fn save(memory: &Memory, path: &Path) -> io::Result<()> {
 
 pub fn run(args: &Args, out: &mut Out) -> anyhow::Result<Exit> {
     let bytes = fs::read(&args.state).with_context(|| format!("cannot read {}", args.state.display()))?;
-    let memory = Memory::load_state(&bytes, usize::MAX).with_context(|| format!("cannot use {}", args.state.display()))?;
+    let memory =
+        Memory::load_state(&bytes, usize::MAX).with_context(|| format!("cannot use {}", args.state.display()))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as u32);
     let mut dangerous = memory.dangerous(now);
     if args.top > 0 {

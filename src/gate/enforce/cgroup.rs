@@ -42,7 +42,9 @@ impl Cgroup {
             Action::Kill => match fs::write(folder.join("cgroup.kill"), "1") {
                 Ok(()) => Done { applied: true, ..Done::default() }.detail(format!("killed {}", process.cgroup)),
                 Err(_) => match process.kill() {
-                    Ok(()) => Done { applied: true, ..Done::default() }.detail(format!("killed process {}", process.pid)),
+                    Ok(()) => {
+                        Done { applied: true, ..Done::default() }.detail(format!("killed process {}", process.pid))
+                    }
                     Err(error) => Done::failed(format!("cgroup: {error}")),
                 },
             },

@@ -28,8 +28,18 @@ impl Default for Limits {
 /// What a machine cannot lose and still be mended: its first process, its bus, its journal, its devices, its logins and
 /// the gate's own kind.
 const ALWAYS: [&str; 12] = [
-    "init.scope", "systemd-journald*", "systemd-udevd*", "systemd-logind*", "dbus*", "systemd-networkd*",
-    "systemd-resolved*", "sshd.service", "ssh.service", "kiln-agent*", "kiln-gate*", "kiln-load*",
+    "init.scope",
+    "systemd-journald*",
+    "systemd-udevd*",
+    "systemd-logind*",
+    "dbus*",
+    "systemd-networkd*",
+    "systemd-resolved*",
+    "sshd.service",
+    "ssh.service",
+    "kiln-agent*",
+    "kiln-gate*",
+    "kiln-load*",
 ];
 
 /// How often the limit may be hit before the gate stops for good.
@@ -104,7 +114,12 @@ impl Guardrails {
             };
             hits(&process.comm) || hits(&process.cgroup) || units.iter().any(|unit| hits(unit))
         };
-        match ALWAYS.iter().copied().chain(self.limits.protect.iter().map(String::as_str)).find(|pattern| named(pattern)) {
+        match ALWAYS
+            .iter()
+            .copied()
+            .chain(self.limits.protect.iter().map(String::as_str))
+            .find(|pattern| named(pattern))
+        {
             Some(pattern) => no(&format!("{pattern} is on the protect list")),
             None => Ok(()),
         }
@@ -112,10 +127,13 @@ impl Guardrails {
 
     fn is_alive(&self) -> Result<(), String> {
         if self.stopped {
-            return Err("the gate has stopped itself: too many actions for too long; look why, then restart it".to_owned());
+            return Err(
+                "the gate has stopped itself: too many actions for too long; look why, then restart it".to_owned()
+            );
         }
         let Some(path) = &self.limits.dead_man else { return Ok(()) };
-        let age = std::fs::metadata(path).and_then(|meta| meta.modified()).map(|time| time.elapsed().unwrap_or_default());
+        let age =
+            std::fs::metadata(path).and_then(|meta| meta.modified()).map(|time| time.elapsed().unwrap_or_default());
         match age {
             Ok(age) if age <= Duration::from_secs(self.limits.dead_man_seconds) => Ok(()),
             Ok(age) => Err(format!("nobody has touched {} for {} s", path.display(), age.as_secs())),

@@ -23,7 +23,9 @@ pub enum ProcessError {
     #[error("/proc/{0}/{1} cannot be understood")]
     Proc(u32, &'static str),
     /// The pid belongs to another process now.
-    #[error("pid {pid} was reused: the event means a process that started at {wanted} ns, this one started at {found} ns")]
+    #[error(
+        "pid {pid} was reused: the event means a process that started at {wanted} ns, this one started at {found} ns"
+    )]
     Reused {
         /// The pid.
         pid: u32,

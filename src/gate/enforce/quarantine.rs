@@ -148,7 +148,9 @@ impl Record {
             request: request.clone(),
             cgroup: process.map(|p| p.cgroup.clone()).unwrap_or_default(),
             start_ns: process.map_or(0, |p| p.start_ns),
-            command_line: words.map(|word| String::from_utf8_lossy(&word[..word.len().min(4096)]).into_owned()).collect(),
+            command_line: words
+                .map(|word| String::from_utf8_lossy(&word[..word.len().min(4096)]).into_owned())
+                .collect(),
             undo: Vec::new(),
             evidence: Vec::new(),
         }
@@ -158,7 +160,12 @@ impl Record {
     ///
     /// # Errors
     /// The folder cannot be made; a file that cannot be copied is noted in the record instead.
-    pub(super) fn preserve(&mut self, directory: &Path, process: &Process, request: &Request) -> Result<String, QuarantineError> {
+    pub(super) fn preserve(
+        &mut self,
+        directory: &Path,
+        process: &Process,
+        request: &Request,
+    ) -> Result<String, QuarantineError> {
         let folder = folder(directory, &self.key);
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(file_error(&folder))?;
@@ -198,14 +205,17 @@ impl Record {
                 }
             }
         }
-        let bytes = serde_json::to_vec_pretty(self).map_err(|e| QuarantineError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        let bytes = serde_json::to_vec_pretty(self)
+            .map_err(|e| QuarantineError::Damaged { path: path.clone(), reason: e.to_string() })?;
         write_aside(&path, &bytes).map_err(file_error(&path))
     }
 }
 
 fn same_place(a: &Undo, b: &Undo) -> bool {
     match (a, b) {
-        (Undo::CgroupWrite { cgroup: c, file: f, .. }, Undo::CgroupWrite { cgroup, file, .. }) => c == cgroup && f == file,
+        (Undo::CgroupWrite { cgroup: c, file: f, .. }, Undo::CgroupWrite { cgroup, file, .. }) => {
+            c == cgroup && f == file
+        }
         _ => a == b,
     }
 }
@@ -221,7 +231,8 @@ fn write_aside(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn read(path: &Path) -> Result<Record, QuarantineError> {
     let bytes = fs::read(path).map_err(file_error(path))?;
-    serde_json::from_slice(&bytes).map_err(|e| QuarantineError::Damaged { path: path.to_owned(), reason: e.to_string() })
+    serde_json::from_slice(&bytes)
+        .map_err(|e| QuarantineError::Damaged { path: path.to_owned(), reason: e.to_string() })
 }
 
 /// Copies one file, or says why not.
@@ -304,7 +315,8 @@ pub fn release(directory: &Path, key: &str) -> Result<Released, QuarantineError>
     }
     let mut record = read(&path)?;
     let mut released = Released { key: key.to_owned(), details: Vec::new(), failures: Vec::new() };
-    let needs_systemd = record.undo.iter().any(|step| !matches!(step, Undo::CgroupThaw { .. } | Undo::CgroupWrite { .. }));
+    let needs_systemd =
+        record.undo.iter().any(|step| !matches!(step, Undo::CgroupThaw { .. } | Undo::CgroupWrite { .. }));
     let systemd = if needs_systemd { Some(Systemd::connect()?) } else { None };
     let mut left = Vec::new();
     for step in std::mem::take(&mut record.undo).into_iter().rev() {
@@ -323,7 +335,8 @@ pub fn release(directory: &Path, key: &str) -> Result<Released, QuarantineError>
     }
     left.reverse();
     record.undo = left;
-    let bytes = serde_json::to_vec_pretty(&record).map_err(|e| QuarantineError::Damaged { path: path.clone(), reason: e.to_string() })?;
+    let bytes = serde_json::to_vec_pretty(&record)
+        .map_err(|e| QuarantineError::Damaged { path: path.clone(), reason: e.to_string() })?;
     write_aside(&path, &bytes).map_err(file_error(&path))?;
     Ok(released)
 }

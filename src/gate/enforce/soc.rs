@@ -154,7 +154,8 @@ impl Soc {
     /// # Errors
     /// The spool, the roots or the endpoint.
     pub fn start(settings: SocSettings) -> Result<Soc, SocError> {
-        let uri: ureq::http::Uri = settings.endpoint.parse().map_err(|_| SocError::Endpoint(settings.endpoint.clone()))?;
+        let uri: ureq::http::Uri =
+            settings.endpoint.parse().map_err(|_| SocError::Endpoint(settings.endpoint.clone()))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(SocError::Endpoint(settings.endpoint.clone()));
         }
@@ -178,7 +179,9 @@ impl Soc {
     /// Spools a request.
     pub(super) fn send(&mut self, request: &Request) -> Done {
         match self.spool(request) {
-            Ok(()) => Done { applied: true, ..Done::default() }.detail(format!("spooled for {}", self.settings.endpoint)),
+            Ok(()) => {
+                Done { applied: true, ..Done::default() }.detail(format!("spooled for {}", self.settings.endpoint))
+            }
             Err(error) => Done::failed(format!("soc: {error}")),
         }
     }
@@ -364,7 +367,12 @@ impl Sender {
         // One entry has the reference's shape; several are a batch of them.
         let body = match entries {
             [one] => one.clone(),
-            many => [b"{\"event_type\":\"scbe_linux_enforcement_batch\",\"events\":[", many.join(&b","[..]).as_slice(), b"]}"].concat(),
+            many => [
+                b"{\"event_type\":\"scbe_linux_enforcement_batch\",\"events\":[",
+                many.join(&b","[..]).as_slice(),
+                b"]}",
+            ]
+            .concat(),
         };
         let mut request = self.agent.post(&self.settings.endpoint).header("Content-Type", "application/json");
         if !self.settings.bearer_token.is_empty() {

@@ -63,12 +63,16 @@ impl Systemd {
     }
 
     fn call<B: serde::Serialize + zbus::zvariant::DynamicType>(
-        &self, call: &'static str, unit: &str, body: &B,
+        &self,
+        call: &'static str,
+        unit: &str,
+        body: &B,
     ) -> Result<(), SystemdError> {
-        self.manager
-            .call_method(call, body)
-            .map(|_| ())
-            .map_err(|error| SystemdError::Call { call, unit: unit.to_owned(), source: Box::new(error) })
+        self.manager.call_method(call, body).map(|_| ()).map_err(|error| SystemdError::Call {
+            call,
+            unit: unit.to_owned(),
+            source: Box::new(error),
+        })
     }
 
     fn set(&self, unit: &str, properties: Vec<(&str, Value<'_>)>) -> Result<(), SystemdError> {
@@ -95,7 +99,10 @@ impl Systemd {
 
     pub(super) fn act(&mut self, action: Action, process: &Process) -> Done {
         let Some(unit) = unit(&process.cgroup).map(str::to_owned) else {
-            return Done::failed(format!("systemd: process {} is in no service or scope ({})", process.pid, process.cgroup));
+            return Done::failed(format!(
+                "systemd: process {} is in no service or scope ({})",
+                process.pid, process.cgroup
+            ));
         };
         if process.still_lives().is_err() || cgroup_of(process.pid).as_deref() != Some(&process.cgroup) {
             return Done::failed(format!("systemd: process {} is gone or has moved", process.pid));
@@ -128,11 +135,9 @@ impl Systemd {
                     Some(Undo::SystemdNetwork { unit: unit.clone() }),
                 );
             }
-            Action::Kill => step(
-                self.call("KillUnit", &unit, &(unit.as_str(), "all", 9i32)),
-                format!("killed {unit}"),
-                None,
-            ),
+            Action::Kill => {
+                step(self.call("KillUnit", &unit, &(unit.as_str(), "all", 9i32)), format!("killed {unit}"), None)
+            }
         }
         done
     }

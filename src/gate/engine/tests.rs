@@ -114,10 +114,14 @@ const SHADOW: &str = r#"{"rule":"Read sensitive file untrusted","priority":"Warn
 fn load_decays_by_wall_clock_and_the_process_recovers() {
     let mut memory = Memory::default();
     let event = |time: &str, rule: &str| {
-        format!(r#"{{"rule":"{rule}","priority":"Warning","tags":["T1555"],"output_fields":{{"evt.type":"openat","fd.name":"/etc/shadow","proc.name":"x","proc.pid":7,"proc.pid.ts":5}},"time":"{time}"}}"#)
+        format!(
+            r#"{{"rule":"{rule}","priority":"Warning","tags":["T1555"],"output_fields":{{"evt.type":"openat","fd.name":"/etc/shadow","proc.name":"x","proc.pid":7,"proc.pid.ts":5}},"time":"{time}"}}"#
+        )
     };
     let quiet = |time: &str| {
-        format!(r#"{{"rule":"x","output_fields":{{"evt.type":"openat","fd.name":"/a","proc.name":"x","proc.pid":7,"proc.pid.ts":5}},"time":"{time}"}}"#)
+        format!(
+            r#"{{"rule":"x","output_fields":{{"evt.type":"openat","fd.name":"/a","proc.name":"x","proc.pid":7,"proc.pid.ts":5}},"time":"{time}"}}"#
+        )
     };
     for second in 0..9 {
         value(&event(&format!("2026-11-20T10:00:0{second}Z"), "Read sensitive file untrusted"), &mut memory, NOW);
@@ -156,7 +160,8 @@ fn a_reused_pid_is_another_process_and_a_missing_one_is_told_by_lineage() {
     assert_ne!(a["process_key"], b["process_key"]);
     assert_eq!(b["antibody_load_prev"], 0.0);
     assert_eq!(b["identity"], "exact");
-    let anonymous = |parent: &str| format!(r#"{{"rule":"r","output_fields":{{"proc.name":"sh","proc.pname":"{parent}"}}}}"#);
+    let anonymous =
+        |parent: &str| format!(r#"{{"rule":"r","output_fields":{{"proc.name":"sh","proc.pname":"{parent}"}}}}"#);
     let (c, d) = (value(&anonymous("sshd"), &mut memory, NOW), value(&anonymous("nginx"), &mut memory, NOW));
     assert_eq!(c["identity"], "lineage");
     assert_ne!(c["process_key"], d["process_key"]);

@@ -66,7 +66,13 @@ struct Output<'a, S> {
 /// Those of reading and writing.
 #[allow(clippy::too_many_arguments)]
 pub fn run<P, R, E, S, C, V>(
-    profile: &P, source: Source<R>, memory: &mut P::Memory, enforcer: Option<&mut E>, sink: &mut S, clock: C, save: V,
+    profile: &P,
+    source: Source<R>,
+    memory: &mut P::Memory,
+    enforcer: Option<&mut E>,
+    sink: &mut S,
+    clock: C,
+    save: V,
     settings: Settings,
 ) -> io::Result<Summary>
 where
@@ -97,8 +103,11 @@ where
 }
 
 fn worker<P, R, E, S, C, V>(
-    profile: &P, input: &Mutex<(u64, Source<R>)>, settling: &Ordered<Settling<'_, P::Memory, E, C, V>>,
-    output: &Ordered<Output<'_, S>>, settings: Settings,
+    profile: &P,
+    input: &Mutex<(u64, Source<R>)>,
+    settling: &Ordered<Settling<'_, P::Memory, E, C, V>>,
+    output: &Ordered<Output<'_, S>>,
+    settings: Settings,
 ) where
     P: Profile,
     R: Read,

@@ -193,7 +193,8 @@ mod tests {
     use super::*;
 
     fn all(input: &[u8], max: u64) -> (Vec<Vec<u8>>, u64) {
-        let (mut source, mut batch, mut found, mut long) = (Source::new(input, max, Arc::default()), Vec::new(), Vec::new(), 0);
+        let (mut source, mut batch, mut found, mut long) =
+            (Source::new(input, max, Arc::default()), Vec::new(), Vec::new(), 0);
         loop {
             let next = source.next(&mut batch).expect("a slice reads without error");
             found.extend(lines(&batch).map(<[u8]>::to_vec));

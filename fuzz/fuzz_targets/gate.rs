@@ -1,0 +1,35 @@
+//! No line panics the gate, and what it writes for one is JSON.
+#![no_main]
+
+use kiln::gate::engine::graded::{Graded, Memory, Options, Shape, Weights};
+use kiln::gate::engine::scbe::{self, Scbe};
+use kiln::gate::engine::{Arena, Profile};
+use libfuzzer_sys::fuzz_target;
+
+fn judge<P: Profile>(profile: &P, mut memory: P::Memory, line: &str) -> Vec<u8> {
+    let (mut reader, mut arena, mut out) = (profile.reader(), Arena::default(), Vec::new());
+    if let Ok(mut item) = profile.read(&mut reader, line, &mut arena) {
+        profile.settle(&mut item, &arena, &mut memory, 1_795_172_400_000_000_000);
+        profile.render(&item, &arena, &mut out);
+        profile.request(&item, &arena);
+    }
+    out
+}
+
+fuzz_target!(|line: &str| {
+    let host_default = || "h".to_owned();
+    let options =
+        scbe::Options { host_default: host_default(), include_kernel_event: true, pretty: true, enforcement: None };
+    assert!(judge(&Scbe { options }, Default::default(), line).is_ascii());
+    let options = Options {
+        host_default: host_default(),
+        source: None,
+        include_kernel_event: true,
+        pretty: false,
+        shape: Shape::Gate,
+        enforcement: None,
+    };
+    let weights = Weights::built_in().expect("the built-in weights are valid");
+    let out = judge(&Graded { options, weights }, Memory::default(), line);
+    assert!(out.is_empty() || serde_json::from_slice::<serde_json::Value>(&out).is_ok());
+});
