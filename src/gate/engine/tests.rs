@@ -1,5 +1,7 @@
 //! Laws of the whole engine: no input panics it, and what its documentation promises holds for any input.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::graded::{Graded, Memory, Options, Shape, Weights};
@@ -47,8 +49,12 @@ fn judge<P: Profile>(profile: &P, memory: &mut P::Memory, line: &str, now: i64) 
     Some((profile.action(&item), out))
 }
 
+/// Compiled once: the weights' automata take their time.
+static GATE: LazyLock<Graded> = LazyLock::new(|| graded(Shape::Gate));
+static OCSF: LazyLock<Graded> = LazyLock::new(|| graded(Shape::Ocsf));
+
 fn value(line: &str, memory: &mut Memory, now: i64) -> serde_json::Value {
-    let (_, out) = judge(&graded(Shape::Gate), memory, line, now).expect("an event");
+    let (_, out) = judge(&*GATE, memory, line, now).expect("an event");
     serde_json::from_slice(&out).expect("the output is JSON")
 }
 
@@ -84,14 +90,14 @@ proptest! {
     #[test]
     fn no_text_panics(line in ".{0,200}") {
         judge(&scbe(), &mut Default::default(), &line, NOW);
-        judge(&graded(Shape::Gate), &mut Memory::default(), &line, NOW);
+        judge(&*GATE, &mut Memory::default(), &line, NOW);
     }
 
     #[test]
     fn no_json_panics_and_output_is_json(event in json()) {
         let line = event.to_string();
-        for shape in [Shape::Gate, Shape::Ocsf] {
-            if let Some((_, out)) = judge(&graded(shape), &mut Memory::default(), &line, NOW) {
+        for profile in [&*GATE, &*OCSF] {
+            if let Some((_, out)) = judge(profile, &mut Memory::default(), &line, NOW) {
                 prop_assert!(serde_json::from_slice::<serde_json::Value>(&out).is_ok());
             }
         }

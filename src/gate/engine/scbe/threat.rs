@@ -150,11 +150,14 @@ fn before_spaces(text: &[u8], at: usize) -> Option<usize> {
     (start < at).then_some(start)
 }
 
-/// `\s+.*\|\s*shell` at `at`. `tried` is where an earlier attempt has stopped: the bars before it lead nowhere.
+/// `\s+.*\|\s*shell` at `at`. `tried` is the end of the line of an earlier attempt: no bar before it leads anywhere.
 fn piped(text: &[u8], at: usize, shell: &[u8], tried: &mut usize) -> Option<usize> {
     let start = spaces(text, at)?;
+    if start < *tried {
+        return None;
+    }
     let line_end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |n| start + n);
-    let mut from = start.max(*tried);
+    let mut from = start;
     while from < line_end {
         let Some(bar) = memchr::memchr(b'|', &text[from..line_end]) else { break };
         let next = from + bar + 1;
@@ -163,7 +166,7 @@ fn piped(text: &[u8], at: usize, shell: &[u8], tried: &mut usize) -> Option<usiz
         }
         from = next;
     }
-    *tried = line_end.max(*tried);
+    *tried = line_end;
     None
 }
 
