@@ -71,7 +71,7 @@ int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 	struct kiln_scratch *s;
 	u32 pos;
 
-	if ((u32)active == KILN_INACTIVE)
+	if ((u32)active == KILN_INACTIVE || (!task && !((active >> 32) & KILN_HOST_EXEC)))
 		return 0;
 	kiln_enter_label(&who, active, label, 0);
 	if (!who.s || (!starting && !who.s->exec_start))
@@ -111,13 +111,11 @@ int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 static __always_inline int kiln_check_mapping(struct file *file)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct dentry *dentry = file->f_path.dentry;
-	u32 verbs = V(LOAD);
 
 	/* The program's own image was decided as exec. */
 	if (task->mm && task->mm->exe_file && task->mm->exe_file->f_inode == file->f_inode)
 		return 0;
-	return kiln_check_path(verbs, file->f_path.mnt, dentry, kiln_unlinked(dentry));
+	return kiln_check_path(V(LOAD), file->f_path.mnt, file->f_path.dentry, KILN_OPENED);
 }
 
 SEC("lsm/mmap_file")

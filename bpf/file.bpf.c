@@ -19,73 +19,68 @@ static __always_inline u32 kiln_open_verbs(struct file *file)
 	return verbs;
 }
 
-/* A pidfd has no path: it comes from pidfd_open(2) and clone(2), never from a name (pidfs, from 6.9 on). */
-static __always_inline bool kiln_is_pidfd(struct file *file)
+static __always_inline int kiln_check_file(u32 verbs, struct file *file)
 {
-	return BPF_CORE_READ(file, f_inode, i_sb, s_magic) == PID_FS_MAGIC;
+	return kiln_check_path(verbs, file->f_path.mnt, file->f_path.dentry, KILN_OPENED);
 }
 
 SEC("lsm/file_open")
 int BPF_PROG(kiln_file_open, struct file *file)
 {
-	u32 flags = file->f_flags, verbs;
-	bool gone = false;
+	u32 flags = file->f_flags, mode = file->f_mode;
 
 	/*
 	 * The kernel's own open for execve(2): decided as exec and load, and never readable by the task. And the
 	 * file below an overlay's: decided by the overlay's own path.
 	 */
-	if ((flags & FMODE_EXEC) || (file->f_mode & FMODE_BACKING))
+	if ((flags & FMODE_EXEC) || (mode & FMODE_BACKING))
 		return 0;
-	if (kiln_is_pidfd(file))
-		return 0;
-	verbs = kiln_open_verbs(file);
 	if (flags & __O_TMPFILE)
-		verbs |= V(CREATE);
-	else
-		gone = kiln_unlinked(file->f_path.dentry);
-	return kiln_check_path(verbs, file->f_path.mnt, file->f_path.dentry, gone);
+		return kiln_check_path(kiln_open_verbs(file) | V(CREATE), file->f_path.mnt, file->f_path.dentry,
+				       KILN_NAMED);
+	return kiln_check_file(kiln_open_verbs(file), file);
+}
+
+/* Sockets, pipes and anonymous files have no path; what they carry was decided where it was opened. */
+static __always_inline bool kiln_pathless(struct file *file)
+{
+	unsigned short kind = file->f_inode->i_mode & S_IFMT;
+
+	return kind == S_IFSOCK || kind == S_IFIFO || kind == 0;
 }
 
 SEC("lsm/file_receive")
 int BPF_PROG(kiln_file_receive, struct file *file)
 {
-	unsigned short kind = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
-
-	/* Sockets, pipes and anonymous files have no path; what they carry was decided where it was opened. */
-	if (kind == S_IFSOCK || kind == 0010000 || kind == 0 || kiln_is_pidfd(file))
-		return 0;
-	return kiln_check_path(kiln_open_verbs(file), file->f_path.mnt, file->f_path.dentry,
-			       kiln_unlinked(file->f_path.dentry));
+	return kiln_pathless(file) ? 0 : kiln_check_file(kiln_open_verbs(file), file);
 }
 
 /* Attached while a tightening is in force: descriptors opened before it are decided again at each use. */
 SEC("lsm/file_permission")
 int BPF_PROG(kiln_file_permission, struct file *file, int mask)
 {
-	unsigned short kind = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
 	u32 verbs = 0;
 
-	if (kind == S_IFSOCK || kind == 0010000 || kind == 0 || kiln_is_pidfd(file))
+	if (kiln_pathless(file))
 		return 0;
 	if (mask & 4) /* MAY_READ */
 		verbs |= V(READ);
 	if (mask & 2) /* MAY_WRITE */
 		verbs |= V(MODIFY);
-	return kiln_check_path(verbs, file->f_path.mnt, file->f_path.dentry, kiln_unlinked(file->f_path.dentry));
+	return kiln_check_file(verbs, file);
 }
 
 SEC("lsm/path_truncate")
 int BPF_PROG(kiln_path_truncate, const struct path *path)
 {
-	return kiln_check_path(V(MODIFY), path->mnt, path->dentry, false);
+	return kiln_check_path(V(MODIFY), path->mnt, path->dentry, KILN_NAMED);
 }
 
 /* From 6.2 on ftruncate(2) comes here instead. */
 SEC("?lsm/file_truncate")
 int BPF_PROG(kiln_file_truncate, struct file *file)
 {
-	return kiln_check_path(V(MODIFY), file->f_path.mnt, file->f_path.dentry, false);
+	return kiln_check_path(V(MODIFY), file->f_path.mnt, file->f_path.dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_mknod")
@@ -94,30 +89,30 @@ int BPF_PROG(kiln_path_mknod, const struct path *dir, struct dentry *dentry, uns
 	/* A unix socket's name is made by bind(2). */
 	u32 verbs = (mode & S_IFMT) == S_IFSOCK ? V(BIND) : V(CREATE);
 
-	return kiln_check_path(verbs, dir->mnt, dentry, false);
+	return kiln_check_path(verbs, dir->mnt, dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_mkdir")
 int BPF_PROG(kiln_path_mkdir, const struct path *dir, struct dentry *dentry, unsigned int mode)
 {
-	return kiln_check_path(V(CREATE), dir->mnt, dentry, false);
+	return kiln_check_path(V(CREATE), dir->mnt, dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_symlink")
 int BPF_PROG(kiln_path_symlink, const struct path *dir, struct dentry *dentry, const char *old_name)
 {
-	return kiln_check_path(V(CREATE), dir->mnt, dentry, false);
+	return kiln_check_path(V(CREATE), dir->mnt, dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_rmdir")
 int BPF_PROG(kiln_path_rmdir, const struct path *dir, struct dentry *dentry)
 {
-	return kiln_check_path(V(DELETE), dir->mnt, dentry, false);
+	return kiln_check_path(V(DELETE), dir->mnt, dentry, KILN_NAMED);
 }
 
 static __always_inline bool kiln_on_bpffs(struct dentry *dentry)
 {
-	return BPF_CORE_READ(dentry, d_sb, s_magic) == BPF_FS_MAGIC;
+	return dentry->d_sb->s_magic == BPF_FS_MAGIC;
 }
 
 SEC("lsm/path_unlink")
@@ -125,7 +120,7 @@ int BPF_PROG(kiln_path_unlink, const struct path *dir, struct dentry *dentry)
 {
 	if (kiln_on_bpffs(dentry) && kiln_confined())
 		return kiln_refuse_self(KILN_DELETE);
-	return kiln_check_path(V(DELETE), dir->mnt, dentry, false);
+	return kiln_check_path(V(DELETE), dir->mnt, dentry, KILN_NAMED);
 }
 
 #define RENAME_EXCHANGE 2u
@@ -139,33 +134,33 @@ int BPF_PROG(kiln_path_rename, const struct path *old_dir, struct dentry *old_de
 
 	if (kiln_on_bpffs(old_dentry) && kiln_confined())
 		return kiln_refuse_self(KILN_DELETE);
-	ret = kiln_check_path(swap ? V(DELETE) | V(CREATE) : V(DELETE), old_dir->mnt, old_dentry, false);
+	ret = kiln_check_path(swap ? V(DELETE) | V(CREATE) : V(DELETE), old_dir->mnt, old_dentry, KILN_NAMED);
 	if (ret)
 		return ret;
 	/* What has the new name already is removed. */
-	replaces = BPF_CORE_READ(new_dentry, d_inode);
-	return kiln_check_path(replaces ? V(DELETE) | V(CREATE) : V(CREATE), new_dir->mnt, new_dentry, false);
+	replaces = new_dentry->d_inode;
+	return kiln_check_path(replaces ? V(DELETE) | V(CREATE) : V(CREATE), new_dir->mnt, new_dentry, KILN_NAMED);
 }
 
 /* A hard link gives its maker a second name: it needs all that the first name allows to be used for. */
 SEC("lsm/path_link")
 int BPF_PROG(kiln_path_link, struct dentry *old_dentry, const struct path *new_dir, struct dentry *new_dentry)
 {
-	int ret = kiln_check_path(V(READ) | V(MODIFY), new_dir->mnt, old_dentry, false);
+	int ret = kiln_check_path(V(READ) | V(MODIFY), new_dir->mnt, old_dentry, KILN_NAMED);
 
-	return ret ? ret : kiln_check_path(V(CREATE), new_dir->mnt, new_dentry, false);
+	return ret ? ret : kiln_check_path(V(CREATE), new_dir->mnt, new_dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_chmod")
 int BPF_PROG(kiln_path_chmod, const struct path *path, unsigned short mode)
 {
-	return kiln_check_path(V(SETATTR), path->mnt, path->dentry, false);
+	return kiln_check_path(V(SETATTR), path->mnt, path->dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_chown")
 int BPF_PROG(kiln_path_chown, const struct path *path, u64 uid, u64 gid)
 {
-	return kiln_check_path(V(SETATTR), path->mnt, path->dentry, false);
+	return kiln_check_path(V(SETATTR), path->mnt, path->dentry, KILN_NAMED);
 }
 
 /*
@@ -197,9 +192,7 @@ static __always_inline struct vfsmount *kiln_some_mount(struct dentry *dentry)
 
 static __always_inline int kiln_check_dentry(u32 verbs, struct dentry *dentry)
 {
-	struct vfsmount *mnt = kiln_some_mount(dentry);
-
-	return kiln_check_path(verbs, mnt, dentry, !mnt);
+	return kiln_check_path(verbs, kiln_some_mount(dentry), dentry, KILN_ADDRESS);
 }
 
 static __always_inline int kiln_setattr(struct dentry *dentry, struct iattr *attr)

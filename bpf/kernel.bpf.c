@@ -167,11 +167,10 @@ static __always_inline bool kiln_attribute_ioctl(unsigned int cmd)
 
 static __always_inline int kiln_check_ioctl(struct file *file, unsigned int cmd)
 {
-	unsigned short kind = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
-	struct dentry *dentry = file->f_path.dentry;
+	unsigned short kind = file->f_inode->i_mode & S_IFMT;
 
 	if (kiln_attribute_ioctl(cmd))
-		return kiln_check_path(V(SETATTR), file->f_path.mnt, dentry, kiln_unlinked(dentry));
+		return kiln_check_file(V(SETATTR), file);
 	if ((kind != S_IFCHR && kind != S_IFBLK) || kiln_harmless_ioctl(cmd))
 		return 0;
 	return KERNEL_OP(IOCTL);

@@ -100,9 +100,12 @@ struct kiln_subject {
 	__u32 verbs;	    /* verbs for which a decision can be anything but plain allow */
 	__u64 cap_deny, cap_would, cap_watch;
 	__u32 kernel_deny, kernel_would, kernel_watch;
-	__u32 flags; /* KILN_S_* */
-	__u64 reserved[6];
+	__u32 flags;		  /* KILN_S_* */
+	__u32 net4_tcp, net4_udp; /* the state of net_start after a protocol and ::ffff: IPv4 begins here */
+	__u64 reserved[5];
 };
+#define KILN_HOST_EXEC 0x10000u /* in host_verbs: subject 1 has an exec_start */
+
 #define KILN_S_PROFILE 1u  /* a profile is part of it; guards may still be added: walk where a start is not 0 */
 #define KILN_S_SENTINEL 2u /* the reserved subject that the agent uses to prove enforcement */
 

@@ -63,57 +63,79 @@ struct kiln_walk {
 	struct kiln_tables *t;
 	const u8 *bytes; /* KILN_PATH_MAX + 256 of them may be read */
 	u64 *pos;	 /* in a map, so that the verifier need not count turns */
-	u32 end;
 	u32 state;
 };
 
 #define KILN_CHUNK 16
 
-/* One turn of the loop follows up to KILN_CHUNK bytes, so that the call per turn weighs little. */
+/* Follows `n` bytes from `pos` on, without a test for the end at each: the callers cut the length into such pieces. */
+static __always_inline u32 kiln_steps(struct kiln_tables *t, u32 state, const u8 *bytes, u64 pos, const u32 n)
+{
+	barrier_var(pos);
+	if (pos >= KILN_PATH_MAX + 256 - KILN_CHUNK)
+		return 0;
+	barrier_var(pos);
+	bytes += pos;
+#pragma unroll
+	for (u32 i = 0; i < n; i++)
+		state = kiln_step(t, state, t->hdr.path_class[bytes[i]]);
+	return state;
+}
+
 static long kiln_walk_chunk(u32 turn, struct kiln_walk *w)
 {
-	struct kiln_tables *t = w->t;
-	const u8 *bytes = w->bytes;
-	u32 end = w->end, state = w->state;
 	u64 pos = *(volatile u64 *)w->pos;
 
-#pragma unroll
-	for (int i = 0; i < KILN_CHUNK; i++) {
-		u64 at = pos;
-
-		if (pos >= end || !state)
-			goto out;
-		barrier_var(at);
-		if (at >= KILN_PATH_MAX + 256)
-			goto out;
-		barrier_var(at);
-		state = kiln_step(t, state, t->hdr.path_class[bytes[at]]);
-		pos++;
-	}
-	*(volatile u64 *)w->pos = pos;
-	w->state = state;
-	return 0;
-out:
-	w->state = state;
-	return 1;
+	w->state = kiln_steps(w->t, w->state, w->bytes, pos, KILN_CHUNK);
+	*(volatile u64 *)w->pos = pos + KILN_CHUNK;
+	return !w->state;
 }
 
 /* Walks bytes[*pos..end] from `state` by path classes; returns the last state. */
 static __always_inline u32 kiln_walk_path(struct kiln_tables *t, u32 state, const u8 *bytes, u64 *pos, u32 end)
 {
-	struct kiln_walk w = {.t = t, .bytes = bytes, .pos = pos, .end = end, .state = state};
+	u64 at = *(volatile u64 *)pos, len = end - at;
 
-	bpf_loop(KILN_PATH_MAX / KILN_CHUNK + 1, kiln_walk_chunk, &w, 0);
-	return w.state;
+	if (len & 1) {
+		state = kiln_steps(t, state, bytes, at, 1);
+		at += 1;
+	}
+	if (len & 2) {
+		state = kiln_steps(t, state, bytes, at, 2);
+		at += 2;
+	}
+	if (len & 4) {
+		state = kiln_steps(t, state, bytes, at, 4);
+		at += 4;
+	}
+	if (len & 8) {
+		state = kiln_steps(t, state, bytes, at, 8);
+		at += 8;
+	}
+	if (len >= KILN_CHUNK && state) {
+		struct kiln_walk w = {.t = t, .bytes = bytes, .pos = pos, .state = state};
+
+		if (len > KILN_PATH_MAX)
+			return 0;
+		*(volatile u64 *)pos = at;
+		bpf_loop(len / KILN_CHUNK, kiln_walk_chunk, &w, 0);
+		state = w.state;
+	}
+	return state;
 }
 
-/* Walks a network key; short and of fixed length, so the verifier may unroll it. */
-static __always_inline u32 kiln_walk_net(struct kiln_tables *t, u32 state, const u8 *key)
+/* Walks a network key from byte `from` on; short and of fixed length, so the verifier may unroll it. */
+static __always_inline u32 kiln_walk_net_from(struct kiln_tables *t, u32 state, const u8 *key, const u32 from)
 {
 #pragma unroll
-	for (int i = 0; i < KILN_NET_KEY; i++)
+	for (u32 i = from; i < KILN_NET_KEY; i++)
 		state = kiln_step(t, state, t->hdr.net_class[key[i]]);
 	return state;
+}
+
+static __always_inline u32 kiln_walk_net(struct kiln_tables *t, u32 state, const u8 *key)
+{
+	return kiln_walk_net_from(t, state, key, 0);
 }
 
 #endif

@@ -237,6 +237,7 @@ struct bpf_prog {
 #define S_IFSOCK 0140000
 #define S_IFBLK 0060000
 #define S_IFCHR 0020000
+#define S_IFIFO 0010000
 
 #define FMODE_READ 1u
 #define FMODE_WRITE 2u

@@ -10,7 +10,10 @@ struct kiln_scratch {
 	u32 busy;
 	u32 pad;
 	u64 pos;
-	u64 mount, dentry, root, found; /* of the walk towards the root; kernel addresses */
+	/* The walk towards the root, as kernel addresses: where it is, and what it knows of the mount it is on. */
+	u64 dentry, mount, parent, mountpoint, root, found;
+	/* The mount that was last seen to be a namespace's root: most paths end there. */
+	u64 top_ns, top_mnt, top_root;
 	/* Components are written from the end; the slack lets the verifier see that a 255-byte name always fits. */
 	u8 path[KILN_PATH_MAX + 256];
 	struct kiln_event event;

@@ -3,6 +3,16 @@
 #ifndef KILN_NET_H
 #define KILN_NET_H
 
+static __always_inline bool kiln_all_zero(const u8 *bytes, const u32 n)
+{
+	u8 any = 0;
+
+#pragma unroll
+	for (u32 i = 0; i < n; i++)
+		any |= bytes[i];
+	return !any;
+}
+
 /* protocol, then ::ffff:a.b.c.d; `addr` in network order as the kernel keeps it. */
 static __always_inline void kiln_key_v4(u8 *key, u32 addr)
 {
@@ -22,7 +32,7 @@ static __always_inline void kiln_key_port(u8 *key, u16 port)
 
 static __always_inline u32 kiln_protocol(struct sock *sk)
 {
-	u32 protocol = BPF_CORE_READ(sk, sk_protocol);
+	u32 protocol = sk->sk_protocol;
 
 	/* A multipath socket speaks TCP on each path (RFC 8684). */
 	return protocol == IPPROTO_MPTCP ? IPPROTO_TCP : protocol > 254 ? 255 : protocol;
@@ -61,15 +71,6 @@ static __always_inline bool kiln_key_sockaddr(u8 *key, struct sock *sk, void *ad
 		return true;
 	}
 	return false;
-}
-
-static __always_inline bool kiln_all_zero(const u8 *bytes, u32 n)
-{
-	u8 any = 0;
-
-	for (u32 i = 0; i < n; i++)
-		any |= bytes[i];
-	return !any;
 }
 
 /*
@@ -127,7 +128,16 @@ static __always_inline int kiln_decide_net(struct kiln_who *who, struct kiln_abo
 	int ret;
 
 	if (ok) {
-		index = kiln_match_net(who->t, who->s->net_start, about);
+		const u8 *key = about->net;
+		bool four = key[11] == 0xff && key[12] == 0xff && kiln_all_zero(key + 1, 10);
+
+		/* IPv4 begins where its common prefix ends. */
+		if (four && key[0] == IPPROTO_TCP)
+			index = kiln_accept(who->t, kiln_walk_net_from(who->t, who->s->net4_tcp, key, 13));
+		else if (four && key[0] == IPPROTO_UDP)
+			index = kiln_accept(who->t, kiln_walk_net_from(who->t, who->s->net4_udp, key, 13));
+		else
+			index = kiln_match_net(who->t, who->s->net_start, about);
 		if (!index)
 			index = who->s->net_default;
 	} else {
@@ -144,18 +154,25 @@ static __always_inline int kiln_decide_net(struct kiln_who *who, struct kiln_abo
 	return ret;
 }
 
-/* A socket call of the current task with an address. */
-static __always_inline int kiln_check_address(u32 verb, struct sock *sk, void *address, int len)
+/* A socket call of the current task with an address; for another family than IPv4 and IPv6 there is nothing to say. */
+static __always_inline int kiln_check_address(u32 verb, struct socket *sock, void *address, int len)
 {
-	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
+	struct kiln_about about;
 	struct kiln_who who = {};
 	int entry = kiln_enter(&who, 1u << verb);
+	struct sock *sk;
 	bool ok;
 
 	if (entry == KILN_PASS)
 		return 0;
+	sk = sock->sk;
+	if (!sk || !kiln_is_inet(sk->__sk_common.skc_family))
+		return 0;
 	if (entry == KILN_BROKEN || !who.s)
 		return kiln_refuse_here(&who.id, KILN_O_NET, 0, verb | kiln_broken(entry));
+	__builtin_memset(&about, 0, sizeof(about));
+	about.kind = KILN_O_NET;
+	about.pos = PATH_FAIL;
 	ok = kiln_key_sockaddr(about.net, sk, address, len);
 	if (ok && verb == KILN_CONNECT)
 		kiln_key_destination(about.net, sk);
@@ -203,7 +220,7 @@ static __always_inline int kiln_check_unix(u32 verb, struct sock *sk)
 	}
 	dentry = BPF_CORE_READ(u, path.dentry);
 	if (dentry) {
-		about.pos = kiln_resolve(s, BPF_CORE_READ(u, path.mnt), dentry);
+		about.pos = kiln_resolve_any(s, BPF_CORE_READ(u, path.mnt), dentry);
 	} else {
 		addr = BPF_CORE_READ(u, addr);
 		if (!addr) {

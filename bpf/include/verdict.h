@@ -173,16 +173,27 @@ static __always_inline int kiln_decide_path(struct kiln_who *who, struct kiln_sc
 	return kiln_decide(who, s, about, index ? index : who->s->path_default, verbs);
 }
 
+/* What is known of a dentry before it is resolved. */
+enum kiln_how {
+	KILN_NAMED,   /* a name: there now, or about to be */
+	KILN_OPENED,  /* of an open file: removed, it has no path */
+	KILN_ADDRESS, /* both are mere addresses; without a mount there is no path */
+};
+
 /* Resolves and decides; the way of most file hooks. */
-static __always_inline int kiln_check_path(u32 verbs, struct vfsmount *mnt, struct dentry *dentry, bool gone)
+static __always_inline int kiln_check_path(u32 verbs, struct vfsmount *mnt, struct dentry *dentry,
+					   const enum kiln_how how)
 {
-	struct kiln_about about = {.kind = KILN_O_PATH, .pos = PATH_FAIL};
+	struct kiln_about about;
 	struct kiln_scratch *s;
 	struct kiln_who who = {};
 	int entry = kiln_enter(&who, verbs), ret;
 
 	if (entry == KILN_PASS)
 		return 0;
+	__builtin_memset(&about, 0, sizeof(about));
+	about.kind = KILN_O_PATH;
+	about.pos = PATH_FAIL;
 	s = kiln_scratch_take();
 	if (entry == KILN_BROKEN || !s || !who.s) {
 		ret = kiln_refuse(&who.id, s, &about, kiln_lowest(verbs),
@@ -190,9 +201,18 @@ static __always_inline int kiln_check_path(u32 verbs, struct vfsmount *mnt, stru
 				  : !s		       ? KILN_R_MEMORY
 						       : KILN_R_LABEL);
 	} else {
-		if (!gone)
+		if (how == KILN_ADDRESS) {
+			if (mnt)
+				about.pos = kiln_resolve_any(s, mnt, dentry);
+		} else if (how == KILN_NAMED || !kiln_unlinked(dentry)) {
 			about.pos = kiln_resolve(s, mnt, dentry);
-		ret = kiln_decide_path(&who, s, &about, verbs);
+		}
+		/* A pidfd has no path: it comes from pidfd_open(2) and clone(2), never from a name (pidfs, from 6.9
+		 * on). */
+		if (how == KILN_OPENED && about.pos == PATH_FAIL && dentry->d_sb->s_magic == PID_FS_MAGIC)
+			ret = 0;
+		else
+			ret = kiln_decide_path(&who, s, &about, verbs);
 	}
 	if (s)
 		kiln_scratch_give(s);

@@ -94,11 +94,14 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
         }
         lists(h.n_outcome_refs, &s)?;
         ensure(s.verbs < 1 << crate::model::Verb::ALL.len(), "the verbs of a subject", s.verbs)?;
-        ensure(s.reserved == [0; 6], "a reserved field of subject", n)?;
+        ensure(s.reserved == [0; 5], "a reserved field of subject", n)?;
+        let quick = (kernel.net4_state(s.net_start, 6), kernel.net4_state(s.net_start, 17));
+        ensure((s.net4_tcp, s.net4_udp) == quick, "the IPv4 state of subject", n)?;
         let sentinel = if n == 2 { layout::S_SENTINEL } else { 0 };
         ensure(s.flags & !layout::S_PROFILE == sentinel, "the flags of a subject", s.flags)?;
         if n == 1 {
-            ensure(s.verbs == h.host_verbs, "the verbs of the host", h.host_verbs)?;
+            let exec = if s.exec_start != 0 { layout::HOST_EXEC } else { 0 };
+            ensure(s.verbs | exec == h.host_verbs, "the verbs of the host", h.host_verbs)?;
         }
         let info = &metadata.subjects[n as usize - 1];
         ensure(info.index == n, "the index of a described subject", info.index)?;

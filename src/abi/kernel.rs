@@ -96,7 +96,9 @@ impl Kernel {
             kernel_would: hi(8),
             kernel_watch: lo(9),
             flags: hi(9),
-            reserved: [w[10], w[11], w[12], w[13], w[14], w[15]],
+            net4_tcp: lo(10),
+            net4_udp: hi(10),
+            reserved: [w[11], w[12], w[13], w[14], w[15]],
         })
     }
 
@@ -176,12 +178,12 @@ pub fn subject_words(s: &Subject) -> [u64; SUBJECT_WORDS] {
         s.cap_watch,
         pair(s.kernel_deny, s.kernel_would),
         pair(s.kernel_watch, s.flags),
+        pair(s.net4_tcp, s.net4_udp),
         r[0],
         r[1],
         r[2],
         r[3],
         r[4],
-        r[5],
     ]
 }
 

@@ -28,6 +28,8 @@ pub const INACTIVE: u32 = u32::MAX;
 pub const LABEL_HOST: u32 = 1;
 /// The label by which enforcement is proven.
 pub const LABEL_SENTINEL: u32 = 2;
+/// In `host_verbs`: subject 1 has an `exec_start`.
+pub const HOST_EXEC: u32 = 1 << 16;
 /// Subject flag: a profile is part of it.
 pub const S_PROFILE: u32 = 1;
 /// Subject flag: the sentinel's.
@@ -78,7 +80,9 @@ pub struct Subject {
     pub kernel_would: u32,
     pub kernel_watch: u32,
     pub flags: u32,
-    pub reserved: [u64; 6],
+    pub net4_tcp: u32,
+    pub net4_udp: u32,
+    pub reserved: [u64; 5],
 }
 
 #[repr(C)]

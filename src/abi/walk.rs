@@ -75,6 +75,15 @@ impl Kernel {
         (self.word_at(state as usize) >> 32) as u32
     }
 
+    /// The state after the protocol and the twelve bytes in front of every IPv4 address: where its walk begins.
+    pub fn net4_state(&self, net_start: u32, protocol: u8) -> u32 {
+        let key = net_key(protocol, crate::model::Cidr::ANY_V4.addr(), 0);
+        let classes = &self.header.net_class;
+        key[..13]
+            .iter()
+            .fold(net_start, |state, byte| if state == 0 { 0 } else { self.step(state, classes[usize::from(*byte)]) })
+    }
+
     /// The state after `state` on a byte of `class`.
     pub fn step(&self, state: u32, class: u8) -> u32 {
         let entry = self.word_at(state as usize + 1 + usize::from(class));

@@ -243,7 +243,8 @@ fn assemble(plan: &Plan, book: &Book, mut subjects: Vec<Subject>, automata: &Aut
         n_outcomes: book.outcomes.len() as u32,
         outcome_refs_off: outcome_refs_off as u32,
         n_outcome_refs: book.refs.len() as u32,
-        host_verbs: subjects[HOST as usize].verbs,
+        host_verbs: subjects[HOST as usize].verbs
+            | if subjects[HOST as usize].exec_start != 0 { layout::HOST_EXEC } else { 0 },
         required_hooks_lo: real().fold(0, |all, s| all | s.verbs)
             | attach(layout::H_EXEC, real().any(|s| s.exec_start != 0))
             | attach(layout::H_UNIT, real().any(|s| s.unit_start != 0)),
@@ -252,8 +253,16 @@ fn assemble(plan: &Plan, book: &Book, mut subjects: Vec<Subject>, automata: &Aut
         path_class,
         net_class: *automata.nets.classes().map(),
     };
-    Ok(Kernel { header, words })
+    let mut kernel = Kernel { header, words };
+    for (n, s) in subjects.iter().enumerate().skip(1) {
+        let [tcp, udp] = [6, 17].map(|protocol| u64::from(kernel.net4_state(s.net_start, protocol)));
+        kernel.words[subjects_off + n * crate::abi::kernel::SUBJECT_WORDS + NET4_WORD] = tcp | udp << 32;
+    }
+    Ok(kernel)
 }
+
+/// Where a subject keeps the states that every IPv4 address begins with.
+const NET4_WORD: usize = 10;
 
 fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) -> Metadata {
     let name = |n: &usize| policy.blocks[*n].name.clone();
