@@ -147,7 +147,7 @@ impl Enforcement {
                     Some(Err(error)) => Backend::Broken("soc", error.to_string()),
                     None => Backend::SocMissing,
                 },
-                BackendName::Cgroup => Backend::Cgroup(Cgroup::default()),
+                BackendName::Cgroup => Backend::Cgroup(Cgroup),
             })
             .collect();
         Enforcement {

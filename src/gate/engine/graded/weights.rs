@@ -238,6 +238,9 @@ pub(super) struct Excuse {
     pub because: u16,
 }
 
+/// Names of children, and what one of them weighs below a parent.
+type Children = (Vec<Vec<u8>>, Weight);
+
 /// All weights, searchable.
 #[derive(Debug)]
 pub struct Weights {
@@ -255,7 +258,7 @@ pub struct Weights {
     pub(super) commands: Commands,
     pub(super) executables: Places,
     pub(super) targets: Places,
-    lineage: HashMap<Vec<u8>, Vec<(Vec<Vec<u8>>, Weight)>, foldhash::fast::RandomState>,
+    lineage: HashMap<Vec<u8>, Vec<Children>, foldhash::fast::RandomState>,
     account: (Vec<Vec<u8>>, Vec<Vec<u8>>, Weight),
     roles: HashMap<Vec<u8>, Vec<usize>, foldhash::fast::RandomState>,
     role_list: Vec<CompiledRole>,

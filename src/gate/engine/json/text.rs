@@ -102,8 +102,8 @@ pub fn write_ascii_escaped(bytes: &[u8], out: &mut Vec<u8>) {
                 0x20..0x7f if point != 0x22 && point != 0x5c => out.push(point as u8),
                 0..0x80 if push_short(point as u8, out) => {}
                 0x10000.. => {
-                    push_unit(0xd800 + (point - 0x10000 >> 10), out);
-                    push_unit(0xdc00 + (point - 0x10000 & 0x3ff), out);
+                    push_unit(0xd800 + ((point - 0x10000) >> 10), out);
+                    push_unit(0xdc00 + ((point - 0x10000) & 0x3ff), out);
                 }
                 _ => push_unit(point, out),
             }

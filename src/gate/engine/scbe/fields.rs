@@ -4,7 +4,7 @@ use crate::gate::engine::json::{Hit, NO_HIT, Schema, Token};
 
 macro_rules! slots {
     ($($name:ident)*) => {
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, clippy::enum_variant_names)]
         #[derive(Clone, Copy)]
         #[repr(u8)]
         pub(super) enum S { $($name),*, COUNT }
