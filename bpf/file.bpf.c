@@ -27,8 +27,12 @@ static __always_inline int kiln_check_file(u32 verbs, struct file *file)
 SEC("lsm/file_open")
 int BPF_PROG(kiln_file_open, struct file *file)
 {
-	u32 flags = file->f_flags, mode = file->f_mode;
+	u32 flags, mode;
 
+	if (kiln_unbound(V(READ) | V(MODIFY) | V(CREATE)))
+		return 0;
+	flags = file->f_flags;
+	mode = file->f_mode;
 	/*
 	 * The kernel's own open for execve(2): decided as exec and load, and never readable by the task. And the
 	 * file below an overlay's: decided by the overlay's own path.

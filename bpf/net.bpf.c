@@ -109,6 +109,8 @@ int BPF_PROG(kiln_socket_listen, struct socket *sock, int backlog)
 SEC("lsm/socket_connect")
 int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address, int addrlen)
 {
+	if (kiln_unbound(V(CONNECT)))
+		return 0;
 	/* AF_UNSPEC dissolves an association. Unix sockets are decided by the peer that the kernel found. */
 	if (address->sa_family == AF_UNSPEC || address->sa_family == AF_UNIX)
 		return 0;

@@ -95,6 +95,17 @@ static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u3
 	return who->s->verbs & verbs ? KILN_DECIDE : KILN_PASS;
 }
 
+/*
+ * The shortest way out, for the task that no policy binds: no storage, no leader that could have the label, and a host
+ * whose subject refuses none of `verbs`. False says nothing.
+ */
+static __always_inline bool kiln_unbound(u32 verbs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return !task->bpf_storage && task->group_leader == task && !((kiln_active() >> 32) & verbs);
+}
+
 /* The first step of every hook: who asks, and can the answer to any of `verbs` be other than yes? */
 static __always_inline int kiln_enter(struct kiln_who *who, u32 verbs)
 {
