@@ -51,8 +51,9 @@ fn lines(module: &str) -> Vec<(String, String)> {
     let mut out = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).expect("UTF-8 source");
-        let test_file =
-            file.file_name().is_some_and(|n| n == "tests.rs") || file.components().any(|c| c.as_os_str() == "tests");
+        let test_file = file.file_name().is_some_and(|n| n == "tests.rs")
+            || file.components().any(|c| c.as_os_str() == "tests")
+            || declared_for_tests(&file);
         if test_file {
             continue;
         }
@@ -72,6 +73,13 @@ fn lines(module: &str) -> Vec<(String, String)> {
         }
     }
     out
+}
+
+/// Whether the `mod.rs` beside a file declares it under `#[cfg(test)]`.
+fn declared_for_tests(file: &Path) -> bool {
+    let declaration = format!("mod {};", file.file_stem().and_then(|s| s.to_str()).unwrap_or_default());
+    let parent = fs::read_to_string(file.with_file_name("mod.rs")).unwrap_or_default();
+    parent.lines().zip(parent.lines().skip(1)).any(|(a, b)| a.trim() == "#[cfg(test)]" && b.trim() == declaration)
 }
 
 #[test]
