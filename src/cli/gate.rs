@@ -73,9 +73,6 @@ struct Judge {
     /// What the lines are.
     #[arg(long, value_enum, default_value_t = FormatIn::Auto)]
     format_in: FormatIn,
-    /// Write OCSF Detection Findings.
-    #[arg(long)]
-    ocsf: bool,
     /// Go on when the file ends: it grows, and may be truncated or rotated.
     #[arg(long)]
     follow: bool,
@@ -162,16 +159,16 @@ impl Sink for Printer<'_> {
     }
 }
 
-/// Runs the verb.
-pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
+/// Runs the verb; `ocsf` is `--format ocsf`.
+pub fn run(args: Args, ocsf: bool, out: &mut Out) -> anyhow::Result<Exit> {
     match args.verb {
         Some(Verb::Release(args)) => hold::run(&args, out),
         Some(Verb::State(args)) => memory::run(&args, out),
-        None => judge(&args.judge, out),
+        None => judge(&args.judge, ocsf, out),
     }
 }
 
-fn judge(args: &Judge, out: &mut Out) -> anyhow::Result<Exit> {
+fn judge(args: &Judge, ocsf: bool, out: &mut Out) -> anyhow::Result<Exit> {
     let plans = args.emit_enforcement || args.apply_enforcement;
     let backends = BackendName::parse_list(&args.enforcement_backends).map_err(|unknown| Fail {
         code: 2,
@@ -205,7 +202,7 @@ fn judge(args: &Judge, out: &mut Out) -> anyhow::Result<Exit> {
                 },
                 include_kernel_event: args.include_kernel_event,
                 pretty: args.pretty,
-                shape: if args.ocsf { Shape::Ocsf } else { Shape::Gate },
+                shape: if ocsf { Shape::Ocsf } else { Shape::Gate },
                 enforcement: plans.then(|| graded::Enforcement {
                     quarantine_dir: args.quarantine_dir.clone(),
                     cooldown: args.enforcement_cooldown,

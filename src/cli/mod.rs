@@ -31,8 +31,19 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
     /// How results are printed.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, global = true, value_enum, default_value_t = Shape::Text)]
+    format: Shape,
+}
+
+/// The choices of `--format`: those of every command, and one that only the gate has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Shape {
+    /// For people.
+    Text,
+    /// For machines: JSON on standard output.
+    Json,
+    /// OCSF Detection Findings (`kiln gate` only).
+    Ocsf,
 }
 
 const EXIT_CODES: &str =
@@ -69,7 +80,15 @@ enum Command {
 /// Runs the command line of this process and returns its exit code.
 pub fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
-    let mut out = Out::new(cli.format);
+    let mut out = Out::new(if cli.format == Shape::Text { Format::Text } else { Format::Json });
+    #[cfg(feature = "gate")]
+    let has_ocsf = matches!(cli.command, Command::Gate(_));
+    #[cfg(not(feature = "gate"))]
+    let has_ocsf = false;
+    if cli.format == Shape::Ocsf && !has_ocsf {
+        let message = "--format ocsf is for kiln gate; use text or json".to_owned();
+        return out.finish(Err(out::Fail { code: 2, message }.into()));
+    }
     let result = match cli.command {
         Command::Check(args) => check::run(args, &mut out),
         Command::Fmt(args) => fmt::run(args, &mut out),
@@ -85,7 +104,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Keygen(args) => keygen::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
         #[cfg(feature = "gate")]
-        Command::Gate(args) => gate::run(args, &mut out),
+        Command::Gate(args) => gate::run(args, cli.format == Shape::Ocsf, &mut out),
     };
     out.finish(result)
 }

@@ -153,8 +153,11 @@ fn no_single_field_drives_the_gate() {
 
 #[test]
 fn ocsf_findings_have_what_the_schema_requires() {
-    let output =
-        gate().args(["--ocsf", "--input"]).arg(corpus("default/event-generator.jsonl")).output().expect("kiln runs");
+    let output = gate()
+        .args(["--format", "ocsf", "--input"])
+        .arg(corpus("default/event-generator.jsonl"))
+        .output()
+        .expect("kiln runs");
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let v: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
         for (name, value) in [("category_uid", 2), ("class_uid", 2004), ("type_uid", 200401), ("activity_id", 1)] {
@@ -377,4 +380,9 @@ fn bad_lines_are_counted_reported_and_skipped() {
     let summary: serde_json::Value = serde_json::from_str(errors.lines().last().expect("a summary")).expect("JSON");
     assert_eq!((&summary["events_seen"], &summary["errors"]), (&7.into(), &7.into()));
     assert!(errors.lines().all(|line| line.len() < 20_000), "no report holds more than the line's beginning");
+}
+
+#[test]
+fn ocsf_is_the_gates_only() {
+    Command::cargo_bin("kiln").expect("kiln is built").args(["--format", "ocsf", "completions", "bash"]).assert().code(2);
 }
