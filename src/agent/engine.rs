@@ -139,6 +139,9 @@ impl Engine {
             let previous = r.previous.clone().filter(|p| p.index == active)?;
             Some(Records { active: previous, previous: None, pending: None, evidence: None, revocation: true })
         });
+        if let Some(known) = &known {
+            self.keeper.write(known)?;
+        }
         known.ok_or_else(|| {
             AgentError::Unsupported(format!(
                 "generation {active} is enforced, but its record in {} is lost; it stays in force until a reboot or `kiln-agent unload`",
@@ -181,27 +184,31 @@ impl Engine {
             Some(_) => Some(self.records()?),
             None => None,
         };
-        self.keeper.keep_tables(policy)?;
         let mut registry = self.registry.clone();
         registry.admit(&policy.tables.metadata.subjects)?;
         self.maps.write_registry(&registry)?;
-        let widened = registry != self.registry;
         self.registry = registry;
+        let labels = self.registry.len();
 
         let mut free = (0..GENERATIONS).collect::<Vec<u32>>();
         free.retain(|i| old.as_ref().is_none_or(|o| *i != o.active.index));
         // The running policy with slots for the new labels; it is what going back goes back to.
         let previous = match &old {
-            Some(old) if widened => {
+            Some(old) if old.active.labels < labels => {
                 let tables = self.keeper.tables(&old.active)?;
                 let slots = self.registry.slots(&tables.metadata.subjects);
                 let built = self.build(&mut free, &tables, &slots, old.active.serial)?;
+                let wide = Record { index: built.index, readback: built.readback, labels, ..old.active.clone() };
+                let previous = Some(old.active.clone());
+                self.keeper.write(&Records { active: wide.clone(), previous, ..old.clone() })?;
                 self.flip(&tables, built.index);
-                Some(Record { index: built.index, readback: built.readback, ..old.active.clone() })
+                Some(wide)
             }
             Some(old) => Some(old.active.clone()),
             None => None,
         };
+        // Kept from here on; records that do not name them would have them removed.
+        self.keeper.keep_tables(policy)?;
         let slots = self.registry.slots(&policy.tables.metadata.subjects);
         for key in &slots.stranded {
             sink::print_line(&serde_json::json!({"schema": "kiln.notice.v1", "stranded": key,
@@ -215,6 +222,7 @@ impl Engine {
             serial: policy.statement.serial,
             name: policy.statement.name.clone(),
             sequence: policy.sequence,
+            labels,
         };
         self.explainer.learn(record.serial, policy.tables.metadata.clone());
 
@@ -351,7 +359,9 @@ impl Engine {
     fn go_back(&mut self, previous: &Record, mut records: Records) -> Result<Evidence> {
         let tables = self.keeper.tables(previous)?;
         attach::attach_needed(&self.places.pins, &self.places.run, &tables.kernel.header, true)?;
-        self.keeper.write(&records)?;
+        // Until the flip is done both are named: the agent may die between, and then the kernel's word counts.
+        let leaving = self.keeper.read()?.map(|r| r.active).filter(|r| r.index != previous.index);
+        self.keeper.write(&Records { previous: leaving, ..records.clone() })?;
         self.flip(&tables, previous.index);
         generation::release(&self.maps.outer, &[previous.index]);
         let evidence = self.prove(&tables, previous)?;

@@ -31,6 +31,9 @@ pub struct Record {
     pub name: String,
     /// Sequence of the assignment; 0: none.
     pub sequence: u64,
+    /// Entries of the label registry when it was built: labels given later are unknown to it.
+    #[serde(default)]
+    pub labels: usize,
 }
 
 /// An update that is not confirmed yet.

@@ -49,6 +49,16 @@ impl Registry {
         Ok(Registry { by_key })
     }
 
+    /// Keys that have a label, the fixed ones aside.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Whether no key has a label yet.
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
     /// Labels and keys, by key.
     pub fn entries(&self) -> impl Iterator<Item = (u32, &str)> {
         self.by_key.iter().map(|(key, label)| (*label, key.as_str()))
