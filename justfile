@@ -13,12 +13,11 @@ test *ARGS:
 
 # Kernel tests in virtual machines: all, or those whose name contains CASE
 vm *CASE:
-    scripts/build-agent
-    cargo test --test kernel -- {{CASE}}
+    KILN_AGENT=$(scripts/build-agent) cargo test --test kernel -- {{CASE}}
 
 # What enforcement costs beside AppArmor, in guest instructions, on each kernel (or on KERNEL)
 vm-cost KERNEL="":
-    cargo test --test kernel -- --ignored --nocapture cost::{{KERNEL}}
+    KILN_AGENT=$(scripts/build-agent) cargo test --test kernel -- --ignored --nocapture cost::{{KERNEL}}
 
 # Build the static agent
 agent:
