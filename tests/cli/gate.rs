@@ -384,5 +384,9 @@ fn bad_lines_are_counted_reported_and_skipped() {
 
 #[test]
 fn ocsf_is_the_gates_only() {
-    Command::cargo_bin("kiln").expect("kiln is built").args(["--format", "ocsf", "completions", "bash"]).assert().code(2);
+    Command::cargo_bin("kiln")
+        .expect("kiln is built")
+        .args(["--format", "ocsf", "completions", "bash"])
+        .assert()
+        .code(2);
 }
