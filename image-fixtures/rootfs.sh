@@ -5,7 +5,7 @@
 #   image-fixtures/rootfs.sh [bookworm|trixie]     prints the directory
 #
 # KILN_CACHE  where it is kept (default: .cache beside this directory)
-# KILN_MIRROR the Debian mirror (default: the one this machine's apt uses, else deb.debian.org)
+# KILN_MIRROR the Debian mirror (default: the one this machine's apt uses, which must have one)
 set -eu
 
 suite=${1:-bookworm}
@@ -55,10 +55,10 @@ fi
 
 mirror=${KILN_MIRROR:-$(apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 2>/dev/null |
     awk '$1 == "main" && $2 !~ /security/ { sub(/\/$/, "", $2); print $2; exit }')}
-mirror=${mirror:-http://deb.debian.org/debian}
+[ -n "$mirror" ] || { echo "rootfs.sh: no Debian mirror in this machine's apt sources: set KILN_MIRROR" >&2 && exit 2; }
 security=$(apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 2>/dev/null |
     awk '$1 == "main" && $2 ~ /security/ { sub(/\/$/, "", $2); print $2; exit }')
-security=${security:-http://deb.debian.org/debian-security}
+security=${security:-${mirror%/}-security}
 
 new=$root.new
 rm -rf "$new"
