@@ -2,7 +2,9 @@
 //!
 //! Under QEMU's icount a guest nanosecond is a guest instruction, so that the numbers repeat. Each kernel is booted
 //! three times: with no LSM beside capabilities, with AppArmor, with Kiln; the last two measure a task that no policy
-//! binds and one that a policy of the same rules binds. The costs are what is added over the first.
+//! binds and one that a policy of the same rules binds. The costs are what is added over the first. With Kiln the same
+//! is measured before the policy is loaded, too: what it then takes is the kernel's own, for `bpf` in `lsm=`. All tasks
+//! are in a control group of the same depth.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use crate::{build, policy};
 const OPERATIONS: [&str; 4] = ["open-13", "open-36", "exec", "connect"];
 /// What a confined task may pay, of what AppArmor takes.
 const OF_APPARMOR: f64 = 0.8;
-/// What an unconfined task may pay for open and close. An empty LSM program costs 170 to 183.
+/// What the loaded policy may add to an unconfined task's open and close. An empty LSM program adds 170 to 183.
 const UNCONFINED_OPEN: i64 = 210;
 
 /// Nanoseconds by configuration and operation.
@@ -53,6 +55,9 @@ fn measure(kernel: &str) -> Result<(), String> {
                 ["cost", whose, operation, value] => {
                     let value = value.parse().map_err(|_| format!("no number: {line}"))?;
                     costs.insert((whose.to_owned(), operation.to_owned()), value);
+                }
+                ["cost", whose, "program", operation, program, runs, spent] => {
+                    println!("{kernel} {whose} {operation}: {program} ran {runs} times in 100 turns, {spent} in all");
                 }
                 ["cost-error", ..] => return Err(line.to_owned()),
                 _ => {}
@@ -98,20 +103,26 @@ fn added(costs: &Costs, whose: &str, operation: &str) -> Result<i64, String> {
     Ok(of(whose)? - of("base")?)
 }
 
+/// What the loaded policy adds over a kernel that has `bpf` in `lsm=` and no policy.
+fn loaded(costs: &Costs, whose: &str, operation: &str) -> Result<i64, String> {
+    Ok(added(costs, whose, operation)? - added(costs, "kiln-idle", operation)?)
+}
+
 /// The table for docs/performance.md.
 fn print(kernel: &str, costs: &Costs) -> Result<(), String> {
     println!(
-        "\n| {kernel} | AppArmor confined | Kiln confined | of AppArmor | AppArmor unconfined | Kiln unconfined |"
+        "\n| {kernel} | AppArmor confined | Kiln confined | of AppArmor | AppArmor unconfined | Kiln unconfined | of it `bpf` in `lsm=` |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     for operation in OPERATIONS {
         let of = |whose: &str| added(costs, whose, operation);
         let (theirs, ours) = (of("apparmor-confined")?, of("kiln-confined")?);
         println!(
-            "| {operation} | {theirs} | {ours} | {:.2} | {} | {} |",
+            "| {operation} | {theirs} | {ours} | {:.2} | {} | {} | {} |",
             ours as f64 / theirs as f64,
             of("apparmor-unconfined")?,
-            of("kiln-unconfined")?
+            of("kiln-unconfined")?,
+            of("kiln-idle")?
         );
     }
     Ok(())
@@ -126,9 +137,9 @@ fn judge(costs: &Costs) -> Result<(), String> {
         }
     }
     for operation in ["open-13", "open-36"] {
-        let ours = added(costs, "kiln-unconfined", operation)?;
+        let ours = loaded(costs, "kiln-unconfined", operation)?;
         if ours > UNCONFINED_OPEN {
-            wrong.push(format!("{operation}, unconfined: {ours} is more than {UNCONFINED_OPEN}"));
+            wrong.push(format!("{operation}, unconfined: the policy adds {ours}, more than {UNCONFINED_OPEN}"));
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }

@@ -5,14 +5,20 @@ chmod 755 /kiln/cost
 # 6.12 still does work of its own for a few seconds after boot.
 sleep 5
 tell() { sed "s/^cost /cost $1 /"; }
+# All in a control group of the same depth: the kernel's own accounting of groups (memory, pressure) is nobody's cost.
+free=/sys/fs/cgroup/system.slice/free.service
+bound=/sys/fs/cgroup/system.slice/kiln-cost.service
 if [ -e /usr/lib/kiln ]; then
-	/usr/lib/kiln/kiln-agent load || exit 1
-	/kiln/cost | tell kiln-unconfined
-	/kiln/cost --unit /sys/fs/cgroup/system.slice/kiln-cost.service | tell kiln-confined
+	/kiln/cost --unit $free | tell kiln-idle
+	/usr/lib/kiln/kiln-agent load >/dev/null || exit 1
+	/kiln/cost --unit $free | tell kiln-unconfined
+	/kiln/cost --unit $bound | tell kiln-confined
+	/kiln/cost --programs yes --unit $free | tell kiln-unconfined
+	/kiln/cost --programs yes --unit $bound | tell kiln-confined
 elif [ -e /sys/kernel/security/apparmor ]; then
 	cat /kiln/apparmor.bin >/sys/kernel/security/apparmor/.replace
-	/kiln/cost | tell apparmor-unconfined
-	/kiln/cost --profile kiln_cost | tell apparmor-confined
+	/kiln/cost --unit $free | tell apparmor-unconfined
+	/kiln/cost --unit $free --profile kiln_cost | tell apparmor-confined
 else
-	/kiln/cost | tell base
+	/kiln/cost --unit $free | tell base
 fi
