@@ -19,25 +19,30 @@ static __always_inline bool kiln_is_executor(struct kiln_scratch *s, u32 pos)
 	return true;
 }
 
-/* Runs for the script and again for its interpreter: both need exec. */
+/*
+ * Runs for the script and again for its interpreter: both need exec. A starting
+ * task is held to its label here: what systemd runs in the unit is the unit's.
+ * With the first program that is permitted and is not systemd's helper it has
+ * started.
+ */
 SEC("lsm/bprm_check_security")
 int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 {
 	struct kiln_about about = {.kind = KILN_O_PATH, .pos = PATH_FAIL};
 	struct kiln_task *task = kiln_task_of(bpf_get_current_task_btf());
 	struct dentry *dentry = bprm->file->f_path.dentry;
+	bool starting = task && task->flags & KILN_T_STARTING;
 	u64 active = kiln_active();
 	struct kiln_scratch *s;
 	struct kiln_who who = {};
-	int entry, ret;
+	int entry, ret = 0;
 
 	if ((u32)active == KILN_INACTIVE)
 		return 0;
-	/* A starting task is held to its label here: what systemd runs in the unit is the unit's. */
 	if (!task && !((active >> 32) & V(EXEC)))
 		return 0;
 	entry = kiln_enter_label(&who, active, task ? task->label : KILN_LABEL_HOST, V(EXEC));
-	if (entry == KILN_PASS)
+	if (entry == KILN_PASS && !starting)
 		return 0;
 	s = kiln_scratch_take();
 	if (entry == KILN_BROKEN || !s || !who.s) {
@@ -48,24 +53,27 @@ int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 	} else {
 		if (!kiln_unlinked(dentry))
 			about.pos = kiln_resolve(s, bprm->file->f_path.mnt, dentry);
-		if (task && (task->flags & KILN_T_STARTING) && kiln_is_executor(s, about.pos))
+		if (starting && kiln_is_executor(s, about.pos)) {
 			ret = 0;
-		else
-			ret = kiln_decide_path(&who, s, &about, V(EXEC));
+		} else {
+			if (entry != KILN_PASS)
+				ret = kiln_decide_path(&who, s, &about, V(EXEC));
+			if (starting && !ret)
+				task->flags = 0;
+		}
 	}
 	if (s)
 		kiln_scratch_give(s);
 	return ret;
 }
 
-/* The new program runs: a starting task is the service now, and an exec selector may attach a subject. */
+/* The new program runs: an exec selector may attach a subject. Attached only where some subject has one. */
 SEC("lsm/bprm_committed_creds")
 int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
 	struct kiln_task *task = kiln_task_of(current), *own;
 	u32 label = task ? task->label : KILN_LABEL_HOST, next;
-	bool starting = task && (task->flags & KILN_T_STARTING);
 	u64 active = kiln_active();
 	struct kiln_who who = {};
 	struct kiln_scratch *s;
@@ -73,8 +81,11 @@ int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 
 	if ((u32)active == KILN_INACTIVE || (!task && !((active >> 32) & KILN_HOST_EXEC)))
 		return 0;
+	/* Still systemd's helper. */
+	if (task && task->flags & KILN_T_STARTING)
+		return 0;
 	kiln_enter_label(&who, active, label, 0);
-	if (!who.s || (!starting && !who.s->exec_start))
+	if (!who.s || !who.s->exec_start)
 		return 0;
 	s = kiln_scratch_take();
 	if (!s) {
@@ -83,20 +94,14 @@ int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 		return 0;
 	}
 	pos = kiln_resolve(s, bprm->file->f_path.mnt, bprm->file->f_path.dentry);
-	if (starting && kiln_is_executor(s, pos)) {
-		kiln_scratch_give(s);
-		return 0;
-	}
-	if (who.s->exec_start && pos != PATH_FAIL) {
+	if (pos != PATH_FAIL) {
 		s->pos = pos;
 		next = kiln_match(who.t, s, who.s->exec_start, KILN_PATH_MAX);
 		if (next)
 			label = kiln_label_of(who.t, next);
 	}
 	kiln_scratch_give(s);
-	if (!starting && task && label == task->label)
-		return 0;
-	if (!task && label == KILN_LABEL_HOST)
+	if (label == (task ? task->label : KILN_LABEL_HOST))
 		return 0;
 	own = bpf_task_storage_get(&kiln_labels, current, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!own) {

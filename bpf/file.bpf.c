@@ -27,9 +27,11 @@ static __always_inline int kiln_check_file(u32 verbs, struct file *file)
 SEC("lsm/file_open")
 int BPF_PROG(kiln_file_open, struct file *file)
 {
-	u32 flags, mode;
+	struct task_struct *leader = kiln_leader();
+	u32 flags, mode, verbs;
+	bool nameless;
 
-	if (kiln_unbound(V(READ) | V(MODIFY) | V(CREATE)))
+	if (kiln_unbound(leader, V(READ) | V(MODIFY) | V(CREATE)))
 		return 0;
 	flags = file->f_flags;
 	mode = file->f_mode;
@@ -39,10 +41,12 @@ int BPF_PROG(kiln_file_open, struct file *file)
 	 */
 	if ((flags & FMODE_EXEC) || (mode & FMODE_BACKING))
 		return 0;
-	if (flags & __O_TMPFILE)
-		return kiln_check_path(kiln_open_verbs(file) | V(CREATE), file->f_path.mnt, file->f_path.dentry,
-				       KILN_NAMED);
-	return kiln_check_file(kiln_open_verbs(file), file);
+	verbs = kiln_open_verbs(file);
+	nameless = flags & __O_TMPFILE;
+	if (nameless)
+		verbs |= V(CREATE);
+	return kiln_check_path_as(leader, verbs, file->f_path.mnt, file->f_path.dentry,
+				  nameless ? KILN_NAMED : KILN_OPENED);
 }
 
 /* Sockets, pipes and anonymous files have no path; what they carry was decided where it was opened. */

@@ -39,7 +39,7 @@ int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, in
 		return 0;
 	family = sk->__sk_common.skc_family;
 	if (kiln_is_inet(family))
-		return kiln_check_address(KILN_BIND, sock, address, addrlen);
+		return kiln_check_address(kiln_leader(), KILN_BIND, sock, address, addrlen);
 	/* A path is decided where its node is made (path_mknod); an empty address asks for a random abstract name. */
 	if (family != AF_UNIX || addrlen < 4)
 		return 0;
@@ -109,12 +109,16 @@ int BPF_PROG(kiln_socket_listen, struct socket *sock, int backlog)
 SEC("lsm/socket_connect")
 int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	if (kiln_unbound(V(CONNECT)))
+	struct task_struct *leader = kiln_leader();
+	u32 family;
+
+	if (kiln_unbound(leader, V(CONNECT)))
 		return 0;
 	/* AF_UNSPEC dissolves an association. Unix sockets are decided by the peer that the kernel found. */
-	if (address->sa_family == AF_UNSPEC || address->sa_family == AF_UNIX)
+	family = address->sa_family;
+	if (family == AF_UNSPEC || family == AF_UNIX)
 		return 0;
-	return kiln_check_address(KILN_CONNECT, sock, address, addrlen);
+	return kiln_check_address(leader, KILN_CONNECT, sock, address, addrlen);
 }
 
 SEC("lsm/socket_sendmsg")
@@ -122,7 +126,7 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 {
 	void *name = msg->msg_name;
 
-	return name ? kiln_check_address(KILN_CONNECT, sock, name, msg->msg_namelen) : 0;
+	return name ? kiln_check_address(kiln_leader(), KILN_CONNECT, sock, name, msg->msg_namelen) : 0;
 }
 
 /* The agent takes orders on a socket: not from a confined task, whatever its profile governs. */

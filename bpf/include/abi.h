@@ -14,7 +14,7 @@
 #ifndef KILN_ABI_H
 #define KILN_ABI_H
 
-#define KILN_ABI_VERSION 1
+#define KILN_ABI_VERSION 2
 #define KILN_ABI_MAGIC 0x314e4c4bu /* "KLN1" */
 
 #define KILN_TABLES_BYTES (4u << 20) /* KMALLOC_MAX_SIZE on 6.1 bounds a map value */
@@ -102,7 +102,9 @@ struct kiln_subject {
 	__u32 kernel_deny, kernel_would, kernel_watch;
 	__u32 flags;		  /* KILN_S_* */
 	__u32 net4_tcp, net4_udp; /* the state of net_start after a protocol and ::ffff: IPv4 begins here */
-	__u64 reserved[5];
+	__u16 any_tcp, any_udp;	  /* verbs that are plainly permitted for every address and port of the protocol */
+	__u32 pad;
+	__u64 reserved[4];
 };
 #define KILN_HOST_EXEC 0x10000u /* in host_verbs: subject 1 has an exec_start */
 
@@ -141,16 +143,18 @@ struct kiln_header {
  * The automaton. A state is the index of its header word. Word `s` holds
  * default next state (low half) and accept (high half; 0: none). Word
  * `s + 1 + class` holds next state (low) if its high half equals `s`,
- * else the default applies. State 0 is dead; the first 264 words are zero, so
- * that a walk may but need not stop there. An accept of exec_start or
- * unit_start is an index of a subject, one of the others of a decision; 0
- * stands for the default decision, or for no change of subject. (Row displacement: Tarjan and
- * Yao, "Storing a sparse table", CACM 22:11, 1979.)
+ * else the default applies. KILN_FINAL is set in the accept of a state that every byte leads back to: the walk may
+ * stop. State 0 is dead; the first 264 words are zero, so that a walk may but need not stop there. An accept of
+ * exec_start or unit_start is an index of a subject, one of the others of a decision; 0 stands for the default
+ * decision, or for no change of subject. (Row displacement: Tarjan and Yao, "Storing a sparse table", CACM 22:11,
+ * 1979.)
  *
  * A network object is the string: protocol number (IPPROTO_*), address as 16
  * bytes (IPv4 as ::ffff:a.b.c.d, RFC 4291 2.5.5.2), port big-endian.
  * A unix socket's object is its path; an abstract name has '@' in front.
  */
+#define KILN_FINAL 0x80000000u
+
 struct kiln_tables {
 	__u32 slot[KILN_SLOTS];	       /* label -> subject index + 1; 0: unknown, denied */
 	__u32 label_of[KILN_SUBJECTS]; /* subject index -> label; 0: none */

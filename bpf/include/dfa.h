@@ -35,28 +35,69 @@ static __always_inline struct kiln_outcome *kiln_outcome_at(struct kiln_tables *
 	return kiln_words(t, t->hdr.outcomes_off + index, 1);
 }
 
-/* Follows one byte. State 0 is dead and stays dead: its words are all zero. */
-static __always_inline u32 kiln_step(struct kiln_tables *t, u32 state, u32 class)
-{
-	u64 at = state;
-	u64 edge;
+#define KILN_PATH_CLASS __builtin_offsetof(struct kiln_tables, hdr.path_class)
+#define KILN_NET_CLASS __builtin_offsetof(struct kiln_tables, hdr.net_class)
 
-	barrier_var(at);
-	if (at >= KILN_WORDS - 257)
-		return 0;
-	barrier_var(at);
-	edge = t->words[at + 1 + (class & 0xff)];
-	if ((edge >> 32) == state)
-		return (u32)edge;
-	return (u32)t->words[at];
-}
+/* A word of the automaton, by halves. */
+struct kiln_edge {
+	u32 next;
+	u32 check; /* of a row's head: what the state accepts */
+};
+
+/*
+ * Follows byte `at` of `bytes`. State 0 is dead and stays dead: its words are
+ * all zero. In assembly, because this is what enforcement mostly does and the
+ * compiler spends half as many instructions again: the byte's class, the row's
+ * head, the entry of the class, and the next state by the entry if it is the
+ * row's own, else by the head.
+ */
+#define KILN_STEP(t, state, bytes, at, classes)                                                                        \
+	({                                                                                                             \
+		u64 row, edge, check;                                                                                  \
+		asm volatile("%[edge] = *(u8 *)(%[from] + %[place])\n"                                                 \
+			     "%[row] = %[next]\n"                                                                      \
+			     "if %[row] > %[last] goto +12\n"                                                          \
+			     "%[edge] += %[tables]\n"                                                                  \
+			     "%[edge] = *(u8 *)(%[edge] + %[class])\n"                                                 \
+			     "%[row] <<= 3\n"                                                                          \
+			     "%[row] += %[tables]\n"                                                                   \
+			     "%[edge] <<= 3\n"                                                                         \
+			     "%[edge] += %[row]\n"                                                                     \
+			     "%[check] = *(u32 *)(%[edge] + %[entry] + 12)\n"                                          \
+			     "if %[check] != %[next] goto +2\n"                                                        \
+			     "%[next] = *(u32 *)(%[edge] + %[entry] + 8)\n"                                            \
+			     "goto +3\n"                                                                               \
+			     "%[next] = *(u32 *)(%[row] + %[entry])\n"                                                 \
+			     "goto +1\n"                                                                               \
+			     "%[next] = 0\n"                                                                           \
+			     : [next] "+r"(state), [row] "=&r"(row), [edge] "=&r"(edge), [check] "=&r"(check)          \
+			     : [from] "r"(bytes), [place] "i"(at), [tables] "r"(t), [last] "i"(KILN_WORDS - 258),      \
+			       [class] "i"(classes), [entry] "i"(__builtin_offsetof(struct kiln_tables, words)));      \
+	})
+#define KILN_STEP_2(t, state, bytes, at, classes)                                                                      \
+	KILN_STEP(t, state, bytes, at, classes);                                                                       \
+	KILN_STEP(t, state, bytes, at + 1, classes)
+#define KILN_STEP_4(t, state, bytes, at, classes)                                                                      \
+	KILN_STEP_2(t, state, bytes, at, classes);                                                                     \
+	KILN_STEP_2(t, state, bytes, at + 2, classes)
+#define KILN_STEP_8(t, state, bytes, at, classes)                                                                      \
+	KILN_STEP_4(t, state, bytes, at, classes);                                                                     \
+	KILN_STEP_4(t, state, bytes, at + 4, classes)
 
 /* What a state accepts; 0: nothing. */
 static __always_inline u32 kiln_accept(struct kiln_tables *t, u32 state)
 {
-	u64 *word = kiln_words(t, state, 1);
+	struct kiln_edge *head = kiln_words(t, state, 1);
 
-	return word ? *word >> 32 : 0;
+	return head ? head->check & ~KILN_FINAL : 0;
+}
+
+/* Whether no further byte can change what the state accepts. */
+static __always_inline bool kiln_is_final(struct kiln_tables *t, u32 state)
+{
+	struct kiln_edge *head = kiln_words(t, state, 1);
+
+	return !head || !state || head->check & KILN_FINAL;
 }
 
 struct kiln_walk {
@@ -69,16 +110,25 @@ struct kiln_walk {
 #define KILN_CHUNK 16
 
 /* Follows `n` bytes from `pos` on, without a test for the end at each: the callers cut the length into such pieces. */
-static __always_inline u32 kiln_steps(struct kiln_tables *t, u32 state, const u8 *bytes, u64 pos, const u32 n)
+static __always_inline u64 kiln_steps(struct kiln_tables *t, u64 state, const u8 *bytes, u64 pos, const u32 n)
 {
 	barrier_var(pos);
 	if (pos >= KILN_PATH_MAX + 256 - KILN_CHUNK)
 		return 0;
 	barrier_var(pos);
 	bytes += pos;
-#pragma unroll
-	for (u32 i = 0; i < n; i++)
-		state = kiln_step(t, state, t->hdr.path_class[bytes[i]]);
+	if (n == 1) {
+		KILN_STEP(t, state, bytes, 0, KILN_PATH_CLASS);
+	} else if (n == 2) {
+		KILN_STEP_2(t, state, bytes, 0, KILN_PATH_CLASS);
+	} else if (n == 4) {
+		KILN_STEP_4(t, state, bytes, 0, KILN_PATH_CLASS);
+	} else {
+		KILN_STEP_8(t, state, bytes, 0, KILN_PATH_CLASS);
+		if (n == 16) {
+			KILN_STEP_8(t, state, bytes, 8, KILN_PATH_CLASS);
+		}
+	}
 	return state;
 }
 
@@ -88,11 +138,11 @@ static long kiln_walk_chunk(u32 turn, struct kiln_walk *w)
 
 	w->state = kiln_steps(w->t, w->state, w->bytes, pos, KILN_CHUNK);
 	*(volatile u64 *)w->pos = pos + KILN_CHUNK;
-	return !w->state;
+	return kiln_is_final(w->t, w->state);
 }
 
 /* Walks bytes[*pos..end] from `state` by path classes; returns the last state. */
-static __always_inline u32 kiln_walk_path(struct kiln_tables *t, u32 state, const u8 *bytes, u64 *pos, u32 end)
+static __always_inline u32 kiln_walk_path(struct kiln_tables *t, u64 state, const u8 *bytes, u64 *pos, u32 end)
 {
 	u64 at = *(volatile u64 *)pos, len = end - at;
 
@@ -108,11 +158,10 @@ static __always_inline u32 kiln_walk_path(struct kiln_tables *t, u32 state, cons
 		state = kiln_steps(t, state, bytes, at, 4);
 		at += 4;
 	}
-	if (len & 8) {
+	if (len & 8 && !kiln_is_final(t, state))
 		state = kiln_steps(t, state, bytes, at, 8);
-		at += 8;
-	}
-	if (len >= KILN_CHUNK && state) {
+	at += len & 8;
+	if (len >= KILN_CHUNK && !kiln_is_final(t, state)) {
 		struct kiln_walk w = {.t = t, .bytes = bytes, .pos = pos, .state = state};
 
 		if (len > KILN_PATH_MAX)
@@ -124,18 +173,20 @@ static __always_inline u32 kiln_walk_path(struct kiln_tables *t, u32 state, cons
 	return state;
 }
 
-/* Walks a network key from byte `from` on; short and of fixed length, so the verifier may unroll it. */
-static __always_inline u32 kiln_walk_net_from(struct kiln_tables *t, u32 state, const u8 *key, const u32 from)
+/* Walks a network key. IPv4 begins where its common prefix ends. */
+static __always_inline u32 kiln_walk_net4(struct kiln_tables *t, u64 state, const u8 *key)
 {
-#pragma unroll
-	for (u32 i = from; i < KILN_NET_KEY; i++)
-		state = kiln_step(t, state, t->hdr.net_class[key[i]]);
+	KILN_STEP_4(t, state, key, 13, KILN_NET_CLASS);
+	KILN_STEP_2(t, state, key, 17, KILN_NET_CLASS);
 	return state;
 }
 
-static __always_inline u32 kiln_walk_net(struct kiln_tables *t, u32 state, const u8 *key)
+static __always_inline u32 kiln_walk_net(struct kiln_tables *t, u64 state, const u8 *key)
 {
-	return kiln_walk_net_from(t, state, key, 0);
+	KILN_STEP_8(t, state, key, 0, KILN_NET_CLASS);
+	KILN_STEP_4(t, state, key, 8, KILN_NET_CLASS);
+	KILN_STEP(t, state, key, 12, KILN_NET_CLASS);
+	return kiln_walk_net4(t, state, key);
 }
 
 #endif

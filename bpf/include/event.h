@@ -29,10 +29,10 @@ static __always_inline void kiln_event_task(struct kiln_event *e)
 
 static __always_inline u64 kiln_serial(u32 generation)
 {
-	u32 zero = 0;
-	struct kiln_state *state = bpf_map_lookup_elem(&kiln_state, &zero);
+	u64 at = generation;
 
-	return state && generation < KILN_GENERATIONS ? state->serial[generation] : 0;
+	barrier_var(at);
+	return at < KILN_GENERATIONS ? *(volatile u64 *)&kiln_state.serial[at] : 0;
 }
 
 /* Sends the event with `len` bytes of object. */

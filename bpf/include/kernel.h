@@ -20,6 +20,7 @@ typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s64 s64;
 typedef _Bool bool;
 #define true 1
 #define false 0
@@ -95,7 +96,12 @@ struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	unsigned char d_iname[32];
 	struct super_block *d_sb;
+};
+/* From 6.14 on d_iname is a union of this name. */
+struct dentry___shortname {
+	unsigned char d_shortname[32];
 };
 struct vfsmount {
 	struct dentry *mnt_root;
@@ -128,7 +134,17 @@ struct nsproxy {
 struct mm_struct {
 	struct file *exe_file;
 };
-struct bpf_local_storage;
+struct bpf_local_storage_map;
+struct bpf_local_storage_data {
+	struct bpf_local_storage_map *smap;
+};
+struct bpf_local_storage {
+	struct bpf_local_storage_data *cache[16];
+};
+struct timespec64 {
+	s64 tv_sec;
+	long tv_nsec;
+};
 struct task_struct {
 	int pid;
 	int tgid;

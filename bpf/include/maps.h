@@ -14,6 +14,7 @@ struct kiln_scratch {
 	u64 dentry, mount, parent, mountpoint, root, found;
 	/* The mount that was last seen to be a namespace's root: most paths end there. */
 	u64 top_ns, top_mnt, top_root;
+	u8 before[8]; /* path[-1] may be written */
 	/* Components are written from the end; the slack lets the verifier see that a 255-byte name always fits. */
 	u8 path[KILN_PATH_MAX + 256];
 	struct kiln_event event;
@@ -33,14 +34,11 @@ struct {
 	__array(values, struct kiln_inner);
 } kiln_tables_outer SEC(".maps");
 
-/* Mapped by the agent: bpf(2) copies a value as it likes, a store to the mapping is one aligned word. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, u32);
-	__type(value, struct kiln_state);
-} kiln_state SEC(".maps");
+/*
+ * Mapped by the agent: bpf(2) copies a value as it likes, a store to the mapping is one aligned word. As a variable it
+ * is read without a look-up; libbpf makes a map of its section, which is pinned as kiln_state.
+ */
+struct kiln_state kiln_state SEC(".data.state");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);

@@ -133,9 +133,9 @@ static __always_inline int kiln_decide_net(struct kiln_who *who, struct kiln_abo
 
 		/* IPv4 begins where its common prefix ends. */
 		if (four && key[0] == IPPROTO_TCP)
-			index = kiln_accept(who->t, kiln_walk_net_from(who->t, who->s->net4_tcp, key, 13));
+			index = kiln_accept(who->t, kiln_walk_net4(who->t, who->s->net4_tcp, key));
 		else if (four && key[0] == IPPROTO_UDP)
-			index = kiln_accept(who->t, kiln_walk_net_from(who->t, who->s->net4_udp, key, 13));
+			index = kiln_accept(who->t, kiln_walk_net4(who->t, who->s->net4_udp, key));
 		else
 			index = kiln_match_net(who->t, who->s->net_start, about);
 		if (!index)
@@ -154,12 +154,21 @@ static __always_inline int kiln_decide_net(struct kiln_who *who, struct kiln_abo
 	return ret;
 }
 
+/* Whether the subject may do `verb` with every address and port of the socket's protocol, and nobody watches. */
+static __always_inline bool kiln_any_address(struct kiln_who *who, u32 protocol, u32 verb)
+{
+	u32 any = protocol == IPPROTO_TCP ? who->s->any_tcp : protocol == IPPROTO_UDP ? who->s->any_udp : 0;
+
+	return any >> verb & 1;
+}
+
 /* A socket call of the current task with an address; for another family than IPv4 and IPv6 there is nothing to say. */
-static __always_inline int kiln_check_address(u32 verb, struct socket *sock, void *address, int len)
+static __always_inline int kiln_check_address(struct task_struct *leader, u32 verb, struct socket *sock, void *address,
+					      int len)
 {
 	struct kiln_about about;
 	struct kiln_who who = {};
-	int entry = kiln_enter(&who, 1u << verb);
+	int entry = kiln_enter_as(&who, leader, 1u << verb);
 	struct sock *sk;
 	bool ok;
 
@@ -170,6 +179,9 @@ static __always_inline int kiln_check_address(u32 verb, struct socket *sock, voi
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
 		return kiln_refuse_here(&who.id, KILN_O_NET, 0, verb | kiln_broken(entry));
+	/* An address that makes no sense the kernel itself refuses. */
+	if (kiln_any_address(&who, kiln_protocol(sk), verb))
+		return 0;
 	__builtin_memset(&about, 0, sizeof(about));
 	about.kind = KILN_O_NET;
 	about.pos = PATH_FAIL;

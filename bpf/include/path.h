@@ -39,6 +39,48 @@ static __always_inline bool kiln_prepend(struct kiln_scratch *s, const void *nam
 	return true;
 }
 
+/* Names of up to this many bytes lie in the dentry itself: DNAME_INLINE_LEN of dcache.h is 32 or more. */
+#define KILN_INLINE_NAME 32u
+
+/*
+ * As kiln_prepend, for a dentry that the verifier knows: a short name is read by plain loads, in words. What the last
+ * word writes beyond the name is put back.
+ */
+static __always_inline bool kiln_prepend_dentry(struct kiln_scratch *s, struct dentry *dentry)
+{
+	u64 len = dentry->d_name.len, name = (u64)dentry->d_name.name, pos, after;
+	u32 at = bpf_core_field_exists(struct dentry, d_iname)
+		     ? bpf_core_field_offset(struct dentry, d_iname)
+		     : bpf_core_field_offset(struct dentry___shortname, d_shortname);
+	u64 *words = (void *)dentry + at;
+	u8 *to;
+
+	barrier_var(words);
+	barrier_var(name);
+	barrier_var(len);
+	if (name != (u64)words || len > KILN_INLINE_NAME)
+		return kiln_prepend(s, (void *)name, len);
+	barrier_var(len);
+	pos = *(volatile u64 *)&s->pos - len;
+	barrier_var(pos);
+	if (!len || !pos || pos >= KILN_PATH_MAX)
+		return false;
+	barrier_var(pos);
+	to = &s->path[pos];
+	after = *(u64 *)(to + len);
+	*(u64 *)to = words[0];
+	if (len > 8)
+		*(u64 *)(to + 8) = words[1];
+	if (len > 16) {
+		*(u64 *)(to + 16) = words[2];
+		*(u64 *)(to + 24) = words[3];
+	}
+	*(u64 *)(to + len) = after;
+	to[-1] = '/';
+	*(volatile u64 *)&s->pos = pos - 1;
+	return true;
+}
+
 /* mnt_parent, mnt_mountpoint and mnt.mnt_root follow each other in every kernel; if not, three reads. */
 static __always_inline bool kiln_read_mount(struct kiln_scratch *s)
 {
@@ -148,7 +190,7 @@ static __always_inline u32 kiln_resolve(struct kiln_scratch *s, struct vfsmount 
 		if (dentry == root)
 			break;
 		parent = dentry->d_parent;
-		if (parent == dentry || !kiln_prepend(s, dentry->d_name.name, dentry->d_name.len))
+		if (parent == dentry || !kiln_prepend_dentry(s, dentry))
 			return PATH_FAIL;
 		dentry = parent;
 	}

@@ -28,9 +28,11 @@ static __always_inline u32 kiln_agent(void)
 	return kiln_agent_id(0);
 }
 
+/* `kiln_labels`, `kiln_file_open`; `kiln.data.state` for what libbpf makes of the object's sections. */
 static __always_inline bool kiln_our_name(const char *name)
 {
-	return name[0] == 'k' && name[1] == 'i' && name[2] == 'l' && name[3] == 'n' && name[4] == '_';
+	return name[0] == 'k' && name[1] == 'i' && name[2] == 'l' && name[3] == 'n' &&
+	       (name[4] == '_' || name[4] == '.');
 }
 
 #endif

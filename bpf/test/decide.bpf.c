@@ -143,6 +143,8 @@ static __always_inline int test_decide(struct test_request *r)
 	if (r->kind != KILN_O_NET)
 		return test_path(r, &who);
 	__builtin_memcpy(about.net, r->net, sizeof(about.net));
+	if (kiln_any_address(&who, r->net[0], r->verb))
+		return 0;
 	return kiln_decide_net(&who, &about, r->verb, true);
 }
 

@@ -94,9 +94,11 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
         }
         lists(h.n_outcome_refs, &s)?;
         ensure(s.verbs < 1 << crate::model::Verb::ALL.len(), "the verbs of a subject", s.verbs)?;
-        ensure(s.reserved == [0; 5], "a reserved field of subject", n)?;
+        ensure(s.reserved == [0; 4] && s.pad == 0, "a reserved field of subject", n)?;
         let quick = (kernel.net4_state(s.net_start, 6), kernel.net4_state(s.net_start, 17));
         ensure((s.net4_tcp, s.net4_udp) == quick, "the IPv4 state of subject", n)?;
+        let any = (kernel.any_address(&s, 6), kernel.any_address(&s, 17));
+        ensure((s.any_tcp, s.any_udp) == any, "the permissions for any address of subject", n)?;
         let sentinel = if n == 2 { layout::S_SENTINEL } else { 0 };
         ensure(s.flags & !layout::S_PROFILE == sentinel, "the flags of a subject", s.flags)?;
         if n == 1 {
@@ -155,11 +157,14 @@ fn states(kernel: &Kernel, automaton: u32) -> Result<(), TablesError> {
                 None => {}
             }
             let head = kernel.words[state as usize];
-            let accept = (head >> 32) as u32;
+            let accept = (head >> 32) as u32 & !layout::FINAL;
+            let is_final = (head >> 32) as u32 & layout::FINAL != 0;
             let most = if kind == Kind::Next { h.n_subjects } else { h.n_decisions };
             ensure(accept < most && accept < automaton, "the accept of a state", accept)?;
             let row = &kernel.words[state as usize + 1..=end as usize];
             let entries = row.iter().filter(|w| (**w >> 32) as u32 == state).chain([&head]);
+            let stays = entries.clone().all(|w| *w as u32 == state);
+            ensure(is_final == stays, "the end of a state", state)?;
             todo.extend(entries.map(|w| (*w as u32, kind)).filter(|(next, _)| *next != 0));
         }
     }

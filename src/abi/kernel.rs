@@ -98,7 +98,10 @@ impl Kernel {
             flags: hi(9),
             net4_tcp: lo(10),
             net4_udp: hi(10),
-            reserved: [w[11], w[12], w[13], w[14], w[15]],
+            any_tcp: lo(11) as u16,
+            any_udp: (lo(11) >> 16) as u16,
+            pad: hi(11),
+            reserved: [w[12], w[13], w[14], w[15]],
         })
     }
 
@@ -179,11 +182,11 @@ pub fn subject_words(s: &Subject) -> [u64; SUBJECT_WORDS] {
         pair(s.kernel_deny, s.kernel_would),
         pair(s.kernel_watch, s.flags),
         pair(s.net4_tcp, s.net4_udp),
+        pair(u32::from(s.any_tcp) | u32::from(s.any_udp) << 16, s.pad),
         r[0],
         r[1],
         r[2],
         r[3],
-        r[4],
     ]
 }
 

@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 /// Version of the layout; the agent refuses tables of another.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 /// "KLN1".
 pub const ABI_MAGIC: u32 = 0x314e_4c4b;
 /// Size of the one map value of a generation.
@@ -30,6 +30,8 @@ pub const LABEL_HOST: u32 = 1;
 pub const LABEL_SENTINEL: u32 = 2;
 /// In `host_verbs`: subject 1 has an `exec_start`.
 pub const HOST_EXEC: u32 = 1 << 16;
+/// In the accept of a state that every byte leads back to.
+pub const FINAL: u32 = 1 << 31;
 /// Subject flag: a profile is part of it.
 pub const S_PROFILE: u32 = 1;
 /// Subject flag: the sentinel's.
@@ -82,7 +84,10 @@ pub struct Subject {
     pub flags: u32,
     pub net4_tcp: u32,
     pub net4_udp: u32,
-    pub reserved: [u64; 5],
+    pub any_tcp: u16,
+    pub any_udp: u16,
+    pub pad: u32,
+    pub reserved: [u64; 4],
 }
 
 #[repr(C)]

@@ -1,9 +1,16 @@
 //! The kernel programs' decision, in Rust: the same steps over the same words. Tests hold the two together, and the
 //! agent uses it to seed tasks that ran before the tables came.
 
+use std::collections::BTreeSet;
+
 use super::kernel::Kernel;
-use super::layout::{DEPTH_MAX, Decision, NET_KEY, Outcome, PATH_MAX};
-use crate::model::{KernelOp, Verb};
+use super::layout::{DEPTH_MAX, Decision, FINAL, NET_KEY, Outcome, PATH_MAX, Subject};
+use crate::model::{KernelOp, Verb, VerbSet};
+
+/// Most states of one level that [`Kernel::any_address`] looks at, so that no table makes it slow.
+const WIDEST: usize = 64;
+/// Stands for a decision that is not there.
+const EVERYTHING_DENIED: Decision = Decision { deny: u16::MAX, would: 0, watch: 0, pad: 0, outcome: [0; 10] };
 
 /// What the tables say about one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +79,11 @@ impl Kernel {
             }
             state = self.step(state, class[usize::from(*byte)]);
         }
-        (self.word_at(state as usize) >> 32) as u32
+        self.accept(state)
+    }
+
+    fn accept(&self, state: u32) -> u32 {
+        (self.word_at(state as usize) >> 32) as u32 & !FINAL
     }
 
     /// The state after the protocol and the twelve bytes in front of every IPv4 address: where its walk begins.
@@ -82,6 +93,31 @@ impl Kernel {
         key[..13]
             .iter()
             .fold(net_start, |state, byte| if state == 0 { 0 } else { self.step(state, classes[usize::from(*byte)]) })
+    }
+
+    /// The verbs that a subject may do with every address and port of a protocol without anybody watching, as a mask:
+    /// the kernel programs need not look at the address then. Where the automaton is too wide to tell at once, none.
+    pub fn any_address(&self, s: &Subject, protocol: u8) -> u16 {
+        let classes = &self.header.net_class;
+        let last = classes.iter().max().copied().unwrap_or(0);
+        let mut level = BTreeSet::from([match s.net_start {
+            0 => 0,
+            start => self.step(start, classes[usize::from(protocol)]),
+        }]);
+        for _ in 1..NET_KEY {
+            let next = |state: u32| (0..=last).map(move |class| if state == 0 { 0 } else { self.step(state, class) });
+            level = level.into_iter().flat_map(next).collect();
+            if level.len() > WIDEST {
+                return 0;
+            }
+        }
+        let plain = |state: u32| {
+            let accept = if state == 0 { 0 } else { self.accept(state) };
+            let d = self.decision(if accept == 0 { s.net_default } else { accept }).unwrap_or(EVERYTHING_DENIED);
+            !(d.deny | d.would | d.watch)
+        };
+        let network = VerbSet::NETWORK.bits();
+        level.into_iter().fold(network, |mask, state| mask & plain(state))
     }
 
     /// The state after `state` on a byte of `class`.

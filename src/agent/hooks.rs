@@ -51,8 +51,9 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_bpf", ALWAYS),
     ("kiln_bpf_map", ALWAYS),
     ("kiln_bpf_prog", ALWAYS),
-    ("kiln_bprm_check_security", verbs(v(Verb::Exec))),
-    ("kiln_bprm_committed_creds", ALWAYS),
+    // Also sees a unit's first program start.
+    ("kiln_bprm_check_security", verbs(v(Verb::Exec) | UNIT_TRANSITIONS)),
+    ("kiln_bprm_committed_creds", verbs(EXEC_TRANSITIONS)),
     // adjtimex(2) is seen only as its capability.
     ("kiln_capable", either(v(Verb::Capability), KernelOp::Clock)),
     ("kiln_cgroup_attach_task", ALWAYS),

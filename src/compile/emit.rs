@@ -255,14 +255,14 @@ fn assemble(plan: &Plan, book: &Book, mut subjects: Vec<Subject>, automata: &Aut
     };
     let mut kernel = Kernel { header, words };
     for (n, s) in subjects.iter().enumerate().skip(1) {
-        let [tcp, udp] = [6, 17].map(|protocol| u64::from(kernel.net4_state(s.net_start, protocol)));
-        kernel.words[subjects_off + n * crate::abi::kernel::SUBJECT_WORDS + NET4_WORD] = tcp | udp << 32;
+        let [net4_tcp, net4_udp] = [6, 17].map(|protocol| kernel.net4_state(s.net_start, protocol));
+        let [any_tcp, any_udp] = [6, 17].map(|protocol| kernel.any_address(s, protocol));
+        let quick = Subject { net4_tcp, net4_udp, any_tcp, any_udp, ..*s };
+        let at = subjects_off + n * crate::abi::kernel::SUBJECT_WORDS;
+        kernel.words[at..][..crate::abi::kernel::SUBJECT_WORDS].copy_from_slice(&subject_words(&quick));
     }
     Ok(kernel)
 }
-
-/// Where a subject keeps the states that every IPv4 address begins with.
-const NET4_WORD: usize = 10;
 
 fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) -> Metadata {
     let name = |n: &usize| policy.blocks[*n].name.clone();

@@ -1,6 +1,7 @@
 //! A minimal automaton to words: row displacement with default transitions (Tarjan and Yao, "Storing a sparse
 //! table", CACM 22:11, 1979). Each row is put at the first place where its entries fall on free words.
 
+use crate::abi::layout::FINAL;
 use crate::automata::Dfa;
 
 /// An automaton as words.
@@ -59,7 +60,9 @@ pub(super) fn pack(dfa: &Dfa, base: usize, most: usize) -> Result<Packed, usize>
     for (state, default, entries) in &rows {
         let s = at(*state);
         let local = s as usize - base;
-        words[local] = u64::from(at(*default)) | u64::from(dfa.accept(*state)) << 32;
+        let stays = *default == *state && entries.is_empty();
+        let accept = dfa.accept(*state) | if stays { FINAL } else { 0 };
+        words[local] = u64::from(at(*default)) | u64::from(accept) << 32;
         for (class, next) in entries {
             words[local + 1 + usize::from(*class)] = u64::from(at(*next)) | u64::from(s) << 32;
         }

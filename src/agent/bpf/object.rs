@@ -26,6 +26,14 @@ pub fn bytes() -> &'static [u8] {
 /// `compiled` by this build, or `prebuilt`.
 pub const ORIGIN: &str = env!("KILN_BPF_ORIGIN");
 
+/// The section of the variable `kiln_state`: libbpf makes a map of it, with the section's name.
+const STATE_SECTION: &str = ".data.state";
+
+/// What a map is pinned as; bpffs keeps names with dots to itself.
+fn pin_name(map: &std::ffi::OsStr) -> String {
+    if map == STATE_SECTION { "kiln_state".to_owned() } else { map.to_string_lossy().into_owned() }
+}
+
 /// The programs of the object as loaded, by name.
 pub struct Loaded {
     /// Name as in the object (longer than the kernel keeps), and the program.
@@ -60,7 +68,7 @@ pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
     }
     drop(kernel);
     for mut map in open.maps_mut() {
-        let path = pins.maps().join(map.name());
+        let path = pins.maps().join(pin_name(map.name()));
         if path.exists() {
             map.reuse_pinned_map(&path).map_err(|e| failed(&format!("cannot share {}", path.display()), &e))?;
         }
@@ -80,7 +88,7 @@ pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
     }
     for map in object.maps() {
         use std::os::fd::AsFd;
-        let name = map.name().to_string_lossy().into_owned();
+        let name = pin_name(map.name());
         let map = dup(map.as_fd()).and_then(Map::from_fd).map_err(|e| io(&name, e))?;
         loaded.maps.push((name, map));
     }
