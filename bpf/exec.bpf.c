@@ -33,6 +33,8 @@ int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 
 	if ((u32)active == KILN_INACTIVE)
 		return 0;
+	if (task && !kiln_take_along(bpf_get_current_task_btf(), task))
+		return -ENOMEM;
 	/* A starting task is held to its label here: what systemd runs in the unit is the unit's. */
 	if (!task && !((active >> 32) & V(EXEC)))
 		return 0;
@@ -108,12 +110,17 @@ int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 	return 0;
 }
 
-static __always_inline int kiln_check_mapping(struct file *file)
+/* The program's own image was decided as exec. */
+static __always_inline bool kiln_is_image(struct file *file)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	/* The program's own image was decided as exec. */
-	if (task->mm && task->mm->exe_file && task->mm->exe_file->f_inode == file->f_inode)
+	return task->mm && task->mm->exe_file && task->mm->exe_file->f_inode == file->f_inode;
+}
+
+static __always_inline int kiln_check_mapping(struct file *file)
+{
+	if (kiln_is_image(file))
 		return 0;
 	return kiln_check_path(V(LOAD), file->f_path.mnt, file->f_path.dentry, KILN_OPENED);
 }
@@ -132,8 +139,9 @@ int BPF_PROG(kiln_mmap_file, struct file *file, unsigned long reqprot, unsigned 
 	 */
 	bpf_probe_read_kernel(&address, sizeof(address), ctx);
 	if (!address)
-		return kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0);
-	if ((prot & PROT_WRITE) && (ret = kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0)))
+		return kiln_check_exec_memory();
+	if (((prot & PROT_WRITE) || (kiln_is_nameless(file) && !kiln_is_image(file))) &&
+	    (ret = kiln_check_exec_memory()))
 		return ret;
 	return kiln_check_mapping(file);
 }
@@ -151,8 +159,9 @@ int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqpr
 	if ((flags & VM_EXEC) && !(prot & PROT_WRITE))
 		return 0;
 	/* Anonymous memory, and pages of a private mapping that were or will be written, are no file's. */
-	if (!file || (flags & VM_WRITE) || (prot & PROT_WRITE) || vma->anon_vma) {
-		ret = kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0);
+	if (!file || (flags & VM_WRITE) || (prot & PROT_WRITE) || vma->anon_vma ||
+	    (kiln_is_nameless(file) && !kiln_is_image(file))) {
+		ret = kiln_check_exec_memory();
 		if (ret || !file)
 			return ret;
 	}

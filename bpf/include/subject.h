@@ -29,22 +29,32 @@ static __always_inline u64 kiln_active(void)
 }
 
 /*
- * A task's label. A task that was moved into a unit's cgroup with several
- * threads has it at the leader only, hence the second look.
+ * The label of a task's process. The threads of a process share its memory, so
+ * they have one label: the leader's.
  */
 static __always_inline struct kiln_task *kiln_task_of(struct task_struct *task)
 {
-	struct kiln_task *label = NULL;
-	struct task_struct *leader;
+	struct task_struct *leader = task->group_leader;
 
-	if (task->bpf_storage)
-		label = bpf_task_storage_get(&kiln_labels, task, 0, 0);
-	if (label)
-		return label;
-	leader = task->group_leader;
-	if (leader && leader != task && leader->bpf_storage)
-		return bpf_task_storage_get(&kiln_labels, leader, 0, 0);
-	return NULL;
+	return leader && leader->bpf_storage ? bpf_task_storage_get(&kiln_labels, leader, 0, 0) : NULL;
+}
+
+/*
+ * For an execve(2) that is going to happen. When a thread that is not the leader
+ * executes, the kernel ends the others and the thread takes the leader's place,
+ * with a storage of its own: the label must be there before.
+ */
+static __always_inline bool kiln_take_along(struct task_struct *task, struct kiln_task *label)
+{
+	struct kiln_task *own;
+
+	if (task->group_leader == task)
+		return true;
+	own = bpf_task_storage_get(&kiln_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!own)
+		return false;
+	*own = *label;
+	return true;
 }
 
 static __always_inline struct kiln_tables *kiln_generation(u32 generation)
@@ -96,14 +106,14 @@ static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u3
 }
 
 /*
- * The shortest way out, for the task that no policy binds: no storage, no leader that could have the label, and a host
- * whose subject refuses none of `verbs`. False says nothing.
+ * The shortest way out, for the task that no policy binds: its process has no storage, and the host's subject refuses
+ * none of `verbs`. False says nothing.
  */
 static __always_inline bool kiln_unbound(u32 verbs)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
 
-	return !task->bpf_storage && task->group_leader == task && !((kiln_active() >> 32) & verbs);
+	return leader && !leader->bpf_storage && !((kiln_active() >> 32) & verbs);
 }
 
 /* The first step of every hook: who asks, and can the answer to any of `verbs` be other than yes? */
