@@ -29,19 +29,22 @@ SEC("lsm/bprm_check_security")
 int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 {
 	struct kiln_about about = {.kind = KILN_O_PATH, .pos = PATH_FAIL};
-	struct kiln_task *task = kiln_task_of(bpf_get_current_task_btf());
+	struct task_struct *current = bpf_get_current_task_btf(), *leader = current->group_leader;
 	struct dentry *dentry = bprm->file->f_path.dentry;
-	bool starting = task && task->flags & KILN_T_STARTING;
-	u64 active = kiln_active();
+	u64 active = kiln_active(), word = kiln_word_of(leader);
+	bool starting = word >> 32 & KILN_T_STARTING;
+	struct kiln_task *own;
 	struct kiln_scratch *s;
 	struct kiln_who who = {};
 	int entry, ret = 0;
 
 	if ((u32)active == KILN_INACTIVE)
 		return 0;
-	if (!task && !((active >> 32) & V(EXEC)))
+	if (word && !kiln_take_along(current, word))
+		return -ENOMEM;
+	if (!word && !((active >> 32) & V(EXEC)))
 		return 0;
-	entry = kiln_enter_label(&who, active, task ? task->label : KILN_LABEL_HOST, V(EXEC));
+	entry = kiln_enter_label(&who, active, word ? (u32)word : KILN_LABEL_HOST, V(EXEC));
 	if (entry == KILN_PASS && !starting)
 		return 0;
 	s = kiln_scratch_take();
@@ -58,8 +61,13 @@ int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 		} else {
 			if (entry != KILN_PASS)
 				ret = kiln_decide_path(&who, s, &about, V(EXEC));
-			if (starting && !ret)
-				task->flags = 0;
+			if (starting && !ret) {
+				own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
+				if (own)
+					own->flags = 0;
+				else
+					ret = -ENOMEM;
+			}
 		}
 	}
 	if (s)
@@ -72,17 +80,17 @@ SEC("lsm/bprm_committed_creds")
 int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
-	struct kiln_task *task = kiln_task_of(current), *own;
-	u32 label = task ? task->label : KILN_LABEL_HOST, next;
-	u64 active = kiln_active();
+	u64 active = kiln_active(), word = kiln_word_of(current->group_leader);
+	u32 before = word ? (u32)word : KILN_LABEL_HOST, label = before, next;
+	struct kiln_task *own;
 	struct kiln_who who = {};
 	struct kiln_scratch *s;
 	u32 pos;
 
-	if ((u32)active == KILN_INACTIVE || (!task && !((active >> 32) & KILN_HOST_EXEC)))
+	if ((u32)active == KILN_INACTIVE || (!word && !((active >> 32) & KILN_HOST_EXEC)))
 		return 0;
 	/* Still systemd's helper. */
-	if (task && task->flags & KILN_T_STARTING)
+	if (word >> 32 & KILN_T_STARTING)
 		return 0;
 	kiln_enter_label(&who, active, label, 0);
 	if (!who.s || !who.s->exec_start)
@@ -101,7 +109,7 @@ int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 			label = kiln_label_of(who.t, next);
 	}
 	kiln_scratch_give(s);
-	if (label == (task ? task->label : KILN_LABEL_HOST))
+	if (label == before)
 		return 0;
 	own = bpf_task_storage_get(&kiln_labels, current, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!own) {
@@ -113,12 +121,17 @@ int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 	return 0;
 }
 
-static __always_inline int kiln_check_mapping(struct file *file)
+/* The program's own image was decided as exec. */
+static __always_inline bool kiln_is_image(struct file *file)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	/* The program's own image was decided as exec. */
-	if (task->mm && task->mm->exe_file && task->mm->exe_file->f_inode == file->f_inode)
+	return task->mm && task->mm->exe_file && task->mm->exe_file->f_inode == file->f_inode;
+}
+
+static __always_inline int kiln_check_mapping(struct file *file)
+{
+	if (kiln_is_image(file))
 		return 0;
 	return kiln_check_path(V(LOAD), file->f_path.mnt, file->f_path.dentry, KILN_OPENED);
 }
@@ -137,8 +150,9 @@ int BPF_PROG(kiln_mmap_file, struct file *file, unsigned long reqprot, unsigned 
 	 */
 	bpf_probe_read_kernel(&address, sizeof(address), ctx);
 	if (!address)
-		return kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0);
-	if ((prot & PROT_WRITE) && (ret = kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0)))
+		return kiln_check_exec_memory();
+	if (((prot & PROT_WRITE) || (kiln_is_nameless(file) && !kiln_is_image(file))) &&
+	    (ret = kiln_check_exec_memory()))
 		return ret;
 	return kiln_check_mapping(file);
 }
@@ -156,8 +170,9 @@ int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqpr
 	if ((flags & VM_EXEC) && !(prot & PROT_WRITE))
 		return 0;
 	/* Anonymous memory, and pages of a private mapping that were or will be written, are no file's. */
-	if (!file || (flags & VM_WRITE) || (prot & PROT_WRITE) || vma->anon_vma) {
-		ret = kiln_check_bit(KILN_KERNEL, KILN_K_EXEC_MEMORY, 0);
+	if (!file || (flags & VM_WRITE) || (prot & PROT_WRITE) || vma->anon_vma ||
+	    (kiln_is_nameless(file) && !kiln_is_image(file))) {
+		ret = kiln_check_exec_memory();
 		if (ret || !file)
 			return ret;
 	}

@@ -2,6 +2,7 @@
 /* Files: opening, receiving, naming, changing. The path_* hooks know the mount, so they are used where they exist. */
 
 #define __O_TMPFILE 020000000u
+#define CAP_MKNOD 27
 
 /* ia_valid bits of utimensat(2); mode and owner come by path_chmod and path_chown (include/linux/fs.h). */
 #define ATTR_MTIME_SET (1u << 8)
@@ -30,11 +31,15 @@ int BPF_PROG(kiln_file_open, struct file *file)
 	struct task_struct *leader = kiln_leader();
 	u32 flags, mode, verbs;
 	bool nameless;
+	int ret;
 
-	if (kiln_unbound(leader, V(READ) | V(MODIFY) | V(CREATE)))
+	if (kiln_unbound(leader, V(READ) | V(MODIFY) | V(CREATE) | V(KERNEL)))
 		return 0;
 	flags = file->f_flags;
 	mode = file->f_mode;
+	ret = kiln_check_memory(file, mode);
+	if (ret)
+		return ret;
 	/*
 	 * The kernel's own open for execve(2): decided as exec and load, and never readable by the task. And the
 	 * file below an overlay's: decided by the overlay's own path.
@@ -60,7 +65,12 @@ static __always_inline bool kiln_pathless(struct file *file)
 SEC("lsm/file_receive")
 int BPF_PROG(kiln_file_receive, struct file *file)
 {
-	return kiln_pathless(file) ? 0 : kiln_check_file(kiln_open_verbs(file), file);
+	int ret;
+
+	if (kiln_pathless(file))
+		return 0;
+	ret = kiln_check_memory(file, file->f_mode);
+	return ret ? ret : kiln_check_file(kiln_open_verbs(file), file);
 }
 
 /* Attached while a tightening is in force: descriptors opened before it are decided again at each use. */
@@ -68,14 +78,16 @@ SEC("lsm/file_permission")
 int BPF_PROG(kiln_file_permission, struct file *file, int mask)
 {
 	u32 verbs = 0;
+	int ret;
 
 	if (kiln_pathless(file))
 		return 0;
 	if (mask & 4) /* MAY_READ */
 		verbs |= V(READ);
-	if (mask & 2) /* MAY_WRITE */
+	if (mask & 2) /* MAY_WRITE: the same bit as FMODE_WRITE */
 		verbs |= V(MODIFY);
-	return kiln_check_file(verbs, file);
+	ret = kiln_check_memory(file, mask);
+	return ret ? ret : kiln_check_file(verbs, file);
 }
 
 SEC("lsm/path_truncate")
@@ -91,13 +103,36 @@ int BPF_PROG(kiln_file_truncate, struct file *file)
 	return kiln_check_path(V(MODIFY), file->f_path.mnt, file->f_path.dentry, KILN_NAMED);
 }
 
+/*
+ * A device node in a folder that the profile permits would be a second name for
+ * the device. `capability mknod` decides; where the class is not governed,
+ * governing files refuses it.
+ */
+static __always_inline int kiln_check_device(void)
+{
+	struct kiln_who who = {};
+	int entry = kiln_enter(&who, V(READ) | V(MODIFY));
+
+	if (entry == KILN_PASS)
+		return 0;
+	if (entry == KILN_BROKEN || !who.s)
+		return kiln_refuse_here(&who.id, KILN_O_CAPABILITY, CAP_MKNOD, KILN_CAPABILITY | kiln_broken(entry));
+	if (who.s->verbs & V(CAPABILITY))
+		return 0;
+	return kiln_refuse_detour(&who, V(READ) | V(MODIFY), KILN_O_CAPABILITY, CAP_MKNOD, KILN_CAPABILITY);
+}
+
 SEC("lsm/path_mknod")
 int BPF_PROG(kiln_path_mknod, const struct path *dir, struct dentry *dentry, unsigned int mode, unsigned int dev)
 {
-	/* A unix socket's name is made by bind(2). */
-	u32 verbs = (mode & S_IFMT) == S_IFSOCK ? V(BIND) : V(CREATE);
+	u32 kind = mode & S_IFMT;
+	int ret = 0;
 
-	return kiln_check_path(verbs, dir->mnt, dentry, KILN_NAMED);
+	/* Device number 0 is overlayfs's whiteout and no device. */
+	if ((kind == S_IFCHR || kind == S_IFBLK) && dev)
+		ret = kiln_check_device();
+	/* A unix socket's name is made by bind(2). */
+	return ret ? ret : kiln_check_path(kind == S_IFSOCK ? V(BIND) : V(CREATE), dir->mnt, dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_mkdir")
@@ -147,7 +182,12 @@ int BPF_PROG(kiln_path_rename, const struct path *old_dir, struct dentry *old_de
 		return ret;
 	/* What has the new name already is removed. */
 	replaces = new_dentry->d_inode;
-	return kiln_check_path(replaces ? V(DELETE) | V(CREATE) : V(CREATE), new_dir->mnt, new_dentry, KILN_NAMED);
+	ret = kiln_check_path(replaces ? V(DELETE) | V(CREATE) : V(CREATE), new_dir->mnt, new_dentry, KILN_NAMED);
+	if (!ret)
+		ret = kiln_check_renaming(old_dir->mnt, old_dentry, new_dir->mnt, new_dentry);
+	if (!ret && swap)
+		ret = kiln_check_renaming(new_dir->mnt, new_dentry, old_dir->mnt, old_dentry);
+	return ret;
 }
 
 /* A hard link gives its maker a second name: it needs all that the first name allows to be used for. */
@@ -156,7 +196,9 @@ int BPF_PROG(kiln_path_link, struct dentry *old_dentry, const struct path *new_d
 {
 	int ret = kiln_check_path(V(READ) | V(MODIFY), new_dir->mnt, old_dentry, KILN_NAMED);
 
-	return ret ? ret : kiln_check_path(V(CREATE), new_dir->mnt, new_dentry, KILN_NAMED);
+	if (!ret)
+		ret = kiln_check_path(V(CREATE), new_dir->mnt, new_dentry, KILN_NAMED);
+	return ret ? ret : kiln_check_renaming(new_dir->mnt, old_dentry, new_dir->mnt, new_dentry);
 }
 
 SEC("lsm/path_chmod")
@@ -231,6 +273,19 @@ int BPF_PROG(kiln_inode_setxattr, void *idmap, struct dentry *dentry)
 
 SEC("lsm/inode_removexattr")
 int BPF_PROG(kiln_inode_removexattr, void *idmap, struct dentry *dentry)
+{
+	return kiln_check_dentry(V(SETATTR), dentry);
+}
+
+/* From 6.2 on POSIX access lists, which are extended attributes to setxattr(2), have hooks of their own. */
+SEC("?lsm/inode_set_acl")
+int BPF_PROG(kiln_inode_set_acl, void *idmap, struct dentry *dentry)
+{
+	return kiln_check_dentry(V(SETATTR), dentry);
+}
+
+SEC("?lsm/inode_remove_acl")
+int BPF_PROG(kiln_inode_remove_acl, void *idmap, struct dentry *dentry)
 {
 	return kiln_check_dentry(V(SETATTR), dentry);
 }

@@ -18,9 +18,7 @@ static __always_inline int kiln_check_mount(void)
 		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_MOUNT, KILN_KERNEL | kiln_broken(entry));
 	if (who.s->verbs & V(KERNEL))
 		return kiln_decide_bit(&who, KILN_KERNEL, KILN_K_MOUNT, 0);
-	if (who.s->flags & KILN_S_PROFILE)
-		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_MOUNT, KILN_KERNEL | KILN_R_SELF << 8);
-	return 0;
+	return kiln_refuse_detour(&who, ~0u, KILN_O_KERNEL, KILN_K_MOUNT, KILN_KERNEL);
 }
 
 SEC("lsm/sb_mount")
@@ -223,4 +221,25 @@ int BPF_PROG(kiln_task_kill, struct task_struct *p, void *info, int sig)
 	if (!agent || !sig || p->tgid != agent || !kiln_confined())
 		return 0;
 	return kiln_refuse_self(KILN_KERNEL);
+}
+
+/*
+ * F_SETOWN and F_SETSIG make the kernel send any signal, whenever something
+ * happens to a file, in whatever context it happens. The agent asks for none.
+ */
+SEC("lsm/file_send_sigiotask")
+int BPF_PROG(kiln_file_send_sigiotask, struct task_struct *task)
+{
+	u32 agent = kiln_agent();
+
+	return agent && task->tgid == agent ? kiln_refuse_self(KILN_KERNEL) : 0;
+}
+
+/* A limit of processor time or file size kills, too. */
+SEC("lsm/task_setrlimit")
+int BPF_PROG(kiln_task_setrlimit, struct task_struct *task)
+{
+	u32 agent = kiln_agent();
+
+	return agent && task->tgid == agent && kiln_confined() ? kiln_refuse_self(KILN_KERNEL) : 0;
 }

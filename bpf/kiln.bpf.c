@@ -22,6 +22,9 @@
 #define KILN_FILE_VERBS 0x7fu
 #define KILN_NETWORK_VERBS (V(BIND) | V(CONNECT) | V(ACCEPT))
 
+#include "include/rename.h"
+
+#include "memory.bpf.c"
 #include "exec.bpf.c"
 #include "file.bpf.c"
 #include "net.bpf.c"

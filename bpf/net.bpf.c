@@ -20,9 +20,7 @@ int BPF_PROG(kiln_socket_create, int family, int type, int protocol, int kern)
 	if (who.s->verbs & V(KERNEL))
 		return kiln_decide_bit(&who, KILN_KERNEL, KILN_K_RAW_SOCKET, 0);
 	/* The network is governed and the kernel class is not: a raw socket would go round every address rule. */
-	if (who.s->flags & KILN_S_PROFILE)
-		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_RAW_SOCKET, KILN_KERNEL | KILN_R_SELF << 8);
-	return 0;
+	return kiln_refuse_detour(&who, KILN_NETWORK_VERBS, KILN_O_KERNEL, KILN_K_RAW_SOCKET, KILN_KERNEL);
 }
 
 SEC("lsm/socket_bind")
@@ -65,13 +63,13 @@ int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, in
 static __always_inline void kiln_remember(struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct kiln_task *label = kiln_task_of(task);
+	u64 word = kiln_word_of(task->group_leader);
 	struct kiln_listener *l;
 
-	l = bpf_sk_storage_get(&kiln_listeners, sk, 0, label ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+	l = bpf_sk_storage_get(&kiln_listeners, sk, 0, word ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 	if (!l)
 		return;
-	l->label = label ? label->label : KILN_LABEL_HOST;
+	l->label = word ? (u32)word : KILN_LABEL_HOST;
 	l->pid = task->tgid;
 }
 
@@ -121,11 +119,85 @@ int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address,
 	return kiln_check_address(leader, KILN_CONNECT, sock, address, addrlen);
 }
 
+/*
+ * A source route sends a packet to another address than the one that is
+ * connected to: a destination that cannot be understood.
+ */
+static __always_inline int kiln_check_route(struct sock *sk)
+{
+	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
+	struct kiln_who who = {};
+	int entry = kiln_enter(&who, V(CONNECT));
+
+	if (entry == KILN_PASS)
+		return 0;
+	if (entry == KILN_BROKEN || !who.s)
+		return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_CONNECT | kiln_broken(entry));
+	about.net[0] = kiln_protocol(sk);
+	return kiln_decide_net(&who, &about, KILN_CONNECT, false);
+}
+
+/* Options of ip(7) and ipv6(7); of those that set a route, what is asked back and what is sent with a message. */
+#define IP_OPTIONS 4
+#define IP_RETOPTS 7
+#define IPV6_2292RTHDR 5
+#define IPV6_2292PKTOPTIONS 6
+#define IPV6_FLOWLABEL_MGR 32
+#define IPV6_RTHDR 57
+
+SEC("lsm/socket_setsockopt")
+int BPF_PROG(kiln_socket_setsockopt, struct socket *sock, int level, int option)
+{
+	struct sock *sk;
+
+	if (!(level == SOL_IP && option == IP_OPTIONS) &&
+	    !(level == SOL_IPV6 &&
+	      (option == IPV6_RTHDR || option == IPV6_2292PKTOPTIONS || option == IPV6_FLOWLABEL_MGR)))
+		return 0;
+	sk = sock->sk;
+	return sk && kiln_is_inet(sk->__sk_common.skc_family) ? kiln_check_route(sk) : 0;
+}
+
+#define KILN_CONTROLS 16
+
+/* Whether a message's control data sets a route; true also where there is more than is looked at. */
+static __always_inline bool kiln_routes(struct msghdr *msg)
+{
+	u64 at = (u64)msg->msg_control, left = msg->msg_controllen;
+
+	for (int i = 0; i < KILN_CONTROLS; i++) {
+		struct cmsghdr c = {};
+		u64 step;
+
+		if (left < sizeof(c))
+			return false;
+		if (bpf_probe_read_kernel(&c, sizeof(c), (void *)at))
+			return true;
+		if ((c.cmsg_level == SOL_IP && c.cmsg_type == IP_RETOPTS) ||
+		    (c.cmsg_level == SOL_IPV6 && (c.cmsg_type == IPV6_RTHDR || c.cmsg_type == IPV6_2292RTHDR)))
+			return true;
+		step = (c.cmsg_len + 7) & ~7ull;
+		if (c.cmsg_len < sizeof(c) || step >= left)
+			return false;
+		at += step;
+		left -= step;
+	}
+	return true;
+}
+
 SEC("lsm/socket_sendmsg")
 int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int size)
 {
 	void *name = msg->msg_name;
+	struct sock *sk = sock->sk;
+	int ret;
 
+	if (msg->msg_controllen && sk && kiln_is_inet(sk->__sk_common.skc_family) &&
+	    !kiln_unbound(kiln_leader(), V(CONNECT)) && kiln_routes(msg)) {
+		ret = kiln_check_route(sk);
+		if (ret)
+			return ret;
+	}
 	return name ? kiln_check_address(kiln_leader(), KILN_CONNECT, sock, name, msg->msg_namelen) : 0;
 }
 

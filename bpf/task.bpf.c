@@ -4,14 +4,16 @@
 SEC("lsm/task_alloc")
 int BPF_PROG(kiln_task_alloc, struct task_struct *task, unsigned long clone_flags)
 {
-	struct kiln_task *mine = kiln_task_of(bpf_get_current_task_btf()), *child;
+	u64 mine = kiln_word_of(kiln_leader());
+	struct kiln_task *child;
 
-	if (!mine)
+	/* A thread has its leader's. */
+	if (!mine || clone_flags & CLONE_THREAD)
 		return 0;
 	child = bpf_task_storage_get(&kiln_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!child)
 		return -ENOMEM;
-	*child = *mine;
+	*(volatile u64 *)child = mine;
 	return 0;
 }
 
@@ -136,18 +138,31 @@ static __always_inline bool kiln_is_managers(struct task_struct *task)
 	return mine && managers && BPF_CORE_READ(mine, f_inode) == BPF_CORE_READ(managers, f_inode);
 }
 
-/* `task` now lives in a cgroup with a label. A profile, once had, is kept: moving never loosens. */
-static __always_inline void kiln_attach(struct task_struct *task, u32 label, const char *path)
+/*
+ * `moved` now lives in a cgroup with a label, and with it its process. A profile, once had, is kept: moving never
+ * loosens. PID 1 and the agent are what confinement comes from; whoever may write a cgroup's files can pull them in,
+ * and that must not end what they do.
+ */
+static __always_inline void kiln_attach(struct task_struct *moved, u32 label, const char *path)
 {
-	struct kiln_task *own = bpf_task_storage_get(&kiln_labels, task, 0, 0);
+	struct task_struct *task = moved->group_leader;
+	struct kiln_subject *given;
+	struct kiln_task *own;
 	struct kiln_who who = {};
 	u32 next;
 
+	if (!task || task->pid == 1 || (u32)task->pid == kiln_agent())
+		return;
+	own = bpf_task_storage_get(&kiln_labels, task, 0, 0);
 	if (own) {
 		kiln_enter_label(&who, kiln_active(), own->label, 0);
-		if (!who.s || who.s->flags & (KILN_S_PROFILE | KILN_S_SENTINEL) || !path)
+		if (!who.s || who.s->flags & (KILN_S_PROFILE | KILN_S_SENTINEL))
 			return;
-		next = kiln_label_of(who.t, kiln_unit_subject(&who, path));
+		next = path ? kiln_label_of(who.t, kiln_unit_subject(&who, path)) : 0;
+		/* No unit's own cgroup, or its name is not at hand: the cgroup's profile comes before the task's
+		 * guards. */
+		if (!next && (given = kiln_subject_of(who.t, label)) && given->flags & KILN_S_PROFILE)
+			next = label;
 		if (next)
 			own->label = next;
 		return;

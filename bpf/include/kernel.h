@@ -67,6 +67,7 @@ struct css_set {
 };
 struct super_block {
 	u32 s_dev;
+	unsigned long s_flags;
 	unsigned long s_magic;
 	struct dentry *s_root;
 	struct list_head s_mounts;
@@ -169,6 +170,9 @@ struct vm_area_struct {
 struct iattr {
 	unsigned int ia_valid;
 };
+struct pt_regs {
+	unsigned long bx, di, orig_ax;
+};
 struct cred;
 struct user_namespace;
 struct kernel_siginfo;
@@ -220,6 +224,13 @@ struct sk_buff;
 struct msghdr {
 	void *msg_name;
 	int msg_namelen;
+	void *msg_control;
+	unsigned long msg_controllen;
+};
+struct cmsghdr {
+	unsigned long cmsg_len;
+	int cmsg_level;
+	int cmsg_type;
 };
 struct sockaddr {
 	unsigned short sa_family;
@@ -251,6 +262,8 @@ struct bpf_prog {
 
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+#define S_IFREG 0100000
+#define S_IFDIR 0040000
 #define S_IFBLK 0060000
 #define S_IFCHR 0020000
 #define S_IFIFO 0010000
@@ -265,11 +278,15 @@ struct bpf_prog {
 #define VM_WRITE 2ul
 #define VM_EXEC 4ul
 
+#define CLONE_THREAD 0x10000ul
+
 #define AF_UNSPEC 0
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_NETLINK 16
+#define SOL_IP 0
+#define SOL_IPV6 41
 #define SOCK_STREAM 1
 #define SOCK_RAW 3
 #define SOCK_PACKET 10
@@ -277,6 +294,8 @@ struct bpf_prog {
 #define IPPROTO_UDP 17
 #define IPPROTO_MPTCP 262
 
+#define SB_NOUSER (1ul << 31) /* a file system of the kernel's own */
+#define PROC_SUPER_MAGIC 0x9fa0ul
 #define BPF_FS_MAGIC 0xcafe4a11ul
 #define PID_FS_MAGIC 0x50494446ul
 

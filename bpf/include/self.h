@@ -9,15 +9,14 @@
 /* Whether the current task bears a label of its own, beyond what all of the host has. */
 static __always_inline bool kiln_confined(void)
 {
-	struct kiln_task *task = kiln_task_of(bpf_get_current_task_btf());
+	u64 word = kiln_word_of(kiln_leader());
 
-	return task && !(task->flags & KILN_T_STARTING) && (u32)kiln_active() != KILN_INACTIVE;
+	return word && !(word >> 32 & KILN_T_STARTING) && (u32)kiln_active() != KILN_INACTIVE;
 }
 
 static __always_inline int kiln_refuse_self(u32 verb)
 {
-	struct kiln_task *task = kiln_task_of(bpf_get_current_task_btf());
-	struct kiln_ids id = {.generation = (u32)kiln_active(), .label = task ? task->label : 0};
+	struct kiln_ids id = {.generation = (u32)kiln_active(), .label = kiln_word_of(kiln_leader())};
 
 	return kiln_refuse_here(&id, verb == KILN_KERNEL ? KILN_O_KERNEL : KILN_O_PATH, KILN_K_BPF,
 				verb | KILN_R_SELF << 8);

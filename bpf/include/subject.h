@@ -25,21 +25,19 @@ static __always_inline u64 kiln_active(void)
 	return *(volatile u64 *)&kiln_state.active;
 }
 
-/*
- * The label of a task's process. The threads of a process share its memory, so
- * they have one label: the leader's.
- */
-static __always_inline struct kiln_task *kiln_task_of(struct task_struct *task)
+/* The process that asks, by its leader. */
+static __always_inline struct task_struct *kiln_leader(void)
 {
-	struct task_struct *leader = task->group_leader;
-
-	return leader && leader->bpf_storage ? bpf_task_storage_get(&kiln_labels, leader, 0, 0) : NULL;
+	return bpf_get_current_task_btf()->group_leader;
 }
 
 /*
- * The same to be read only, label low and flags high; 0: none. The kernel keeps what was last asked for at the storage
- * itself, and kiln_labels is the first map of its kind on a machine; if not, the helper finds it. Where it is found
- * here, it is found also while a preempted task of the same CPU is inside the helper, which says "none" then (6.1).
+ * The label of a process, label low and flags high; 0: none. The threads of a
+ * process share its memory, so they have one label: the leader's. The kernel
+ * keeps what was last asked for at the storage itself, and kiln_labels is the
+ * first map of its kind on a machine; if not, the helper finds it. Where it is
+ * found here, it is found also while a preempted task of the same CPU is inside
+ * the helper, which says "none" then (6.1).
  */
 static __always_inline u64 kiln_word_of(struct task_struct *leader)
 {
@@ -63,6 +61,24 @@ static __always_inline u64 kiln_word_of(struct task_struct *leader)
 	}
 	own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
 	return own ? *(volatile u64 *)own : 0;
+}
+
+/*
+ * For an execve(2) that is going to happen. When a thread that is not the leader
+ * executes, the kernel ends the others and the thread takes the leader's place,
+ * with a storage of its own: the label must be there before.
+ */
+static __always_inline bool kiln_take_along(struct task_struct *task, u64 word)
+{
+	struct kiln_task *own;
+
+	if (task->group_leader == task)
+		return true;
+	own = bpf_task_storage_get(&kiln_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!own)
+		return false;
+	*(volatile u64 *)own = word;
+	return true;
 }
 
 static __always_inline struct kiln_tables *kiln_generation(u32 generation)
@@ -111,12 +127,6 @@ static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u3
 	if (!who->s)
 		return KILN_DECIDE;
 	return who->s->verbs & verbs ? KILN_DECIDE : KILN_PASS;
-}
-
-/* The process that asks, by its leader. */
-static __always_inline struct task_struct *kiln_leader(void)
-{
-	return bpf_get_current_task_btf()->group_leader;
 }
 
 /*

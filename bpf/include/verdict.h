@@ -308,6 +308,40 @@ static __always_inline int kiln_refuse_here(struct kiln_ids *id, u32 kind, u32 b
 	return -EPERM;
 }
 
+/* The same for a profile that only audits: a report. */
+__noinline int kiln_would_task(struct kiln_ids *id, u32 kind, u32 bit, u32 what)
+{
+	struct kiln_about about = {.kind = kind, .pos = PATH_FAIL, .bit = bit, .reason = what >> 8};
+	struct kiln_scratch *s;
+
+	if (!id)
+		return 0;
+	kiln_count(KILN_C_WOULD);
+	s = kiln_scratch_take();
+	if (s) {
+		kiln_report(id, s, &about, NULL, (what & 0xff) | KILN_V_WOULD_DENY << 8);
+		kiln_scratch_give(s);
+	}
+	return 0;
+}
+
+/*
+ * What would go round rules on `verbs`, of a class that the profile does not
+ * govern: decided as an object of theirs that cannot be resolved.
+ */
+static __always_inline int kiln_refuse_detour(struct kiln_who *who, u32 verbs, u32 kind, u32 bit, u32 verb)
+{
+	struct kiln_decision *d = kiln_decision_at(who->t, who->s->fail);
+
+	if (!(who->s->flags & KILN_S_PROFILE))
+		return 0;
+	if (!d || d->deny & verbs)
+		return kiln_refuse_here(&who->id, kind, bit, verb | KILN_R_SELF << 8);
+	if (d->would & verbs)
+		kiln_would_task(&who->id, kind, bit, verb | KILN_R_SELF << 8);
+	return 0;
+}
+
 /* Why a request could not even be looked up. */
 static __always_inline u32 kiln_broken(int entry)
 {

@@ -51,23 +51,36 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_bpf", ALWAYS),
     ("kiln_bpf_map", ALWAYS),
     ("kiln_bpf_prog", ALWAYS),
-    // Also sees a unit's first program start.
-    ("kiln_bprm_check_security", verbs(v(Verb::Exec) | UNIT_TRANSITIONS)),
+    // Also sees a unit's first program start, and keeps the label of a process whose thread executes.
+    ("kiln_bprm_check_security", ALWAYS),
     ("kiln_bprm_committed_creds", verbs(EXEC_TRANSITIONS)),
-    // adjtimex(2) is seen only as its capability.
-    ("kiln_capable", either(v(Verb::Capability), KernelOp::Clock)),
+    // adjtimex(2), mount_setattr(2) and fsmount(2) are seen only as their capability.
+    (
+        "kiln_capable",
+        Need {
+            always: false,
+            verbs: v(Verb::Capability),
+            ops: k(KernelOp::Clock) | k(KernelOp::Mount),
+            revocation: false,
+        },
+    ),
     ("kiln_cgroup_attach_task", ALWAYS),
     ("kiln_cgroup_mkdir", ALWAYS),
     ("kiln_cgroup_release", ALWAYS),
     ("kiln_file_ioctl", either(S, KernelOp::Ioctl)),
     ("kiln_file_ioctl_compat", either(S, KernelOp::Ioctl)),
     ("kiln_file_mprotect", either(v(Verb::Load), KernelOp::ExecMemory)),
-    ("kiln_file_open", verbs(R | M | C)),
+    // Also sees who opens /proc/PID/mem.
+    ("kiln_file_open", either(R | M | C, KernelOp::ExecMemory)),
     ("kiln_file_permission", Need { always: false, verbs: R | M, ops: 0, revocation: true }),
-    ("kiln_file_receive", verbs(R | M)),
+    ("kiln_file_receive", either(R | M, KernelOp::ExecMemory)),
+    ("kiln_file_send_sigiotask", ALWAYS),
     ("kiln_file_truncate", verbs(M)),
     ("kiln_inet_conn_request", verbs(v(Verb::Accept))),
+    ("kiln_inode_init_security_anon", op(KernelOp::ExecMemory)),
+    ("kiln_inode_remove_acl", verbs(S)),
     ("kiln_inode_removexattr", verbs(S)),
+    ("kiln_inode_set_acl", verbs(S)),
     ("kiln_inode_setattr", verbs(S)),
     ("kiln_inode_setattr_idmap", verbs(S)),
     ("kiln_inode_setxattr", verbs(S)),
@@ -87,7 +100,8 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_path_chmod", verbs(S)),
     ("kiln_path_chown", verbs(S)),
     ("kiln_path_chroot", op(KernelOp::Chroot)),
-    ("kiln_path_link", verbs(R | M | C)),
+    // A second name must give no verb that the first lacks.
+    ("kiln_path_link", verbs(FILES | v(Verb::Bind) | v(Verb::Connect) | v(Verb::Accept))),
     ("kiln_path_mkdir", verbs(C)),
     ("kiln_path_mknod", verbs(C | v(Verb::Bind))),
     ("kiln_path_rename", ALWAYS),
@@ -96,6 +110,8 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_path_truncate", verbs(M)),
     ("kiln_path_unlink", ALWAYS),
     ("kiln_perf_event_open", op(KernelOp::Perf)),
+    ("kiln_personality", op(KernelOp::ExecMemory)),
+    ("kiln_personality_compat", op(KernelOp::ExecMemory)),
     ("kiln_ptrace_access_check", ALWAYS),
     ("kiln_ptrace_traceme", op(KernelOp::Ptrace)),
     ("kiln_sb_mount", either(FILES, KernelOp::Mount)),
@@ -111,12 +127,15 @@ const PROGRAMS: &[(&str, Need)] = &[
     // Also remembers who listens, for the accept side.
     ("kiln_socket_listen", verbs(v(Verb::Bind) | v(Verb::Accept))),
     ("kiln_socket_sendmsg", verbs(v(Verb::Connect))),
+    // A source route goes round the addresses.
+    ("kiln_socket_setsockopt", verbs(v(Verb::Connect))),
     ("kiln_task_alloc", ALWAYS),
     ("kiln_task_fix_setgid", op(KernelOp::Setuid)),
     ("kiln_task_fix_setgroups", op(KernelOp::Setuid)),
     ("kiln_task_fix_setuid", op(KernelOp::Setuid)),
     ("kiln_task_kill", ALWAYS),
     ("kiln_task_prctl", ALWAYS),
+    ("kiln_task_setrlimit", ALWAYS),
     ("kiln_unix_may_send", verbs(v(Verb::Connect))),
     // Guards the agent's own socket, too.
     ("kiln_unix_stream_connect", ALWAYS),

@@ -59,8 +59,7 @@ pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
     let mut absent = Vec::new();
     for mut program in open.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
-        let present =
-            program.prog_type() != ProgramType::Lsm || has_hook(&kernel, &name, &program.section().to_string_lossy());
+        let present = has_hook(&kernel, &name, program.prog_type(), &program.section().to_string_lossy());
         program.set_autoload(present && want(&name));
         if !present {
             absent.push(name);
@@ -95,9 +94,13 @@ pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
     Ok(loaded)
 }
 
-/// Whether the kernel has the hook of an LSM program, with the arguments that it reads.
-fn has_hook(kernel: &Btf<'_>, program: &str, section: &str) -> bool {
-    let Some(hook) = section.rsplit('/').next() else { return false };
+/// Whether the kernel has the hook of an LSM program, with the arguments that it reads, or the function at whose entry
+/// a program is.
+fn has_hook(kernel: &Btf<'_>, program: &str, kind: ProgramType, section: &str) -> bool {
+    let Some((place, hook)) = section.rsplit_once('/') else { return false };
+    if kind != ProgramType::Lsm {
+        return !place.ends_with("fentry") || kernel.type_by_name::<Func<'_>>(hook).is_some();
+    }
     let Some(func) = kernel.type_by_name::<Func<'_>>(&format!("bpf_lsm_{hook}")) else { return false };
     // The mount's id mapping was added to inode_setattr after 6.1; the object has a program for either form.
     let arguments = FuncProto::try_from(func.referenced_type()).map_or(0, |p| p.iter().count());

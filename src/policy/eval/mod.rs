@@ -21,6 +21,7 @@ pub use request::{Atom, Operation, Target, Task};
 pub use verdict::{Answer, Cause, Refusal, RuleRef, Verdict};
 
 use attach::Line;
+use request::CARRIED;
 use window::OpenTimes;
 
 /// A policy that cannot be evaluated, because it was not made by [`super::load`].
@@ -83,11 +84,22 @@ impl<'p> Evaluator<'p> {
     /// Whether a task that looks like this may do this now. It is taken to attach now: what it was before is not known.
     pub fn evaluate(&self, task: &Task, operation: &Operation, at: Timestamp) -> Answer {
         let attachment = self.attach(task);
-        let verdicts = operation.atoms().into_iter().map(|atom| {
+        let decided = |atom: Atom| {
             let verdict = self.decide(&attachment, task, &atom, at);
             (atom, verdict)
-        });
-        Answer { atoms: verdicts.collect(), attachment }
+        };
+        let mut atoms: Vec<(Atom, Verdict)> = operation.atoms().into_iter().map(decided).collect();
+        if let Some((old, new)) = operation.renaming() {
+            // A new name gives no verb that the old one lacks.
+            for verb in CARRIED {
+                let on = |path: &[u8]| decided(Atom { verb, target: Target::Path(path.to_vec()) });
+                let (lacks, gets) = (on(old), on(new));
+                if !lacks.1.allowed() && gets.1.allowed() {
+                    atoms.push(lacks);
+                }
+            }
+        }
+        Answer { atoms, attachment }
     }
 
     /// The verdict on one atom of a task that is attached already.

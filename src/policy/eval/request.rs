@@ -94,7 +94,19 @@ pub enum Operation {
     },
 }
 
+/// The verbs that a file has by its name; create and delete are of the name itself.
+pub(super) const CARRIED: [Verb; 5] = [Verb::Read, Verb::Modify, Verb::Setattr, Verb::Exec, Verb::Load];
+
 impl Operation {
+    /// The old name and the new one, where the operation gives a file another name.
+    pub fn renaming(&self) -> Option<(&[u8], &[u8])> {
+        match self {
+            Operation::Rename { from, to } => Some((from, to)),
+            Operation::Link { old, new } => Some((old, new)),
+            _ => None,
+        }
+    }
+
     /// The atoms, in the order in which the kernel asks for them.
     pub fn atoms(&self) -> Vec<Atom> {
         let on = |verb, path: &[u8]| Atom { verb, target: Target::Path(path.to_vec()) };

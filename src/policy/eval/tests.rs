@@ -150,6 +150,23 @@ fn outcomes_replace_on_violation() {
 }
 
 #[test]
+fn a_new_name_gives_nothing_that_the_old_one_lacks() {
+    let p = policy(
+        r#"profile p { subject unit "a"; governs read, create, delete, exec; allow read, create, delete "/a/**";
+                       deny read "/a/secret/**"; allow exec "/a/bin/**"; }"#,
+    );
+    let evaluator = Evaluator::new(&p).unwrap();
+    let allowed = |from: &str, to: &str| {
+        let rename = Operation::Rename { from: from.into(), to: to.into() };
+        evaluator.evaluate(&unit("a"), &rename, NOON.parse().unwrap()).allowed()
+    };
+    assert!(allowed("/a/x", "/a/y") && allowed("/a/x", "/a/secret/x") && allowed("/a/bin/x", "/a/bin/y"));
+    assert!(allowed("/a/bin/x", "/a/x"));
+    assert!(!allowed("/a/secret/x", "/a/x"));
+    assert!(!allowed("/a/x", "/a/bin/x"));
+}
+
+#[test]
 fn operations_split_into_atoms() {
     let p = policy(
         r#"profile p { subject unit "a"; allow delete "/a/**"; allow create "/b/**"; allow read, modify "/c/**";

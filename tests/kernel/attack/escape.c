@@ -110,12 +110,31 @@ static int run_through_allowed(int argc, char **argv)
 	return WEXITSTATUS(status) == RAN ? 0 : WEXITSTATUS(status) == 126 ? -EPERM : -EIO;
 }
 
+/* pull-in PID: another process comes into the own cgroup. */
+static int run_pull_in(int argc, char **argv)
+{
+	char line[512] = "", path[1024];
+	const char *pid = argument(argc, argv, 0);
+	int file = open("/proc/self/cgroup", O_RDONLY);
+	ssize_t length = read(file, line, sizeof(line) - 1);
+
+	if (length < 5)
+		unattempted("reading the cgroup");
+	line[length - 1] = 0;
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cgroup.procs", line + 3);
+	file = open(path, O_WRONLY);
+	if (file < 0)
+		return -errno;
+	return write(file, pid, strlen(pid)) < 0 ? -errno : 0;
+}
+
 const struct attack escape_attacks[] = {
     {"leave-cgroup", NULL, run_leave},
     {"leave-cgroup-fork", NULL, run_leave_fork},
     {"clone-into-cgroup", NULL, run_clone_into},
     {"child-cgroup", NULL, run_child_cgroup},
     {"cgroup-namespace", NULL, run_cgroup_namespace},
+    {"pull-in", NULL, run_pull_in},
     {"through-allowed", NULL, run_through_allowed},
     {0},
 };

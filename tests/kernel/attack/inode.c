@@ -143,6 +143,25 @@ static int run_tmpfile_link(int argc, char **argv)
 	return outcome(linkat(AT_FDCWD, path, AT_FDCWD, argument(argc, argv, 0), AT_SYMLINK_FOLLOW));
 }
 
+/* set-acl FILE: an access list that lets user 1 read, as acl(5) has it in xattr(7)'s form. */
+static int run_set_acl(int argc, char **argv)
+{
+	static const struct {
+		uint32_t version;
+		struct {
+			uint16_t tag, permissions;
+			uint32_t id;
+		} entries[5];
+	} list = {2, {{1, 6, ~0u}, {2, 4, 1}, {4, 4, ~0u}, {16, 4, ~0u}, {32, 4, ~0u}}};
+
+	return outcome(setxattr(argument(argc, argv, 0), "system.posix_acl_access", &list, sizeof(list), 0));
+}
+
+static int run_remove_acl(int argc, char **argv)
+{
+	return outcome(removexattr(argument(argc, argv, 0), "system.posix_acl_access"));
+}
+
 const struct attack inode_attacks[] = {
     {"unlink", NULL, run_unlink},
     {"rmdir", NULL, run_rmdir},
@@ -158,6 +177,8 @@ const struct attack inode_attacks[] = {
     {"chown", NULL, run_chown},
     {"utimes", NULL, run_utimes},
     {"setxattr", NULL, run_setxattr},
+    {"set-acl", NULL, run_set_acl},
+    {"remove-acl", NULL, run_remove_acl},
     {"removexattr", NULL, run_removexattr},
     {"fchmod", NULL, run_fchmod},
     {"chattr", NULL, run_chattr},

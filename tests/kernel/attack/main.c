@@ -10,6 +10,8 @@
  * STATE is worked, refused (TOKEN: the errno's name), unattempted or killed (TOKEN: the signal's number).
  * The verdict travels in shared memory, so that a confined attack needs no permission to report.
  *
+ * `kt then PROGRAM` executes PROGRAM, or ends with the errno: an attack's second step, after a first exec.
+ *
  * Called by another name than kt, the program is a victim that proves it ran: it ends with status RAN.
  */
 #include "attack.h"
@@ -89,7 +91,8 @@ static const struct attack *find(const char *name)
 {
 	static const struct attack *const families[] = {
 	    exec_attacks, loader_attacks, memory_attacks, file_attacks,	  inode_attacks, mount_attacks, net_attacks,
-	    unix_attacks, uring_attacks,  kernel_attacks, escape_attacks, self_attacks,	 story_attacks};
+	    unix_attacks, uring_attacks,  kernel_attacks, escape_attacks, self_attacks,	 story_attacks,
+	    thread_attacks, route_attacks};
 
 	for (size_t family = 0; family < sizeof(families) / sizeof(*families); family++)
 		for (const struct attack *attack = families[family]; attack->name; attack++)
@@ -183,9 +186,14 @@ static int run(int argc, char **argv)
 		return 2;
 	if (report->state == REFUSED && !report->token[0])
 		snprintf(report->token, sizeof(report->token), "%s", strerrorname_np(report->error) ?: "unknown");
-	/* An attack that executed its target left no report, but the target's status. */
+	/* An attack that executed its target left no report, but the target's status; one that went through `kt then`, the
+	 * errno by which that was refused. */
 	if (report->state == UNSET && WIFEXITED(status) && WEXITSTATUS(status) == RAN)
 		report->state = WORKED;
+	if (report->state == UNSET && WIFEXITED(status) && WEXITSTATUS(status) > 0 && WEXITSTATUS(status) < 128) {
+		report->state = REFUSED;
+		snprintf(report->token, sizeof(report->token), "%s", strerrorname_np(WEXITSTATUS(status)) ?: "unknown");
+	}
 	if (report->state == UNSET && WIFSIGNALED(status))
 		printf("kt-result %s %s %s killed %d -\n", name, phase, user, WTERMSIG(status));
 	else if (report->state == WORKED)
@@ -204,6 +212,10 @@ int main(int argc, char **argv)
 		return RAN;
 	if (argc > 1 && strcmp(argv[1], "run") == 0)
 		return run(argc, argv);
+	if (argc > 2 && strcmp(argv[1], "then") == 0) {
+		execv(argv[2], argv + 2);
+		return errno;
+	}
 	fprintf(stderr, "usage: kt run --case NAME --phase PHASE [--unit DIRECTORY] [--user USER] -- ATTACK...\n");
 	return 2;
 }

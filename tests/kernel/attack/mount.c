@@ -160,6 +160,24 @@ static int run_move_mount(int argc, char **argv)
 	return outcome(syscall(SYS_move_mount, tree, "", AT_FDCWD, argument(argc, argv, 1), MOVE_MOUNT_F_EMPTY_PATH));
 }
 
+/* mount-setattr MOUNT: lets its programs run again. */
+static int run_mount_setattr(int argc, char **argv)
+{
+	struct mount_attr change = {.attr_clr = MOUNT_ATTR_NOEXEC};
+
+	return outcome(syscall(SYS_mount_setattr, AT_FDCWD, argument(argc, argv, 0), 0, &change, sizeof(change)));
+}
+
+/* fsmount KIND: a file system that is mounted nowhere and reached by its descriptor. */
+static int run_fsmount(int argc, char **argv)
+{
+	int context = (int)syscall(SYS_fsopen, argument(argc, argv, 0), 0);
+
+	if (context < 0 || syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		unattempted("fsopen and fsconfig");
+	return outcome(syscall(SYS_fsmount, context, 0, 0));
+}
+
 static int run_chroot(int argc, char **argv)
 {
 	return outcome(chroot(argument(argc, argv, 0)));
@@ -204,6 +222,8 @@ const struct attack mount_attacks[] = {
     {"remount", NULL, run_remount},
     {"umount", NULL, run_umount},
     {"move-mount", NULL, run_move_mount},
+    {"mount-setattr", NULL, run_mount_setattr},
+    {"fsmount", NULL, run_fsmount},
     {"chroot", NULL, run_chroot},
     {"user-namespace", NULL, run_user_namespace},
     {"user-namespace-clone", NULL, run_user_namespace_clone},

@@ -3,8 +3,11 @@
 #include "attack.h"
 #include <dirent.h>
 #include <linux/bpf.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 
 static long bpf(int command, union bpf_attr *request)
 {
@@ -161,10 +164,56 @@ static int run_agent_memory(int argc, char **argv)
 	return outcome(open(path, O_RDWR));
 }
 
+static int is_alive(int handle)
+{
+	struct pollfd wait = {.fd = handle, .events = POLLIN};
+
+	return poll(&wait, 1, 2000) == 0;
+}
+
+/* signal-by-file PIDFILE SIGNAL: the kernel sends it, because something happened to a file. */
+static int run_signal_by_file(int argc, char **argv)
+{
+	int handle = (int)syscall(SYS_pidfd_open, agent, 0), pair[2];
+
+	if (handle < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		unattempted("pidfd_open and socketpair");
+	if (fcntl(pair[0], F_SETOWN, agent) || fcntl(pair[0], F_SETSIG, atoi(argument(argc, argv, 1))) ||
+	    fcntl(pair[0], F_SETFL, O_ASYNC))
+		unattempted("fcntl");
+	if (write(pair[1], "x", 1) != 1)
+		unattempted("write");
+	return is_alive(handle) ? -EPERM : 0;
+}
+
+/* A limit that ends who is over it. */
+static int run_limit_agent(int argc, char **argv)
+{
+	struct rlimit none = {.rlim_cur = 0, .rlim_max = 1};
+
+	(void)argc;
+	(void)argv;
+	return outcome(prlimit(agent, RLIMIT_CPU, &none, NULL));
+}
+
+/* steal-descriptor PIDFILE: any that it has open. */
+static int run_steal_descriptor(int argc, char **argv)
+{
+	int handle = (int)syscall(SYS_pidfd_open, agent, 0);
+
+	(void)argc;
+	(void)argv;
+	if (handle < 0)
+		unattempted("pidfd_open");
+	return outcome(syscall(SYS_pidfd_getfd, handle, 0, 0));
+}
+
 const struct attack self_attacks[] = {
     {"unlink-one", prepare_one, run_unlink_one},       {"rename-one", prepare_one, run_rename_one},
     {"bpf-get-one", prepare_one, run_bpf_get_one},     {"bpf-map-by-id", NULL, run_bpf_map_by_id},
     {"bpf-link-detach", NULL, run_bpf_link_detach},    {"signal", prepare_agent, run_signal},
     {"signal-pidfd", prepare_agent, run_signal_pidfd}, {"trace-agent", prepare_agent, run_trace_agent},
-    {"agent-memory", prepare_agent, run_agent_memory}, {0},
+    {"agent-memory", prepare_agent, run_agent_memory}, {"signal-by-file", prepare_agent, run_signal_by_file},
+    {"limit-agent", prepare_agent, run_limit_agent},   {"steal-descriptor", prepare_agent, run_steal_descriptor},
+    {0},
 };

@@ -110,6 +110,30 @@ static int run_storm(int argc, char **argv)
 	return -EPERM;
 }
 
+/* open-storm STOP DENIED ALLOWED: the same with open(2). */
+static int run_open_storm(int argc, char **argv)
+{
+	const char *stop = argument(argc, argv, 0), *denied = argument(argc, argv, 1),
+		   *allowed = argument(argc, argv, 2);
+	long turns = 0;
+	int file;
+
+	alarm(900);
+	touch(stop, "opening");
+	while (access(stop, F_OK)) {
+		if (open(denied, O_RDONLY) >= 0)
+			return 0;
+		file = open(allowed, O_RDONLY);
+		if (file < 0)
+			refused("ALLOWED_REFUSED");
+		close(file);
+		turns++;
+	}
+	if (turns < 20)
+		unattempted("the storm had only %ld turns", turns);
+	return -EPERM;
+}
+
 /* flood TIMES PATH: opens it so often; it worked if that ever did. */
 static int run_flood(int argc, char **argv)
 {
@@ -159,6 +183,7 @@ const struct attack story_attacks[] = {
     {"wait-then-exec", NULL, run_wait_then_exec},
     {"hold", NULL, run_hold},
     {"storm", NULL, run_storm},
+    {"open-storm", NULL, run_open_storm},
     {"flood", NULL, run_flood},
     {"command", NULL, run_command},
     {"unix-existing", NULL, run_unix_existing},

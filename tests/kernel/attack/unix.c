@@ -90,7 +90,17 @@ static int run_bind(int argc, char **argv)
 	return outcome(bind(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&at, length));
 }
 
+/* unix-leave PATH: leaves a socket's name behind. */
+static int run_leave(int argc, char **argv)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", argument(argc, argv, 0));
+	return outcome(bind(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&at, sizeof(at)));
+}
+
 const struct attack unix_attacks[] = {
+    {"unix-leave", NULL, run_leave},
     {"unix-stream", prepare_stream, run_stream},
     {"unix-datagram", prepare_datagram, run_datagram},
     {"unix-packets", prepare_packets, run_packets},

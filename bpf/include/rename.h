@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * A file's new name gives it no verb that its old name lacks: else a denied file
+ * would be moved to where it is permitted. Create and delete are of names, not
+ * of what they name.
+ */
+#ifndef KILN_RENAME_H
+#define KILN_RENAME_H
+
+#define KILN_CARRIED (V(READ) | V(MODIFY) | V(SETATTR) | V(EXEC) | V(LOAD) | V(BIND) | V(CONNECT) | V(ACCEPT))
+
+/* The state after s->path[s->pos..]. */
+__noinline u32 kiln_reach(struct kiln_tables *t, struct kiln_scratch *s, u32 state)
+{
+	if (!t || !s)
+		return 0;
+	return kiln_walk_path(t, state, s->path, &s->pos, KILN_PATH_MAX);
+}
+
+/* Where a name leads in the automaton, and what is decided there. */
+struct kiln_place {
+	u32 pos;   /* of the path in the scratch; PATH_FAIL: it could not be resolved */
+	u32 index; /* of the decision */
+	u32 below; /* the state of what lies below it */
+};
+
+static __always_inline void kiln_find(struct kiln_place *place, struct kiln_who *who, struct kiln_scratch *s,
+				      struct vfsmount *mnt, struct dentry *dentry)
+{
+	const u8 slash[1] = {'/'};
+	u32 state, accepted;
+	u64 below;
+
+	place->below = 0;
+	place->pos = kiln_resolve_any(s, mnt, dentry);
+	if (place->pos == PATH_FAIL) {
+		place->index = who->s->fail;
+		return;
+	}
+	s->pos = place->pos;
+	state = kiln_reach(who->t, s, who->s->path_start);
+	accepted = kiln_accept(who->t, state);
+	place->index = accepted ? accepted : who->s->path_default;
+	below = state;
+	KILN_STEP(who->t, below, slash, 0, KILN_PATH_CLASS);
+	place->below = below;
+}
+
+/*
+ * Whether all that lies below `to` is decided as strictly as below `from`. One
+ * state is one answer for all of it; of two only that is known which the dead
+ * one, with the default decision for everything, makes sure.
+ */
+static __always_inline bool kiln_as_strict(struct kiln_who *who, struct kiln_place *from, struct kiln_place *to)
+{
+	struct kiln_decision *d = kiln_decision_at(who->t, who->s->path_default);
+	u32 governed = who->s->verbs & KILN_CARRIED;
+
+	if (from->pos == PATH_FAIL || to->pos == PATH_FAIL)
+		return to->pos == from->pos;
+	if (from->below == to->below)
+		return true;
+	if (!d)
+		return false;
+	return (!from->below && !((d->deny | d->would) & governed)) || (!to->below && (d->deny & governed) == governed);
+}
+
+static __always_inline int kiln_check_renaming(struct vfsmount *from_mnt, struct dentry *from, struct vfsmount *to_mnt,
+					       struct dentry *to)
+{
+	struct kiln_about about = {.kind = KILN_O_PATH, .pos = PATH_FAIL};
+	struct kiln_place old, new;
+	struct kiln_decision *had, *gets;
+	struct kiln_scratch *s;
+	struct kiln_who who = {};
+	int entry = kiln_enter(&who, KILN_CARRIED), ret = 0;
+	u32 gained = 0;
+
+	if (entry == KILN_PASS)
+		return 0;
+	s = kiln_scratch_take();
+	if (entry == KILN_BROKEN || !s || !who.s) {
+		ret = kiln_refuse(&who.id, s, &about, KILN_CREATE,
+				  entry == KILN_BROKEN ? KILN_R_TABLES
+				  : !s		       ? KILN_R_MEMORY
+						       : KILN_R_LABEL);
+		goto out;
+	}
+	/* The old name last: its path stays in the scratch for the report. */
+	kiln_find(&new, &who, s, to_mnt, to);
+	kiln_find(&old, &who, s, from_mnt, from);
+	about.pos = old.pos;
+	if ((BPF_CORE_READ(from, d_inode, i_mode) & S_IFMT) == S_IFDIR && !kiln_as_strict(&who, &old, &new)) {
+		about.reason = KILN_R_PATH;
+		ret = kiln_decide(&who, s, &about, who.s->fail, KILN_CARRIED);
+		goto out;
+	}
+	had = kiln_decision_at(who.t, old.index);
+	gets = kiln_decision_at(who.t, new.index);
+	if (!had || !gets) {
+		ret = -EPERM;
+		goto out;
+	}
+	gained = had->deny & ~gets->deny & KILN_CARRIED;
+	if (!gained)
+		gained = had->would & ~(gets->would | gets->deny | had->deny) & KILN_CARRIED;
+	if (gained)
+		ret = kiln_apply(&who.id, s, &about, old.index, gained) ? -EPERM : 0;
+out:
+	if (s)
+		kiln_scratch_give(s);
+	return ret;
+}
+
+#endif
