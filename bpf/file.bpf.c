@@ -29,11 +29,12 @@ SEC("lsm/file_open")
 int BPF_PROG(kiln_file_open, struct file *file)
 {
 	struct task_struct *leader = kiln_leader();
+	struct bpf_local_storage *storage = leader->bpf_storage;
 	u32 flags, mode, verbs;
 	bool nameless;
 	int ret;
 
-	if (kiln_unbound(leader, V(READ) | V(MODIFY) | V(CREATE) | V(KERNEL)))
+	if (kiln_unbound(storage, V(READ) | V(MODIFY) | V(CREATE) | V(KERNEL)))
 		return 0;
 	flags = file->f_flags;
 	mode = file->f_mode;
@@ -50,7 +51,7 @@ int BPF_PROG(kiln_file_open, struct file *file)
 	nameless = flags & __O_TMPFILE;
 	if (nameless)
 		verbs |= V(CREATE);
-	return kiln_check_path_as(leader, verbs, file->f_path.mnt, file->f_path.dentry,
+	return kiln_check_path_as(leader, storage, verbs, file->f_path.mnt, file->f_path.dentry,
 				  nameless ? KILN_NAMED : KILN_OPENED);
 }
 

@@ -37,7 +37,7 @@ int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, in
 		return 0;
 	family = sk->__sk_common.skc_family;
 	if (kiln_is_inet(family))
-		return kiln_check_address(kiln_leader(), KILN_BIND, sock, address, addrlen);
+		return kiln_check_address(KILN_BIND, sock, address, addrlen);
 	/* A path is decided where its node is made (path_mknod); an empty address asks for a random abstract name. */
 	if (family != AF_UNIX || addrlen < 4)
 		return 0;
@@ -108,15 +108,16 @@ SEC("lsm/socket_connect")
 int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address, int addrlen)
 {
 	struct task_struct *leader = kiln_leader();
+	struct bpf_local_storage *storage = leader->bpf_storage;
 	u32 family;
 
-	if (kiln_unbound(leader, V(CONNECT)))
+	if (kiln_unbound(storage, V(CONNECT)))
 		return 0;
 	/* AF_UNSPEC dissolves an association. Unix sockets are decided by the peer that the kernel found. */
 	family = address->sa_family;
 	if (family == AF_UNSPEC || family == AF_UNIX)
 		return 0;
-	return kiln_check_address(leader, KILN_CONNECT, sock, address, addrlen);
+	return kiln_check_address_as(leader, storage, KILN_CONNECT, sock, address, addrlen);
 }
 
 /*
@@ -193,12 +194,12 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 	int ret;
 
 	if (msg->msg_controllen && sk && kiln_is_inet(sk->__sk_common.skc_family) &&
-	    !kiln_unbound(kiln_leader(), V(CONNECT)) && kiln_routes(msg)) {
+	    !kiln_unbound(kiln_leader()->bpf_storage, V(CONNECT)) && kiln_routes(msg)) {
 		ret = kiln_check_route(sk);
 		if (ret)
 			return ret;
 	}
-	return name ? kiln_check_address(kiln_leader(), KILN_CONNECT, sock, name, msg->msg_namelen) : 0;
+	return name ? kiln_check_address(KILN_CONNECT, sock, name, msg->msg_namelen) : 0;
 }
 
 /* The agent takes orders on a socket: not from a confined task, whatever its profile governs. */

@@ -163,25 +163,27 @@ static __always_inline bool kiln_any_address(struct kiln_who *who, u32 protocol,
 }
 
 /* A socket call of the current task with an address; for another family than IPv4 and IPv6 there is nothing to say. */
-static __always_inline int kiln_check_address(struct task_struct *leader, u32 verb, struct socket *sock, void *address,
-					      int len)
+static __always_inline int kiln_check_address_as(struct task_struct *leader, struct bpf_local_storage *storage,
+						 u32 verb, struct socket *sock, void *address, int len)
 {
 	struct kiln_about about;
 	struct kiln_who who = {};
-	int entry = kiln_enter_as(&who, leader, 1u << verb);
+	int entry = kiln_enter_as(&who, leader, storage, 1u << verb);
 	struct sock *sk;
 	bool ok;
 
 	if (entry == KILN_PASS)
 		return 0;
 	sk = sock->sk;
-	if (!sk || !kiln_is_inet(sk->__sk_common.skc_family))
+	if (!sk)
+		return 0;
+	/* An address that makes no sense the kernel itself refuses. */
+	if (who.s && kiln_any_address(&who, sk->sk_protocol, verb))
+		return 0;
+	if (!kiln_is_inet(sk->__sk_common.skc_family))
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
 		return kiln_refuse_here(&who.id, KILN_O_NET, 0, verb | kiln_broken(entry));
-	/* An address that makes no sense the kernel itself refuses. */
-	if (kiln_any_address(&who, kiln_protocol(sk), verb))
-		return 0;
 	__builtin_memset(&about, 0, sizeof(about));
 	about.kind = KILN_O_NET;
 	about.pos = PATH_FAIL;
@@ -189,6 +191,13 @@ static __always_inline int kiln_check_address(struct task_struct *leader, u32 ve
 	if (ok && verb == KILN_CONNECT)
 		kiln_key_destination(about.net, sk);
 	return kiln_decide_net(&who, &about, verb, ok);
+}
+
+static __always_inline int kiln_check_address(u32 verb, struct socket *sock, void *address, int len)
+{
+	struct task_struct *leader = kiln_leader();
+
+	return kiln_check_address_as(leader, leader->bpf_storage, verb, sock, address, len);
 }
 
 /* '@' and an abstract name (whose first byte is NUL), at the end of the scratch. */

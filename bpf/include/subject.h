@@ -39,9 +39,8 @@ static __always_inline struct task_struct *kiln_leader(void)
  * found here, it is found also while a preempted task of the same CPU is inside
  * the helper, which says "none" then (6.1).
  */
-static __always_inline u64 kiln_word_of(struct task_struct *leader)
+static __always_inline u64 kiln_word_in(struct task_struct *leader, struct bpf_local_storage *storage)
 {
-	struct bpf_local_storage *storage = leader->bpf_storage;
 	struct bpf_local_storage_data *data;
 	struct kiln_task *own;
 	u64 word = 0;
@@ -61,6 +60,11 @@ static __always_inline u64 kiln_word_of(struct task_struct *leader)
 	}
 	own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
 	return own ? *(volatile u64 *)own : 0;
+}
+
+static __always_inline u64 kiln_word_of(struct task_struct *leader)
+{
+	return kiln_word_in(leader, leader->bpf_storage);
 }
 
 /*
@@ -133,17 +137,19 @@ static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u3
  * The shortest way out, for the process that no policy binds: it has no storage, and the host's subject refuses none of
  * `verbs`. False says nothing.
  */
-static __always_inline bool kiln_unbound(struct task_struct *leader, u32 verbs)
+static __always_inline bool kiln_unbound(struct bpf_local_storage *storage, u32 verbs)
 {
 	/* Little-endian: the high half of the active word. */
 	u32 host = *((volatile u32 *)&kiln_state.active + 1);
 
-	return !leader->bpf_storage && !(host & verbs);
+	return !storage && !(host & verbs);
 }
 
-static __always_inline int kiln_enter_as(struct kiln_who *who, struct task_struct *leader, u32 verbs)
+/* A process with its storage. */
+static __always_inline int kiln_enter_as(struct kiln_who *who, struct task_struct *leader,
+					 struct bpf_local_storage *storage, u32 verbs)
 {
-	u64 word = kiln_word_of(leader), active = kiln_active();
+	u64 word = kiln_word_in(leader, storage), active = kiln_active();
 	u32 label = KILN_LABEL_HOST;
 
 	if (word && !(word >> 32 & KILN_T_STARTING))
@@ -158,7 +164,9 @@ static __always_inline int kiln_enter_as(struct kiln_who *who, struct task_struc
 /* The first step of every hook: who asks, and can the answer to any of `verbs` be other than yes? */
 static __always_inline int kiln_enter(struct kiln_who *who, u32 verbs)
 {
-	return kiln_enter_as(who, kiln_leader(), verbs);
+	struct task_struct *leader = kiln_leader();
+
+	return kiln_enter_as(who, leader, leader->bpf_storage, verbs);
 }
 
 #endif

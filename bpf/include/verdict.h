@@ -180,14 +180,14 @@ enum kiln_how {
 	KILN_ADDRESS, /* both are mere addresses; without a mount there is no path */
 };
 
-/* Resolves and decides for the process of `leader`. */
-static __always_inline int kiln_check_path_as(struct task_struct *leader, u32 verbs, struct vfsmount *mnt,
-					      struct dentry *dentry, enum kiln_how how)
+/* Resolves and decides for a process. */
+static __always_inline int kiln_check_path_as(struct task_struct *leader, struct bpf_local_storage *storage, u32 verbs,
+					      struct vfsmount *mnt, struct dentry *dentry, enum kiln_how how)
 {
 	struct kiln_about about;
 	struct kiln_scratch *s;
 	struct kiln_who who = {};
-	int entry = kiln_enter_as(&who, leader, verbs), ret;
+	int entry = kiln_enter_as(&who, leader, storage, verbs), ret;
 
 	if (entry == KILN_PASS)
 		return 0;
@@ -223,7 +223,9 @@ static __always_inline int kiln_check_path_as(struct task_struct *leader, u32 ve
 static __always_inline int kiln_check_path(u32 verbs, struct vfsmount *mnt, struct dentry *dentry,
 					   const enum kiln_how how)
 {
-	return kiln_check_path_as(kiln_leader(), verbs, mnt, dentry, how);
+	struct task_struct *leader = kiln_leader();
+
+	return kiln_check_path_as(leader, leader->bpf_storage, verbs, mnt, dentry, how);
 }
 
 /* A bit that is not a plain yes. */
