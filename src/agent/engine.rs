@@ -27,8 +27,8 @@ use crate::event::{Evidence, KernelEvent, Sentinel, Verdict, Violation};
 
 /// Most events read before other work gets its turn.
 const BATCH: usize = 256;
-/// How long the sentinel's event may take: it is in the buffer when the child ends, so this is ample.
-const SENTINEL_EVENTS: usize = 1 << 20;
+/// How often the sentinel tries: a flood of other events can fill the buffer before its own.
+const SENTINEL_ATTEMPTS: usize = 8;
 
 /// Everything at work in one process, under the lock.
 pub struct Engine {
@@ -313,33 +313,44 @@ impl Engine {
         })
     }
 
+    /// Reports what is in the buffer now. What comes meanwhile is left: in a flood, which a confined service may make,
+    /// there is no end to it.
+    fn drain_present(&mut self) {
+        let end = self.ring.end();
+        while self.ring.position() < end && self.drain() > 0 {}
+    }
+
     fn sentinel(&mut self, attempt: Attempt, serial: u64) -> Result<Sentinel> {
-        while self.drain() > 0 {} // so that its own event finds room
-        let pid = sentinel::provoke(&self.maps.labels, attempt)?;
-        let mut found = None;
-        let mut others = Vec::new();
-        let (base, registry, explainer) = (self.seq_base, &self.registry, &self.explainer);
-        self.ring.read(SENTINEL_EVENTS, |position, bytes| {
-            if found.is_some() {
-                return false;
-            }
-            match KernelEvent::decode(bytes) {
-                Ok(e) if e.pid == pid && e.label == LABEL_SENTINEL && e.verdict == Verdict::Denied => {
-                    if e.generation == serial {
-                        found = Some(Sentinel { pid, time_ns: e.time_ns, seq: base + position });
-                    }
+        for _ in 0..SENTINEL_ATTEMPTS {
+            self.drain_present(); // so that its own event finds room
+            let pid = sentinel::provoke(&self.maps.labels, attempt)?;
+            let end = self.ring.end();
+            let mut found = None;
+            let mut others = Vec::new();
+            let (base, registry, explainer) = (self.seq_base, &self.registry, &self.explainer);
+            self.ring.read(usize::MAX, |position, bytes| {
+                if found.is_some() || position > end {
+                    return false;
                 }
-                Ok(e) => others.push(explain(explainer, registry, base + position, &e)),
-                Err(_) => {}
+                match KernelEvent::decode(bytes) {
+                    Ok(e) if e.pid == pid && e.label == LABEL_SENTINEL && e.verdict == Verdict::Denied => {
+                        if e.generation == serial {
+                            found = Some(Sentinel { pid, time_ns: e.time_ns, seq: base + position });
+                        }
+                    }
+                    Ok(e) => others.push(explain(explainer, registry, base + position, &e)),
+                    Err(_) => {}
+                }
+                true
+            });
+            for violation in &others {
+                self.report(violation);
             }
-            true
-        });
-        for violation in &others {
-            self.report(violation);
+            if let Some(sentinel) = found {
+                return Ok(sentinel);
+            }
         }
-        found.ok_or_else(|| {
-            AgentError::Proof("the sentinel was refused, but no event of this generation says so".into())
-        })
+        Err(AgentError::Proof("the sentinel was refused, but no event of this generation says so".into()))
     }
 
     /// Goes back to the generation before an update that was not confirmed.
@@ -417,7 +428,7 @@ impl Engine {
     /// # Errors
     /// If a pin cannot be removed.
     pub fn unload(mut self) -> Result<()> {
-        while self.drain() > 0 {}
+        self.drain_present();
         self.maps.state.flip(u64::from(INACTIVE));
         self.places.pins.remove_all().map_err(|e| AgentError::kernel("cannot remove the pins", e))?;
         self.keeper.clear();

@@ -75,6 +75,11 @@ impl Ring {
         self.consumer().load(Ordering::Acquire)
     }
 
+    /// Bytes ever produced: where the last record ends that is there now.
+    pub fn end(&self) -> u64 {
+        self.producer().load(Ordering::Acquire)
+    }
+
     /// Gives each complete record to `take`, with its position plus one as its number, at most `most` of them.
     /// A record counts as consumed once `take` returns true; on false reading stops before it.
     pub fn read(&self, most: usize, mut take: impl FnMut(u64, &[u8]) -> bool) -> usize {

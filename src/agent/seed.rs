@@ -167,7 +167,9 @@ impl Seeder<'_> {
         for process in &processes {
             let current = self.label(&process.pidfd)?;
             let label = current.map_or(LABEL_HOST, |t| t.label);
-            let mut next = match cgroups.get(&process.cgroup) {
+            // PID 1 and the agent are what confinement comes from: whoever may write a cgroup's files can pull them in.
+            let pulled = process.pid == 1 || process.pid.cast_unsigned() == std::process::id();
+            let mut next = match cgroups.get(&process.cgroup).filter(|_| !pulled) {
                 Some(given) if current.is_none() => *given,
                 Some(given) if !self.settled(label) && self.settled(*given) => *given,
                 _ => label,
@@ -250,7 +252,12 @@ impl Process {
         let (parent, start) = stat_fields(&stat).ok_or_else(|| odd("stat"))?;
         let cgroup = cgroup_path(&cgroup).ok_or_else(|| odd("cgroup"))?;
         // Kernel threads have no program; a process that is about to end has none any more.
-        let exe = gone(fs::read_link(folder.join("exe"))).map_err(|e| unreadable(&folder.join("exe"), e))?;
+        let mut exe = gone(fs::read_link(folder.join("exe"))).map_err(|e| unreadable(&folder.join("exe"), e))?;
+        if exe.is_none() {
+            // The first thread may have ended before the others, which still run the program.
+            let threads = gone(fs::read_dir(folder.join("task"))).map_err(|e| unreadable(&folder, e))?;
+            exe = threads.into_iter().flatten().flatten().find_map(|t| fs::read_link(t.path().join("exe")).ok());
+        }
         let exe = exe.map(|p| {
             let bytes = p.into_os_string().into_encoded_bytes();
             bytes.strip_suffix(b" (deleted)").map_or(bytes.clone(), <[u8]>::to_vec)

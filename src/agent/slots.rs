@@ -154,15 +154,28 @@ fn successor(key: &str, subjects: &[SubjectInfo]) -> Successor {
     let (profile, guards) = parts(key);
     let exists = |name: &str| subjects.iter().any(|s| s.guards.iter().any(|g| g == name));
     let remaining: Vec<&str> = guards.into_iter().filter(|g| exists(g)).collect();
-    let profile_exists = !profile.is_empty() && subjects.iter().any(|s| s.profile.as_deref() == Some(profile));
+    let guards_only = profile.is_empty();
+    let profile_exists = !guards_only && subjects.iter().any(|s| s.profile.as_deref() == Some(profile));
     let profile = profile_exists.then_some(profile);
     if profile.is_none() && remaining.is_empty() {
         return Successor::Host;
     }
-    subjects
-        .iter()
-        .filter(|s| s.key != SENTINEL_KEY && s.profile.as_deref() == profile)
-        .filter(|s| remaining.iter().all(|g| s.guards.iter().any(|have| have == g)))
+    let guarded = || {
+        subjects
+            .iter()
+            .filter(|s| s.key != SENTINEL_KEY)
+            .filter(|s| remaining.iter().all(|g| s.guards.iter().any(|have| have == g)))
+    };
+    // Where the guards alone are no subject any more, whoever they bind has a profile now; known is which, if it is one.
+    let profile = profile.or_else(|| {
+        if !guards_only {
+            return None;
+        }
+        let first = guarded().next()?.profile.as_deref();
+        guarded().all(|s| s.profile.as_deref() == first).then_some(first).flatten()
+    });
+    guarded()
+        .filter(|s| s.profile.as_deref() == profile)
         .min_by_key(|s| (s.guards.len(), s.key.as_str()))
         .map_or(Successor::None, |s| Successor::Subject(s.index))
 }
@@ -185,6 +198,20 @@ mod tests {
             out.push(info(format!("{profile}|{}", guards.join(",")), n as u32 + 3, profile, guards));
         }
         out
+    }
+
+    #[test]
+    fn guards_that_came_under_a_profile_take_it() {
+        let mut registry = Registry::default();
+        let (first, second) = (subjects(&[("", &["g"])]), subjects(&[("nginx", &["g"])]));
+        registry.admit(&first).unwrap();
+        registry.admit(&second).unwrap();
+        let slots = registry.slots(&second);
+        assert_eq!((slots.slot[3], slots.stranded.len()), (4, 0));
+        // Of two profiles it is not known which.
+        let both = subjects(&[("nginx", &["g"]), ("redis", &["g"])]);
+        registry.admit(&both).unwrap();
+        assert_eq!(registry.slots(&both).slot[3], 0);
     }
 
     #[test]
@@ -292,8 +319,14 @@ mod tests {
                     }
                     if now.iter().any(|s| s.profile.as_deref() == Some(profile)) {
                         prop_assert_eq!(subject.profile.as_deref(), Some(profile));
-                    } else {
-                        prop_assert_eq!(subject.profile.as_deref(), None);
+                    } else if subject.profile.is_some() {
+                        // Only where its guards bind nobody without this profile.
+                        prop_assert!(profile.is_empty());
+                        let bound = now.iter().filter(|s| s.key != SENTINEL_KEY);
+                        let bound = bound.filter(|s| subject.guards.iter().all(|g| s.guards.contains(g) || !guards.contains(&g.as_str())));
+                        for other in bound {
+                            prop_assert_eq!(&other.profile, &subject.profile);
+                        }
                     }
                 }
                 for subject in now {

@@ -88,3 +88,27 @@ pub fn agent() -> Result<PathBuf, String> {
         .env("CARGO_TARGET_DIR", &target))?;
     Ok(target.join(&triple).join("debug/kiln-agent"))
 }
+
+/// Another agent than [`agent`]: the same program, with a BPF object that differs and does the same. The name of the
+/// licence is data that the kernel compares with a list, and both names are on it.
+///
+/// # Errors
+/// If the agent cannot be read, or has no such name.
+pub fn other_agent(target: &Path) -> Result<PathBuf, String> {
+    let agent = agent()?;
+    let mut bytes = fs::read(&agent).map_err(|error| format!("{}: {error}", agent.display()))?;
+    let (name, other) = (b"Dual BSD/GPL\0", b"Dual MIT/GPL\0");
+    let places: Vec<usize> =
+        bytes.windows(name.len()).enumerate().filter(|(_, w)| *w == name).map(|(at, _)| at).collect();
+    if places.is_empty() {
+        return Err(format!("{}: no licence of a BPF object in it", agent.display()));
+    }
+    for at in places {
+        bytes[at..at + other.len()].copy_from_slice(other);
+    }
+    let path = target.join("other-agent");
+    let write = fs::write(&path, bytes)
+        .and_then(|()| fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)));
+    write.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}

@@ -6,6 +6,7 @@ slice=/sys/fs/cgroup/system.slice
 # begin STORY: a machine that has never seen a policy.
 begin() {
 	story=$1
+	agent=/usr/lib/kiln/kiln-agent
 	echo "kt-story $story begins"
 	rm -rf /var/lib/kiln /run/kiln /tmp/kt /kiln/events
 	mkdir -p /var/lib/kiln "$slice"

@@ -19,6 +19,15 @@ pub struct Story {
     policies: Vec<(String, String)>,
 }
 
+impl Story {
+    /// How often the policies come: `# rounds: N` in the script. The second round's are `a2`, `b2` and so on, with the
+    /// serials that follow.
+    fn rounds(&self) -> Result<u32, String> {
+        let Some(text) = self.script.lines().find_map(|line| line.strip_prefix("# rounds: ")) else { return Ok(1) };
+        text.trim().parse().map_err(|error| format!("{}: rounds {text}: {error}", self.name))
+    }
+}
+
 /// Every story, by name.
 ///
 /// # Errors
@@ -60,9 +69,14 @@ pub fn boot(kernel: &str, stories: &[Story]) -> Result<String, String> {
     fs::create_dir_all(&sealed).map_err(|error| format!("{}: {error}", sealed.display()))?;
     let mut script = include_str!("stories.sh").to_owned();
     for story in stories {
-        for (place, (letter, text)) in story.policies.iter().enumerate() {
-            let name = format!("{}.{letter}", story.name);
-            policy::seal(&sealed, &name, &policy::compile(&name, text, kernel, place as u64 + 1)?, &key)?;
+        let mut serial = 0;
+        for round in 1..=story.rounds()? {
+            for (letter, text) in &story.policies {
+                serial += 1;
+                let again = if round == 1 { String::new() } else { round.to_string() };
+                let name = format!("{}.{letter}{again}", story.name);
+                policy::seal(&sealed, &name, &policy::compile(&name, text, kernel, serial)?, &key)?;
+            }
         }
         let name = &story.name;
         let _ = write!(script, "\nstory_{name}() {{\n{}\n}}\nbegin {name}\nstory_{name}\nend\n", story.script.trim());
@@ -72,7 +86,8 @@ pub fn boot(kernel: &str, stories: &[Story]) -> Result<String, String> {
         // True concurrency; QEMU 7.2 makes 6.12 panic with two now and then.
         vm.option(&["--cpus", "2"]);
     }
-    vm.image(&lib)?.file(&sealed, "/kiln/stories");
+    let other = build::other_agent(&work)?;
+    vm.image(&lib)?.file(&sealed, "/kiln/stories").file(&other, "/kiln/other-agent");
     for (from, to) in &programs.files {
         vm.file(from, to);
     }

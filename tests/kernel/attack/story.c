@@ -110,11 +110,12 @@ static int run_storm(int argc, char **argv)
 	return -EPERM;
 }
 
-/* open-storm STOP DENIED ALLOWED: the same with open(2). */
+/* open-storm STOP DENIED ALLOWED [PAUSE]: the same with open(2), by PAUSE microseconds apart. */
 static int run_open_storm(int argc, char **argv)
 {
 	const char *stop = argument(argc, argv, 0), *denied = argument(argc, argv, 1),
 		   *allowed = argument(argc, argv, 2);
+	useconds_t pause = argc > 4 ? (useconds_t)atoi(argv[4]) : 0;
 	long turns = 0;
 	int file;
 
@@ -127,6 +128,8 @@ static int run_open_storm(int argc, char **argv)
 		if (file < 0)
 			refused("ALLOWED_REFUSED");
 		close(file);
+		if (pause)
+			usleep(pause);
 		turns++;
 	}
 	if (turns < 20)
