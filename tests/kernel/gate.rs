@@ -11,7 +11,7 @@ use libtest_mimic::{Failed, Trial};
 const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Results that the script prints; one that is missing is a failure too.
-const RESULTS: usize = 42;
+const RESULTS: usize = 58;
 
 pub fn trial() -> Trial {
     Trial::test("gate::systemd", || prove().map_err(Failed::from))
@@ -35,7 +35,14 @@ fn prove() -> Result<(), String> {
     let root = PathBuf::from(run(Command::new(fixture("rootfs.sh")).arg("bookworm"))?.trim());
     let disk = work.join("disk.raw");
     run(Command::new(fixture("raw-disk.sh")).arg(&root).arg(&disk))?;
-    bring(&disk, &[(Path::new(env!("CARGO_BIN_EXE_kiln")), "kiln"), (&script()?, "proof.sh")], &work)?;
+    let files = [
+        (Path::new(env!("CARGO_BIN_EXE_kiln")), "kiln"),
+        (&part("gate.sh")?, "proof.sh"),
+        (&part("gate_soc.sh")?, "soc.sh"),
+        (&part("gate_soc.pl")?, "soc.pl"),
+        (&part("gate_talker.pl")?, "talker.pl"),
+    ];
+    bring(&disk, &files, &work)?;
 
     let kernel = fs::read_dir(root.join("boot"))
         .map_err(|error| error.to_string())?
@@ -56,8 +63,8 @@ fn prove() -> Result<(), String> {
     Ok(())
 }
 
-fn script() -> Result<PathBuf, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel/gate.sh");
+fn part(name: &str) -> Result<PathBuf, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel").join(name);
     if path.exists() { Ok(path) } else { Err(format!("no {}", path.display())) }
 }
 

@@ -107,6 +107,29 @@ check cgroup-exit is $? 0
 check cgroup-frozen frozen bare.service 1
 /kiln/kiln gate release --quarantine-dir "$kept" "$host:$pid@$(start_of "$pid")/t$pid" >/dev/null
 check cgroup-thawed frozen bare.service 0
+
+# Its network, told apart from its being frozen: somebody else thaws it, and it still cannot send or receive.
+systemd-run -q --unit=talker /usr/bin/perl /kiln/talker.pl /tmp/talk
+pid=$(main_pid talker.service)
+# What it says from now on: the second line, as the first may be about what was before.
+said() {
+	: >/tmp/talk
+	for _ in $(seq 300); do
+		[ "$(wc -l </tmp/talk)" -ge 2 ] && break
+		sleep 0.2
+	done
+	sed -n 2p /tmp/talk
+}
+check network-before is "$(said)" "sent received"
+quarantine "$pid" | gate --enforcement-backends cgroup >/tmp/talk.out 2>/dev/null
+check network-cut-told grep -q 'cut the network of /system.slice/talker.service' /tmp/talk.out
+echo 0 >/sys/fs/cgroup/system.slice/talker.service/cgroup.freeze
+check network-cut is "$(said)" "not sent, not received"
+check network-of-others /usr/bin/perl /kiln/talker.pl /tmp/others once
+/kiln/kiln gate release --quarantine-dir "$kept" "$host:$pid@$(start_of "$pid")/t$pid" >/tmp/release.out
+check network-release-exit is $? 0
+check network-back is "$(said)" "sent received"
+pid=$(main_pid bare.service)
 kill_it "$pid" | gate --enforcement-backends cgroup >/tmp/bare.out 2>/dev/null
 sleep 1
 check cgroup-killed is "$(property bare.service ActiveState)" failed
@@ -124,6 +147,8 @@ event 0 1 critical quarantine write "/etc/shadow$long" | gate --enforcement-back
 check journal-long-exit is $? 0
 journalctl --sync
 check journal-long test "$(journalctl -q -t scbe-linux-enforcement -o export -n 1 | wc -c)" -gt 400000
+
+. /kiln/soc.sh
 
 echo gate-proof-end
 sleep 2

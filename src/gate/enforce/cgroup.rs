@@ -1,10 +1,11 @@
 //! Control groups, where there is no systemd. Documentation/admin-guide/cgroup-v2.rst.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::process::{Process, cgroup_of};
-use super::{Done, Undo};
+use super::{Done, Undo, network};
 use crate::gate::engine::Action;
 
 const ROOT: &str = "/sys/fs/cgroup";
@@ -26,18 +27,7 @@ impl Cgroup {
         match action {
             Action::Allow => Done::default(),
             Action::Throttle => throttle(&process.cgroup, &folder),
-            Action::Quarantine | Action::Honeypot => match fs::write(folder.join("cgroup.freeze"), "1") {
-                Ok(()) => Done {
-                    applied: true,
-                    details: vec![
-                        format!("froze {}", process.cgroup),
-                        "the network is cut only as far as a frozen process cannot use it".to_owned(),
-                    ],
-                    undo: vec![Undo::CgroupThaw { cgroup: process.cgroup.clone() }],
-                    ..Done::default()
-                },
-                Err(error) => Done::failed(format!("cgroup: cannot freeze {}: {error}", process.cgroup)),
-            },
+            Action::Quarantine | Action::Honeypot => quarantine(&process.cgroup, &folder),
             // The whole group at once (since Linux 5.14); else the one process.
             Action::Kill => match fs::write(folder.join("cgroup.kill"), "1") {
                 Ok(()) => Done { applied: true, ..Done::default() }.detail(format!("killed {}", process.cgroup)),
@@ -55,6 +45,37 @@ impl Cgroup {
 fn folder(cgroup: &str) -> PathBuf {
     // From the kernel, so without `..`; and the root group was refused.
     Path::new(ROOT).join(cgroup.trim_start_matches('/'))
+}
+
+/// Freezes first: what stands still cannot race with the rest.
+fn quarantine(cgroup: &str, folder: &Path) -> Done {
+    let mut done = Done::default();
+    match fs::write(folder.join("cgroup.freeze"), "1") {
+        Ok(()) => {
+            done.applied = true;
+            done.details.push(format!("froze {cgroup}"));
+            done.undo.push(Undo::CgroupThaw { cgroup: cgroup.to_owned() });
+        }
+        Err(error) => done.failures.push(format!("cgroup: cannot freeze {cgroup}: {error}")),
+    }
+    let level = cgroup.split('/').filter(|part| !part.is_empty()).count() as u32;
+    let cut = fs::metadata(folder).map_err(|error| error.to_string()).and_then(|folder| {
+        // A group's number is the inode of its folder.
+        network::cut(folder.ino(), level).map(|()| folder.ino()).map_err(|error| error.to_string())
+    });
+    match cut {
+        Ok(id) => {
+            done.applied = true;
+            done.details.push(format!("cut the network of {cgroup}"));
+            done.undo.push(Undo::CgroupNetwork { cgroup: cgroup.to_owned(), id });
+        }
+        // Not every kernel offers it, and what is frozen sends nothing.
+        Err(error) if done.applied => done
+            .details
+            .push(format!("the network of {cgroup} is cut only as far as a frozen process cannot use it: {error}")),
+        Err(error) => done.failures.push(format!("cgroup: {cgroup}: {error}")),
+    }
+    done
 }
 
 fn throttle(cgroup: &str, folder: &Path) -> Done {
@@ -86,6 +107,9 @@ pub(super) fn undo(step: &Undo) -> Result<String, String> {
             .map_err(|error| format!("cannot write {file} of {cgroup}: {error}"))
     };
     match step {
+        Undo::CgroupNetwork { cgroup, id } => network::restore(*id)
+            .map(|()| format!("gave {cgroup} its network back"))
+            .map_err(|error| format!("{cgroup}: {error}")),
         Undo::CgroupThaw { cgroup } => write(cgroup, "cgroup.freeze", "0"),
         Undo::CgroupWrite { cgroup, file, value } if !file.contains('/') => write(cgroup, file, value),
         _ => Err("no step of this backend".to_owned()),

@@ -8,6 +8,7 @@
 mod cgroup;
 mod guardrails;
 mod journald;
+mod network;
 mod process;
 mod quarantine;
 mod soc;

@@ -46,6 +46,13 @@ pub enum Undo {
         /// The group, from the hierarchy's root.
         cgroup: String,
     },
+    /// Give a control group its network back.
+    CgroupNetwork {
+        /// The group, from the hierarchy's root.
+        cgroup: String,
+        /// Its number.
+        id: u64,
+    },
     /// Write a control file's old value back.
     CgroupWrite {
         /// The group, from the hierarchy's root.
@@ -55,6 +62,13 @@ pub enum Undo {
         /// Its value before.
         value: String,
     },
+}
+
+impl Undo {
+    /// Whether it is a step of the `cgroup` backend, which needs no systemd.
+    fn is_cgroup(&self) -> bool {
+        matches!(self, Undo::CgroupThaw { .. } | Undo::CgroupNetwork { .. } | Undo::CgroupWrite { .. })
+    }
 }
 
 /// A kept copy.
@@ -315,13 +329,12 @@ pub fn release(directory: &Path, key: &str) -> Result<Released, QuarantineError>
     }
     let mut record = read(&path)?;
     let mut released = Released { key: key.to_owned(), details: Vec::new(), failures: Vec::new() };
-    let needs_systemd =
-        record.undo.iter().any(|step| !matches!(step, Undo::CgroupThaw { .. } | Undo::CgroupWrite { .. }));
+    let needs_systemd = record.undo.iter().any(|step| !step.is_cgroup());
     let systemd = if needs_systemd { Some(Systemd::connect()?) } else { None };
     let mut left = Vec::new();
     for step in std::mem::take(&mut record.undo).into_iter().rev() {
         let result = match (&step, &systemd) {
-            (Undo::CgroupThaw { .. } | Undo::CgroupWrite { .. }, _) => cgroup::undo(&step),
+            _ if step.is_cgroup() => cgroup::undo(&step),
             (_, Some(systemd)) => systemd.undo(&step).map_err(|e| e.to_string()),
             (_, None) => Err("systemd is not connected".to_owned()),
         };

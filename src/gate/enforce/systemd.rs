@@ -157,7 +157,7 @@ impl Systemd {
             Undo::SystemdWeights { unit } => {
                 self.set(unit, Systemd::weights(UNSET, UNSET)).map(|()| format!("gave {unit} its processor back"))
             }
-            Undo::CgroupThaw { .. } | Undo::CgroupWrite { .. } => Ok(String::new()),
+            Undo::CgroupThaw { .. } | Undo::CgroupNetwork { .. } | Undo::CgroupWrite { .. } => Ok(String::new()),
         }
     }
 }

@@ -58,9 +58,47 @@ impl Arena {
         self.since(mark)
     }
 
+    /// Appends a copy of what is there already.
+    #[inline(always)]
+    pub fn again(&mut self, span: Span) {
+        let chunk = self.bytes.get(span.start as usize..).and_then(|rest| rest.first_chunk::<SHORT>()).copied();
+        let length = (span.end - span.start) as usize;
+        match chunk {
+            Some(chunk) if length <= SHORT => push_short(&chunk, length, &mut self.bytes),
+            _ => self.bytes.extend_from_within(span.start as usize..span.end as usize),
+        }
+    }
+
+    /// Appends a span to other bytes.
+    #[inline(always)]
+    pub fn append(&self, span: Span, out: &mut Vec<u8>) {
+        append(&self.bytes, span.start as usize, span.end as usize, out);
+    }
+
     /// The bytes of a span.
     pub fn get(&self, span: Span) -> &[u8] {
         self.bytes.get(span.start as usize..span.end as usize).unwrap_or(&[])
+    }
+}
+
+/// Most texts are not longer than this.
+const SHORT: usize = 32;
+
+/// Copies a whole chunk and cuts it: cheaper than a copy whose length is not known beforehand.
+#[inline(always)]
+fn push_short(chunk: &[u8; SHORT], length: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(chunk);
+    out.truncate(start + length);
+}
+
+/// Appends `from[start..end]`, of which `end` is not before `start` nor beyond the end.
+#[inline(always)]
+fn append(from: &[u8], start: usize, end: usize, out: &mut Vec<u8>) {
+    let length = end.saturating_sub(start);
+    match from.get(start..).and_then(|rest| rest.first_chunk()) {
+        Some(chunk) if length <= SHORT => push_short(chunk, length, out),
+        _ => out.extend_from_slice(from.get(start..end).unwrap_or(&[])),
     }
 }
 

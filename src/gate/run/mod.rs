@@ -6,7 +6,7 @@ mod source;
 
 pub use lines::MAX_LINE;
 pub use pipeline::{Sink, run};
-pub use source::{Follow, Source};
+pub use source::{Buffer, Follow, Source};
 
 use crate::gate::engine::{Applied, Request};
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::lines::{MAX_LINE, lines};
-use super::source::Source;
+use super::source::{Buffer, Source};
 use super::{Enforcer, Settings, Summary};
 use crate::gate::engine::{Action, Arena, Failed, Profile, fail};
 
@@ -117,7 +117,7 @@ fn worker<P, R, E, S, C, V>(
     V: FnMut(&P::Memory) -> io::Result<()>,
 {
     let mut reader = profile.reader();
-    let (mut batch, mut arena, mut items) = (Vec::new(), Arena::default(), Vec::new());
+    let (mut batch, mut arena, mut items) = (Buffer::default(), Arena::default(), Vec::new());
     let (mut text, mut errors) = (Vec::new(), Vec::new());
     loop {
         let (number, next) = {
@@ -135,7 +135,7 @@ fn worker<P, R, E, S, C, V>(
         items.clear();
         text.clear();
         errors.clear();
-        for line in lines(&batch) {
+        for line in lines(batch.bytes()) {
             counts.events_seen += 1;
             match read(profile, &mut reader, line, &mut arena) {
                 Ok(item) => items.push(item),

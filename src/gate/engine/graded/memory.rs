@@ -186,7 +186,7 @@ impl Memory {
         }
         if self.names.len() >= NAMED {
             let mut loads: Vec<(f32, u128)> = self.names.keys().map(|key| (self.load(*key, now), *key)).collect();
-            loads.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            loads.select_nth_unstable_by(NAMED / 4, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             for (_, key) in loads.iter().take(NAMED / 4) {
                 self.names.remove(key);
             }

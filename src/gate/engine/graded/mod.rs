@@ -15,8 +15,7 @@ pub use terms::Field;
 pub use weights::{Weights, WeightsError};
 
 use super::event::{Event, Source};
-use super::inputs::{self, SLOTS};
-use super::json::Token;
+use super::inputs;
 use super::profile::Metadata;
 use super::{Action, Applied, Arena, Decision, Failed, Profile, Request, Span, State, fail, write_pretty};
 use terms::Terms;
@@ -141,16 +140,16 @@ struct Outcome {
 }
 
 impl Profile for Graded {
-    type Reader = Box<[Token; SLOTS]>;
+    type Reader = Box<inputs::Space>;
     type Item = Item;
     type Memory = Memory;
 
     fn reader(&self) -> Self::Reader {
-        Box::new([Token::default(); SLOTS])
+        Box::default()
     }
 
-    fn read(&self, slots: &mut Self::Reader, line: &str, arena: &mut Arena) -> Result<Item, Failed> {
-        match inputs::parse(line, slots, self.options.source) {
+    fn read(&self, space: &mut Self::Reader, line: &str, arena: &mut Arena) -> Result<Item, Failed> {
+        match inputs::parse(line, space, self.options.source) {
             Ok(event) => Ok(self.judge(&event, arena)),
             Err(error) => Err(fail(&error.to_string(), line, arena)),
         }
@@ -278,11 +277,16 @@ fn key(event: &Event<'_>, host: Span, name: Span, arena: &mut Arena) -> (Span, I
     arena.bytes.extend_from_within(host.start as usize..host.end as usize);
     let identity = match (event.pid, event.start) {
         (Some(pid), Some(start)) => {
-            arena.bytes.extend_from_slice(format!(":{pid}@{start}").as_bytes());
+            arena.bytes.push(b':');
+            render::write_integer(pid.into(), &mut arena.bytes);
+            arena.bytes.push(b'@');
+            render::write_integer(start.into(), &mut arena.bytes);
             Identity::Exact
         }
         (Some(pid), None) => {
-            arena.bytes.extend_from_slice(format!(":{pid}:").as_bytes());
+            arena.bytes.push(b':');
+            render::write_integer(pid.into(), &mut arena.bytes);
+            arena.bytes.push(b':');
             arena.bytes.extend_from_within(name.start as usize..name.end as usize);
             if event.exec_id.is_empty() { Identity::Pid } else { Identity::Exact }
         }

@@ -3,8 +3,8 @@
 use super::terms::{Field, Term};
 use super::{Enforcement, Graded, Item};
 use crate::gate::engine::event::Event;
-use crate::gate::engine::json::write_utf8_escaped;
-use crate::gate::engine::python::{round4, write_float, write_round4};
+use crate::gate::engine::json::{write_utf8_escaped, write_utf8_inner};
+use crate::gate::engine::python::{write_float, write_round4};
 use crate::gate::engine::{Action, Applied, Arena, Span};
 
 /// Writes JSON members; the first has no comma before it.
@@ -45,30 +45,38 @@ impl<'o> Members<'o> {
     }
 
     pub fn integer(&mut self, name: &str, value: impl Into<i128>) {
-        let value: i128 = value.into();
-        let out = self.name(name);
-        if value < 0 {
-            out.push(b'-');
-        }
-        let (mut digits, mut at, mut rest) = ([0u8; 40], 40, value.unsigned_abs());
-        while at > 0 {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        out.extend_from_slice(&digits[at..]);
+        write_integer(value.into(), self.name(name));
     }
 
     pub fn share(&mut self, name: &str, value: f32) {
-        write_round4(round4(f64::from(value)), self.name(name));
+        write_round4(f64::from(value), self.name(name));
     }
 
     pub fn boolean(&mut self, name: &str, value: bool) {
         self.name(name).extend_from_slice(if value { b"true" } else { b"false" });
     }
+}
+
+/// Appends a decimal number.
+pub(super) fn write_integer(value: i128, out: &mut Vec<u8>) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    let (mut digits, mut at, mut rest) = ([0u8; 40], 40, value.unsigned_abs());
+    while at > 0 {
+        at -= 1;
+        // Division of so large numbers is slow, and numbers are mostly small.
+        let (next, digit) = match u64::try_from(rest) {
+            Ok(small) => (u128::from(small / 10), (small % 10) as u8),
+            Err(_) => (rest / 10, (rest % 10) as u8),
+        };
+        digits[at] = b'0' + digit;
+        rest = next;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 /// Appends a JSON array.
@@ -159,9 +167,7 @@ fn notes(item: &Item, profile: &Graded, out: &mut Vec<u8>) {
         out.push(b'"');
         // Reasons come from the weights: TOML strings without quotes or control characters would be no safe promise.
         for part in parts {
-            let mut quoted = Vec::new();
-            write_utf8_escaped(part.as_bytes(), &mut quoted);
-            out.extend_from_slice(quoted.get(1..quoted.len() - 1).unwrap_or(&[]));
+            write_utf8_inner(part.as_bytes(), out);
         }
         out.push(b'"');
     };

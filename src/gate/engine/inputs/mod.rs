@@ -8,12 +8,11 @@ mod time;
 
 use std::borrow::Cow;
 
-pub use schema::SLOTS;
 pub use time::parse_time;
 
 use super::event::{Event, Source, Text};
-use super::json::{self, JsonError, Kind, Token, decode_string};
-use schema::{All, S};
+use super::json::{self, Habits, JsonError, Kind, Token, decode_string};
+use schema::{All, S, SLOTS};
 
 /// Why a line is no event.
 #[derive(Debug, thiserror::Error)]
@@ -121,17 +120,27 @@ impl<'a> Line<'a> {
     }
 }
 
+/// A thread's working space.
+#[derive(Debug)]
+pub struct Space {
+    slots: [Token; SLOTS],
+    habits: Habits,
+}
+
+impl Default for Space {
+    fn default() -> Space {
+        Space { slots: [Token::default(); SLOTS], habits: Habits::default() }
+    }
+}
+
 /// Translates one line. `wanted` names the source, if the content is not to decide.
 ///
 /// # Errors
 /// The line is no event of the source.
-pub fn parse<'a>(
-    line: &'a str,
-    slots: &'a mut [Token; SLOTS],
-    wanted: Option<Source>,
-) -> Result<Event<'a>, InputError> {
+pub fn parse<'a>(line: &'a str, space: &'a mut Space, wanted: Option<Source>) -> Result<Event<'a>, InputError> {
+    let Space { slots, habits } = space;
     *slots = [Token::default(); SLOTS];
-    let token = json::scan(line, &All, slots).map_err(|e: JsonError| InputError::Json(e.message(line)))?;
+    let token = json::scan(line, &All, slots, habits).map_err(|e: JsonError| InputError::Json(e.message(line)))?;
     if token.kind != Kind::Object {
         return Err(InputError::NotObject);
     }

@@ -4,11 +4,15 @@
 //! its errors the same way, because the compatibility profile answers for both.
 
 mod error;
+mod habits;
+mod mask;
 mod scan;
 mod text;
 mod value;
 
 pub use error::{JsonError, Problem};
+pub use habits::Habits;
+pub use mask::is_plain;
 pub use scan::{Hit, Kind, MAX_DEPTH, NO_HIT, Schema, Token, scan};
-pub use text::{decode_string, is_plain, next_point, write_ascii_escaped, write_utf8_escaped};
+pub use text::{decode_string, next_point, write_ascii_escaped, write_utf8_escaped, write_utf8_inner};
 pub use value::{Value, parse_token};

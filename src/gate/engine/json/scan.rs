@@ -1,6 +1,8 @@
 //! The single pass.
 
 use super::error::{JsonError, Problem};
+use super::habits::Habits;
+use super::mask::{BLOCK, special};
 
 /// Containers that may be open at once, the line's own object among them: CPython's recursion limit as the reference
 /// meets it, and a bound on this reader's stack.
@@ -61,6 +63,12 @@ impl Token {
         line.get(self.start as usize + 1..(self.end as usize).saturating_sub(1)).unwrap_or(&[])
     }
 
+    /// Where a string's bytes between its quotes begin and end.
+    #[inline(always)]
+    pub fn inner_range(&self) -> (usize, usize) {
+        (self.start as usize + 1, (self.end as usize).saturating_sub(1))
+    }
+
     /// Whether the key is there, with whatever value.
     pub fn is_present(&self) -> bool {
         self.kind != Kind::Missing
@@ -100,227 +108,243 @@ pub trait Schema {
 ///
 /// # Errors
 /// The first thing that CPython's reader would object to.
-pub fn scan(line: &str, schema: &impl Schema, slots: &mut [Token]) -> Result<Token, JsonError> {
+pub fn scan(line: &str, schema: &impl Schema, slots: &mut [Token], habits: &mut Habits) -> Result<Token, JsonError> {
     if line.starts_with('\u{feff}') {
         return Err(JsonError { problem: Problem::ByteOrderMark, at: 0 });
     }
-    let mut scanner = Scanner { bytes: line.as_bytes(), at: 0, depth: 0, schema, slots };
-    scanner.space();
-    let token = scanner.value(0)?;
-    scanner.space();
-    if scanner.at < line.len() {
-        return Err(scanner.error(Problem::ExtraData, scanner.at));
+    habits.start();
+    let mut scanner = Scanner { bytes: line.as_bytes(), depth: 0, block: usize::MAX, mask: 0, schema, slots, habits };
+    let start = scanner.space(0);
+    let (kind, end) = scanner.value(start, 0)?;
+    let rest = scanner.space(end);
+    if rest < line.len() {
+        return Err(error(Problem::ExtraData, rest));
     }
-    Ok(token)
+    Ok(token(start, end, kind))
 }
 
-struct Scanner<'a, 's, S> {
+/// The functions take a place and return where they end: places live in registers.
+struct Scanner<'a, S> {
     bytes: &'a [u8],
-    at: usize,
     depth: u32,
-    schema: &'s S,
-    slots: &'s mut [Token],
+    /// The block that `mask` is about.
+    block: usize,
+    mask: u64,
+    schema: &'a S,
+    slots: &'a mut [Token],
+    habits: &'a mut Habits,
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
+fn error(problem: Problem, at: usize) -> JsonError {
+    JsonError { problem, at }
+}
 
-/// A high bit at (at least) the first byte of `word` that is a quote, a backslash, a control character, DEL or not ASCII.
 #[inline(always)]
-fn special(word: u64) -> u64 {
-    let quote = word ^ (ONES * b'"' as u64);
-    let slash = word ^ (ONES * b'\\' as u64);
-    let delete = word ^ (ONES * 0x7f);
-    let zero = |v: u64| v.wrapping_sub(ONES) & !v;
-    (zero(quote) | zero(slash) | zero(delete) | (word.wrapping_sub(ONES * 0x20) & !word) | word) & HIGHS
+fn token(start: usize, end: usize, kind: Kind) -> Token {
+    Token { start: start as u32, end: end as u32, kind }
 }
 
-impl<S: Schema> Scanner<'_, '_, S> {
-    fn error(&self, problem: Problem, at: usize) -> JsonError {
-        JsonError { problem, at }
+impl<S: Schema> Scanner<'_, S> {
+    /// The byte at `at`; 0 stands for the end: it is no token's start, so both lead to the same error.
+    #[inline(always)]
+    fn byte(&self, at: usize) -> u8 {
+        self.bytes.get(at).copied().unwrap_or(0)
     }
 
     #[inline(always)]
-    fn peek(&self) -> u8 {
-        // 0 stands for the end: it is no token's start, so both lead to the same error.
-        self.bytes.get(self.at).copied().unwrap_or(0)
+    fn space(&self, mut at: usize) -> usize {
+        while matches!(self.byte(at), b' ' | b'\t' | b'\n' | b'\r') {
+            at += 1;
+        }
+        at
     }
 
     #[inline(always)]
-    fn space(&mut self) {
-        while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
-            self.at += 1;
+    fn value(&mut self, at: usize, node: u8) -> Result<(Kind, usize), JsonError> {
+        match self.byte(at) {
+            b'"' => self.string(at),
+            b'0'..=b'9' => self.number(at),
+            b'{' => Ok((Kind::Object, self.object(at, node)?)),
+            b'[' => Ok((Kind::Array, self.array(at)?)),
+            _ => self.word(at),
         }
     }
 
-    fn token(&self, start: usize, kind: Kind) -> Token {
-        Token { start: start as u32, end: self.at as u32, kind }
-    }
-
-    #[inline]
-    fn value(&mut self, node: u8) -> Result<Token, JsonError> {
-        let start = self.at;
-        match self.peek() {
-            b'"' => self.string(),
-            b'{' => {
-                self.object(node)?;
-                Ok(self.token(start, Kind::Object))
-            }
-            b'[' => {
-                self.array()?;
-                Ok(self.token(start, Kind::Array))
-            }
-            b'0'..=b'9' => self.number(),
-            b'-' if self.bytes[start..].starts_with(b"-Infinity") => self.word(9, Kind::NegInfinity),
-            b'-' => self.number(),
-            b'n' if self.bytes[start..].starts_with(b"null") => self.word(4, Kind::Null),
-            b't' if self.bytes[start..].starts_with(b"true") => self.word(4, Kind::True),
-            b'f' if self.bytes[start..].starts_with(b"false") => self.word(5, Kind::False),
-            b'N' if self.bytes[start..].starts_with(b"NaN") => self.word(3, Kind::Nan),
-            b'I' if self.bytes[start..].starts_with(b"Infinity") => self.word(8, Kind::Infinity),
-            _ => Err(self.error(Problem::ExpectingValue, start)),
+    #[inline(never)]
+    fn word(&self, at: usize) -> Result<(Kind, usize), JsonError> {
+        let words: [(&[u8], Kind); 6] = [
+            (b"null", Kind::Null),
+            (b"true", Kind::True),
+            (b"false", Kind::False),
+            (b"NaN", Kind::Nan),
+            (b"Infinity", Kind::Infinity),
+            (b"-Infinity", Kind::NegInfinity),
+        ];
+        let rest = self.bytes.get(at..).unwrap_or(&[]);
+        match words.iter().find(|(word, _)| rest.starts_with(word)) {
+            Some((word, kind)) => Ok((*kind, at + word.len())),
+            None if rest.first() == Some(&b'-') => self.number(at),
+            None => Err(error(Problem::ExpectingValue, at)),
         }
     }
 
-    fn word(&mut self, length: usize, kind: Kind) -> Result<Token, JsonError> {
-        let start = self.at;
-        self.at += length;
-        Ok(self.token(start, kind))
-    }
-
-    fn object(&mut self, node: u8) -> Result<(), JsonError> {
+    #[inline(never)]
+    fn object(&mut self, start: usize, node: u8) -> Result<usize, JsonError> {
         if self.depth == MAX_DEPTH {
-            return Err(self.error(Problem::ObjectTooDeep, self.at));
+            return Err(error(Problem::ObjectTooDeep, start));
         }
         self.depth += 1;
-        self.at += 1;
-        self.space();
-        if self.peek() != b'}' {
+        let mut at = self.space(start + 1);
+        if self.byte(at) != b'}' {
             loop {
-                if self.peek() != b'"' {
-                    return Err(self.error(Problem::ExpectingName, self.at));
-                }
-                let key = self.string()?;
-                if self.peek() != b':' {
-                    self.space();
-                    if self.peek() != b':' {
-                        return Err(self.error(Problem::ExpectingColon, self.at));
-                    }
-                }
-                self.at += 1;
-                self.space();
-                let hit = if node == NO_HIT.node { NO_HIT } else { self.look_up(node, key) };
+                let (hit, value) = self.key(at, node)?;
                 if hit.node != NO_HIT.node {
                     self.schema.clear(hit.node, self.slots);
                 }
-                let value = self.value(hit.node)?;
+                let (kind, end) = self.value(value, hit.node)?;
                 if let Some(slot) = self.slots.get_mut(hit.slot as usize) {
-                    *slot = value;
+                    *slot = token(value, end, kind);
                 }
-                self.space();
-                match self.peek() {
-                    b',' => self.at += 1,
+                at = self.space(end);
+                match self.byte(at) {
+                    b',' => at = self.space(at + 1),
                     b'}' => break,
-                    _ => return Err(self.error(Problem::ExpectingComma, self.at)),
+                    _ => return Err(error(Problem::ExpectingComma, at)),
                 }
-                self.space();
             }
         }
-        self.at += 1;
         self.depth -= 1;
-        Ok(())
+        Ok(at + 1)
+    }
+
+    /// The key at `at`: what it means, and where its value is.
+    #[inline(always)]
+    fn key(&mut self, at: usize, node: u8) -> Result<(Hit, usize), JsonError> {
+        if node != NO_HIT.node
+            && let Some((length, hit)) = self.habits.guess(node, self.bytes.get(at..).unwrap_or(&[]))
+        {
+            return Ok((hit, self.space(at + length)));
+        }
+        self.unexpected_key(at, node)
+    }
+
+    #[inline(never)]
+    fn unexpected_key(&mut self, start: usize, node: u8) -> Result<(Hit, usize), JsonError> {
+        if self.byte(start) != b'"' {
+            return Err(error(Problem::ExpectingName, start));
+        }
+        let (kind, end) = self.string(start)?;
+        let colon = self.space(end);
+        if self.byte(colon) != b':' {
+            return Err(error(Problem::ExpectingColon, colon));
+        }
+        let value = self.space(colon + 1);
+        if node == NO_HIT.node {
+            return Ok((NO_HIT, value));
+        }
+        let inner = self.bytes.get(start + 1..end - 1).unwrap_or(&[]);
+        if kind != Kind::Plain {
+            let mut decoded = Vec::new();
+            super::decode_string(inner, &mut decoded);
+            return Ok((self.schema.key(node, &decoded), value));
+        }
+        let hit = self.schema.key(node, inner);
+        if colon == end {
+            self.habits.learn(node, self.bytes.get(start..=colon).unwrap_or(&[]), hit);
+        }
+        Ok((hit, value))
+    }
+
+    #[inline(never)]
+    fn array(&mut self, start: usize) -> Result<usize, JsonError> {
+        if self.depth == MAX_DEPTH {
+            return Err(error(Problem::ArrayTooDeep, start));
+        }
+        self.depth += 1;
+        let mut at = self.space(start + 1);
+        if self.byte(at) != b']' {
+            loop {
+                let (_, end) = self.value(at, NO_HIT.node)?;
+                at = self.space(end);
+                match self.byte(at) {
+                    b',' => at = self.space(at + 1),
+                    b']' => break,
+                    _ => return Err(error(Problem::ExpectingComma, at)),
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(at + 1)
+    }
+
+    /// The first special byte from `at` on, or the end or beyond.
+    #[inline(always)]
+    fn special_from(&mut self, at: usize) -> usize {
+        if self.block != at / BLOCK {
+            self.look_at(at / BLOCK);
+        }
+        let ahead = self.mask >> (at % BLOCK);
+        if ahead != 0 {
+            return at + ahead.trailing_zeros() as usize;
+        }
+        loop {
+            self.look_at(self.block + 1);
+            if self.mask != 0 {
+                return self.block * BLOCK + self.mask.trailing_zeros() as usize;
+            }
+        }
     }
 
     #[inline(always)]
-    fn look_up(&self, node: u8, key: Token) -> Hit {
-        if key.kind == Kind::Plain {
-            return self.schema.key(node, key.inner(self.bytes));
-        }
-        let mut decoded = Vec::new();
-        super::decode_string(key.inner(self.bytes), &mut decoded);
-        self.schema.key(node, &decoded)
+    fn look_at(&mut self, block: usize) {
+        self.block = block;
+        let rest = self.bytes.get(block * BLOCK..).unwrap_or(&[]);
+        self.mask = match rest.first_chunk() {
+            Some(whole) => special(whole),
+            None => last_block(rest),
+        };
     }
 
-    fn array(&mut self) -> Result<(), JsonError> {
-        if self.depth == MAX_DEPTH {
-            return Err(self.error(Problem::ArrayTooDeep, self.at));
+    /// The string whose opening quote is at `start`.
+    #[inline(always)]
+    fn string(&mut self, start: usize) -> Result<(Kind, usize), JsonError> {
+        let end = self.special_from(start + 1);
+        if self.byte(end) == b'"' {
+            return Ok((Kind::Plain, end + 1));
         }
-        self.depth += 1;
-        self.at += 1;
-        self.space();
-        if self.peek() != b']' {
-            loop {
-                self.value(NO_HIT.node)?;
-                self.space();
-                match self.peek() {
-                    b',' => self.at += 1,
-                    b']' => break,
-                    _ => return Err(self.error(Problem::ExpectingComma, self.at)),
-                }
-                self.space();
-            }
-        }
-        self.at += 1;
-        self.depth -= 1;
-        Ok(())
+        Ok((Kind::Escaped, self.rest_of_string(start, end)?))
     }
 
-    #[inline]
-    fn string(&mut self) -> Result<Token, JsonError> {
-        let start = self.at;
-        let mut kind = Kind::Plain;
-        self.at += 1;
+    /// The end of a string of which `at` is the first special byte, and no quote.
+    #[inline(never)]
+    fn rest_of_string(&mut self, start: usize, mut at: usize) -> Result<usize, JsonError> {
         loop {
-            while let Some(chunk) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-                let mask = special(u64::from_le_bytes(*chunk));
-                if mask != 0 {
-                    self.at += (mask.trailing_zeros() / 8) as usize;
-                    break;
-                }
-                self.at += 8;
-            }
-            match self.bytes.get(self.at) {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(self.token(start, kind));
-                }
-                Some(b'\\') => {
-                    kind = Kind::Escaped;
-                    self.escape(start)?;
-                }
-                Some(0..=0x1f) => return Err(self.error(Problem::ControlCharacter, self.at)),
-                Some(0x7f..) => {
-                    kind = Kind::Escaped;
-                    self.at += 1;
-                }
-                Some(_) => self.at += 1,
-                None => return Err(self.error(Problem::Unterminated, start)),
-            }
+            at = match self.bytes.get(at) {
+                Some(b'"') => return Ok(at + 1),
+                Some(b'\\') => self.escape(start, at)?,
+                Some(0..=0x1f) => return Err(error(Problem::ControlCharacter, at)),
+                Some(_) => at + 1,
+                None => return Err(error(Problem::Unterminated, start)),
+            };
+            at = self.special_from(at);
         }
     }
 
     /// A backslash and what belongs to it. The bounds and positions are those of CPython's scanner, oddities included.
-    fn escape(&mut self, string: usize) -> Result<(), JsonError> {
-        let slash = self.at;
+    fn escape(&self, string: usize, slash: usize) -> Result<usize, JsonError> {
         match self.bytes.get(slash + 1) {
-            None => Err(self.error(Problem::Unterminated, string)),
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.at = slash + 2;
-                Ok(())
-            }
+            None => Err(error(Problem::Unterminated, string)),
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(slash + 2),
             Some(b'u') => {
                 let unit = self.hex4(slash)?;
-                self.at = slash + 6;
                 let next = slash + 6;
                 let pair = (0xd800..0xdc00).contains(&unit)
                     && self.chars_left_exceed(next, 6)
                     && self.bytes.get(next..next + 2) == Some(b"\\u");
-                if pair && (0xdc00..0xe000).contains(&self.hex4(next)?) {
-                    self.at = next + 6;
-                }
-                Ok(())
+                let low = pair && (0xdc00..0xe000).contains(&self.hex4(next)?);
+                Ok(if low { next + 6 } else { next })
             }
-            Some(_) => Err(self.error(Problem::BadEscape, slash)),
+            Some(_) => Err(error(Problem::BadEscape, slash)),
         }
     }
 
@@ -339,48 +363,55 @@ impl<S: Schema> Scanner<'_, '_, S> {
         digits.iter().try_fold(0, |unit, b| Ok(unit * 16 + (*b as char).to_digit(16).ok_or(bad)?))
     }
 
-    #[inline]
-    fn number(&mut self) -> Result<Token, JsonError> {
-        let start = self.at;
-        if self.peek() == b'-' {
-            self.at += 1;
-        }
-        let first = self.at;
-        match self.peek() {
-            b'0' => self.at += 1,
-            b'1'..=b'9' => self.digits(),
-            _ => return Err(self.error(Problem::ExpectingValue, start)),
-        }
-        let whole = self.at;
-        let mut kind = Kind::Int;
-        if self.peek() == b'.' && self.bytes.get(self.at + 1).is_some_and(u8::is_ascii_digit) {
-            self.at += 1;
-            self.digits();
-            kind = Kind::Float;
-        }
-        if matches!(self.peek(), b'e' | b'E') {
-            let mantissa = self.at;
-            self.at += 1;
-            if matches!(self.peek(), b'+' | b'-') {
-                self.at += 1;
-            }
-            if self.peek().is_ascii_digit() {
-                self.digits();
-                kind = Kind::Float;
-            } else {
-                self.at = mantissa;
+    #[inline(always)]
+    fn number(&self, start: usize) -> Result<(Kind, usize), JsonError> {
+        let first = start + usize::from(self.byte(start) == b'-');
+        let whole = match self.byte(first) {
+            b'0' => first + 1,
+            b'1'..=b'9' => self.digits(first),
+            _ => return Err(error(Problem::ExpectingValue, start)),
+        };
+        if matches!(self.byte(whole), b'.' | b'e' | b'E') {
+            let end = self.fraction(whole);
+            if end > whole {
+                return Ok((Kind::Float, end));
             }
         }
-        if kind == Kind::Int && whole - first > 4300 {
-            return Err(self.error(Problem::IntegerTooLong(whole - first), start));
+        if whole - first > 4300 {
+            return Err(error(Problem::IntegerTooLong(whole - first), start));
         }
-        Ok(self.token(start, kind))
+        Ok((Kind::Int, whole))
     }
 
-    #[inline]
-    fn digits(&mut self) {
-        while self.peek().is_ascii_digit() {
-            self.at += 1;
+    /// Where the fraction and the exponent after a whole number end; where they would begin, if there are none.
+    #[inline(never)]
+    fn fraction(&self, whole: usize) -> usize {
+        let mut end = whole;
+        if self.byte(end) == b'.' && self.byte(end + 1).is_ascii_digit() {
+            end = self.digits(end + 1);
         }
+        if matches!(self.byte(end), b'e' | b'E') {
+            let digits = end + 1 + usize::from(matches!(self.byte(end + 1), b'+' | b'-'));
+            if self.byte(digits).is_ascii_digit() {
+                end = self.digits(digits);
+            }
+        }
+        end
     }
+
+    #[inline(always)]
+    fn digits(&self, mut at: usize) -> usize {
+        while self.byte(at).is_ascii_digit() {
+            at += 1;
+        }
+        at
+    }
+}
+
+/// The mask of what is left of a line. What is beyond its end is zero, and so special.
+#[inline(never)]
+fn last_block(rest: &[u8]) -> u64 {
+    let mut last = [0; BLOCK];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    special(&last)
 }

@@ -1,10 +1,6 @@
 //! Strings between JSON and bytes. Decoded strings are WTF-8: UTF-8 that may hold lone surrogates, as JSON may.
 
-/// Whether the bytes are their own JSON and their own `repr`: printable ASCII, no quote and no backslash.
-#[inline]
-pub fn is_plain(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |plain, b| plain & (*b >= 0x20 && *b < 0x7f && *b != b'"' && *b != b'\\'))
-}
+use super::mask::is_plain;
 
 /// Appends what stands between a string's quotes, unescaped. `inner` has passed [`super::scan`].
 pub fn decode_string(inner: &[u8], out: &mut Vec<u8>) {
@@ -115,6 +111,12 @@ pub fn write_ascii_escaped(bytes: &[u8], out: &mut Vec<u8>) {
 /// Appends a JSON string, quotes included, as UTF-8; control characters and lone surrogates are escaped.
 pub fn write_utf8_escaped(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    write_utf8_inner(bytes, out);
+    out.push(b'"');
+}
+
+/// The same without the quotes.
+pub fn write_utf8_inner(bytes: &[u8], out: &mut Vec<u8>) {
     if is_plain(bytes) {
         out.extend_from_slice(bytes);
     } else {
@@ -129,5 +131,4 @@ pub fn write_utf8_escaped(bytes: &[u8], out: &mut Vec<u8>) {
             rest = &rest[length..];
         }
     }
-    out.push(b'"');
 }

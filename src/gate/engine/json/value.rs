@@ -1,6 +1,6 @@
 //! A value as a tree: the slow way, for the few fields that hold more than a string or a number.
 
-use super::{Kind, NO_HIT, Schema, Token, decode_string, scan};
+use super::{Habits, Kind, NO_HIT, Schema, Token, decode_string, scan};
 
 /// A JSON value. Numbers keep their text, so nothing is lost.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +124,8 @@ impl Tree<'_> {
             }
         }
         let raw = &self.line[start..self.at];
-        let token = std::str::from_utf8(raw).ok().and_then(|text| scan(text, &Nothing, &mut []).ok());
+        let token =
+            std::str::from_utf8(raw).ok().and_then(|text| scan(text, &Nothing, &mut [], &mut Habits::default()).ok());
         token.map_or(Value::Null, |token| parse_token(token, raw))
     }
 }

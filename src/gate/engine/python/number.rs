@@ -96,23 +96,33 @@ pub fn write_float(number: f64, special: [&str; 3], out: &mut Vec<u8>) {
 
 /// `round(number, 4)`: the decimal nearest to the exact value, a tie to the even digit.
 pub fn round4(number: f64) -> f64 {
-    let scaled = number * 1e4;
-    let floor = scaled.floor();
-    if !(0.0..1e9).contains(&scaled) || (scaled - floor - 0.5).abs() < 1e-6 {
-        return format!("{number:.4}").parse().unwrap_or(number);
+    match units4(number) {
+        // The quotient is the nearest double.
+        Some(units) => f64::from(units) / 1e4,
+        None => format!("{number:.4}").parse().unwrap_or(number),
     }
-    // Far from a tie: the scaling error cannot change the digit, and the quotient is the nearest double.
-    (if scaled - floor > 0.5 { floor + 1.0 } else { floor }) / 1e4
 }
 
-/// Appends a number in [0, 1] that [`round4`] returned, as `repr` writes it.
+/// The number in ten-thousandths, where it is far from a tie: the scaling error cannot change the digit.
+#[inline]
+fn units4(number: f64) -> Option<u32> {
+    let scaled = number * 1e4;
+    if !(0.0..1e9).contains(&scaled) {
+        return None;
+    }
+    let floor = scaled as u32;
+    let rest = scaled - f64::from(floor);
+    ((rest - 0.5).abs() >= 1e-6).then(|| floor + u32::from(rest > 0.5))
+}
+
+/// Appends a number in [0, 1], rounded as [`round4`] does, as `repr` writes it.
 pub fn write_round4(number: f64, out: &mut Vec<u8>) {
-    let units = (number * 1e4).round() as u32;
-    out.push(b'0' + (units / 10_000) as u8);
-    out.push(b'.');
+    let units = units4(number).unwrap_or_else(|| (round4(number) * 1e4 + 0.5) as u32);
     let digits = [1000, 100, 10, 1].map(|place| b'0' + (units / place % 10) as u8);
-    let used = digits.iter().rposition(|d| *d != b'0').map_or(1, |last| last + 1);
-    out.extend_from_slice(&digits[..used]);
+    let text = [b'0' + (units / 10_000) as u8, b'.', digits[0], digits[1], digits[2], digits[3]];
+    let zeros =
+        usize::from(digits[3] == b'0') + usize::from(digits[2..] == *b"00") + usize::from(digits[1..] == *b"000");
+    out.extend_from_slice(&text[..6 - zeros]);
 }
 
 #[cfg(test)]
@@ -174,10 +184,21 @@ mod tests {
         assert_eq!(round4(0.09375), 0.0938);
         assert_eq!(round4(0.00005), 0.0001);
         let mut out = Vec::new();
-        write_round4(round4(0.4455), &mut out);
+        write_round4(0.4455, &mut out);
         write_round4(1.0, &mut out);
         write_round4(0.05, &mut out);
         write_round4(0.0, &mut out);
         assert_eq!(out, b"0.44551.00.050.0");
+    }
+
+    #[test]
+    fn rounded_numbers_are_written_as_their_repr() {
+        for i in 0..200_000 {
+            let number = f64::from(i) / 200_000.0;
+            let (mut fast, mut slow) = (Vec::new(), Vec::new());
+            write_round4(number, &mut fast);
+            write_float(format!("{number:.4}").parse().expect("a number"), [""; 3], &mut slow);
+            assert_eq!(fast, slow, "{number}");
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::Options;
 use super::fields::S;
-use crate::gate::engine::json::{Kind, Token, Value, decode_string, parse_token, write_ascii_escaped};
+use crate::gate::engine::json::{self, Kind, Token, Value, decode_string, parse_token, write_ascii_escaped};
 use crate::gate::engine::python::{
     float_from_text, int_from_text, lower_in_place, strip, write_float, write_int_literal, write_repr, write_repr_text,
     write_str,
 };
-use crate::gate::engine::{Arena, Span};
+use crate::gate::engine::{Arena, Span, append};
 
 /// The kernel event. Spans point into the arena.
 pub(super) struct Event {
@@ -21,6 +21,8 @@ pub(super) struct Event {
     pub signer_trusted: bool,
     pub sha256: Option<Span>,
     pub geometry: f64,
+    /// Whether host, name, operation and target are their own JSON.
+    pub plain: bool,
     /// What the content scan reads.
     pub text: Span,
     /// The event as JSON, if it is to be printed.
@@ -44,12 +46,33 @@ impl Line<'_> {
     }
 
     /// `str(value).strip()`, nothing for `None`.
+    #[inline(always)]
     fn text(&self, token: Token, lower: bool, arena: &mut Arena) -> Span {
+        if token.kind != Kind::Plain {
+            return self.other_text(token, lower, arena);
+        }
+        let mark = arena.mark();
+        let (mut start, mut end) = token.inner_range();
+        // Printable ASCII: the space is the only white space that it can have.
+        while start < end && self.bytes.get(start) == Some(&b' ') {
+            start += 1;
+        }
+        while start < end && self.bytes.get(end - 1) == Some(&b' ') {
+            end -= 1;
+        }
+        append(self.bytes, start, end, &mut arena.bytes);
+        if lower && let Some(text) = arena.bytes.get_mut(mark as usize..) {
+            text.make_ascii_lowercase();
+        }
+        arena.since(mark)
+    }
+
+    #[inline(never)]
+    fn other_text(&self, token: Token, lower: bool, arena: &mut Arena) -> Span {
         let start = arena.bytes.len();
         let out = &mut arena.bytes;
         match token.kind {
-            Kind::Missing | Kind::Null => {}
-            Kind::Plain => out.extend_from_slice(strip(token.inner(self.bytes))),
+            Kind::Missing | Kind::Null => return arena.since(start as u32),
             Kind::Escaped => {
                 decode_string(token.inner(self.bytes), out);
                 strip_tail(out, start);
@@ -65,6 +88,11 @@ impl Line<'_> {
         }
         arena.since(start as u32)
     }
+}
+
+/// Whether the token's text needs no escape in JSON.
+fn is_plain(token: Token) -> bool {
+    matches!(token.kind, Kind::Plain | Kind::Missing | Kind::Null | Kind::Int)
 }
 
 /// Strips what was appended since `start`.
@@ -92,7 +120,9 @@ fn operation(evt_type: &[u8]) -> Option<&'static [u8]> {
 
 pub(super) fn map(bytes: &[u8], slots: &[Token], options: &Options, arena: &mut Arena, scratch: &mut Vec<u8>) -> Event {
     let line = Line { bytes, slots };
-    let evt_type = line.text(line.pick(&[S::EVT_TYPE, S::EVENT_TYPE], S::T_EVT_TYPE), true, arena);
+    let evt_token = line.pick(&[S::EVT_TYPE, S::EVENT_TYPE], S::T_EVT_TYPE);
+    let evt_type = line.text(evt_token, true, arena);
+    let mut plain = is_plain(evt_token);
 
     let host_token = line.pick(&[S::HOST_NAME, S::K8S_NODE], S::T_HOSTNAME);
     // The default goes through the same stripping, but is used as it is where that leaves nothing.
@@ -100,7 +130,9 @@ pub(super) fn map(bytes: &[u8], slots: &[Token], options: &Options, arena: &mut 
         Kind::Missing => arena.keep(strip(options.host_default.as_bytes())),
         _ => line.text(host_token, false, arena),
     };
+    plain &= is_plain(host_token);
     if host.is_empty() {
+        plain &= json::is_plain(options.host_default.as_bytes());
         host = arena.keep(options.host_default.as_bytes());
     }
     let pid = pid(&line, arena, scratch);
@@ -112,6 +144,7 @@ pub(super) fn map(bytes: &[u8], slots: &[Token], options: &Options, arena: &mut 
     // The scanned text: the fields in this order, one newline between each.
     let text = arena.mark();
     let name_token = line.pick(&[S::PROC_NAME, S::PROCESS_NAME, S::ARG_PROCNAME], S::T_PROCESS_NAME);
+    plain &= is_plain(name_token);
     let mut process_name = line.text(name_token, true, arena);
     if process_name.is_empty() {
         process_name = arena.keep(b"unknown");
@@ -120,14 +153,16 @@ pub(super) fn map(bytes: &[u8], slots: &[Token], options: &Options, arena: &mut 
     let mark = arena.mark();
     match operation(arena.get(evt_type)) {
         Some(name) => arena.bytes.extend_from_slice(name),
-        None => arena.bytes.extend_from_within(evt_type.start as usize..evt_type.end as usize),
+        None => arena.again(evt_type),
     }
     let operation = arena.since(mark);
     arena.bytes.push(b'\n');
     let target = if arena.get(operation) == b"network_connect" {
-        network_target(&line, arena)
+        network_target(&line, arena, &mut plain)
     } else {
-        line.text(line.pick(&[S::FD_NAME, S::PROC_EXEPATH, S::ARG_FILENAME, S::ARG_PATH], S::T_TARGET), false, arena)
+        let token = line.pick(&[S::FD_NAME, S::PROC_EXEPATH, S::ARG_FILENAME, S::ARG_PATH], S::T_TARGET);
+        plain &= is_plain(token);
+        line.text(token, false, arena)
     };
     arena.bytes.push(b'\n');
     let command_keys = [S::PROC_CMDLINE, S::PROCESS_COMMAND_LINE, S::ARG_CMDLINE];
@@ -136,7 +171,7 @@ pub(super) fn map(bytes: &[u8], slots: &[Token], options: &Options, arena: &mut 
     let parent = line.text(line.pick(&[S::PROC_PNAME, S::PROCESS_PARENT, S::PROC_ANAME1], S::T_PARENT), true, arena);
     arena.bytes.push(b'\n');
     let metadata = Metadata::of(&line);
-    metadata.write_repr(&line, evt_type, arena);
+    metadata.write_repr(&line, evt_type, is_plain(evt_token), arena);
     let text = arena.since(text);
 
     let sha256 = (!sha256.is_empty()).then_some(sha256);
@@ -150,6 +185,7 @@ pub(super) fn map(bytes: &[u8], slots: &[Token], options: &Options, arena: &mut 
         signer_trusted,
         sha256,
         geometry,
+        plain,
         text,
         json: Span::default(),
     };
@@ -216,12 +252,14 @@ fn number(line: &Line<'_>, token: Token, scratch: &mut Vec<u8>) -> f64 {
 }
 
 /// `sip:sport->dip:dport`, less what is missing, and without any `-` and `>` at the ends.
-fn network_target(line: &Line<'_>, arena: &mut Arena) -> Span {
+fn network_target(line: &Line<'_>, arena: &mut Arena, plain: &mut bool) -> Span {
     let start = arena.mark();
-    let side = |ip: [S; 2], port: [S; 2], arena: &mut Arena| {
-        let has_ip = !line.text(line.pick(&ip, S::COUNT), false, arena).is_empty();
+    let mut side = |ip: [S; 2], port: [S; 2], arena: &mut Arena| {
+        let (ip, port) = (line.pick(&ip, S::COUNT), line.pick(&port, S::COUNT));
+        *plain &= is_plain(ip) && is_plain(port);
+        let has_ip = !line.text(ip, false, arena).is_empty();
         arena.bytes.push(b':');
-        if line.text(line.pick(&port, S::COUNT), false, arena).is_empty() {
+        if line.text(port, false, arena).is_empty() {
             arena.bytes.pop();
         }
         has_ip
@@ -239,6 +277,17 @@ fn network_target(line: &Line<'_>, arena: &mut Arena) -> Span {
     arena.bytes.truncate(start as usize + last - first);
     arena.since(start)
 }
+
+/// What stands before each value in the dictionary's Python text.
+const REPR_NAMES: [&str; 7] = [
+    "{'rule': ",
+    ", 'priority': ",
+    ", 'output': ",
+    ", 'container_id': ",
+    ", 'container_name': ",
+    ", 'k8s_pod': ",
+    ", 'k8s_ns': ",
+];
 
 /// The metadata's values, in order; `evt_type` stands between the third and the fourth.
 struct Metadata {
@@ -260,28 +309,38 @@ impl Metadata {
         }
     }
 
-    /// The Python text of the dictionary.
-    fn write_repr(&self, line: &Line<'_>, evt_type: Span, arena: &mut Arena) {
-        arena.bytes.push(b'{');
-        for (i, (name, token)) in self.values.iter().enumerate() {
+    /// The Python text of the dictionary. `plain` says so of `evt_type`.
+    fn write_repr(&self, line: &Line<'_>, evt_type: Span, plain: bool, arena: &mut Arena) {
+        // Text that is plain and without apostrophes is its own `repr`.
+        let apostrophes = memchr::memchr(b'\'', line.bytes).is_some();
+        for (i, (_, token)) in self.values.iter().enumerate() {
             if i == 3 {
-                arena.bytes.extend_from_slice(b"'evt_type': ");
-                let words = arena.get(evt_type).to_vec();
-                write_repr_text(&words, &mut arena.bytes);
-                arena.bytes.extend_from_slice(b", ");
+                arena.bytes.extend_from_slice(b", 'evt_type': ");
+                if plain && !apostrophes {
+                    arena.bytes.push(b'\'');
+                    arena.again(evt_type);
+                    arena.bytes.push(b'\'');
+                } else {
+                    let words = arena.get(evt_type).to_vec();
+                    write_repr_text(&words, &mut arena.bytes);
+                }
             }
             let out = &mut arena.bytes;
-            out.push(b'\'');
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"': ");
+            out.extend_from_slice(REPR_NAMES[i].as_bytes());
             match token.kind {
                 Kind::Missing if i >= 3 => out.extend_from_slice(b"''"),
                 Kind::Missing | Kind::Null => out.extend_from_slice(b"None"),
+                Kind::Plain if !apostrophes => {
+                    let (start, end) = token.inner_range();
+                    out.push(b'\'');
+                    append(line.bytes, start, end, out);
+                    out.push(b'\'');
+                }
                 Kind::Plain => write_repr_text(token.inner(line.bytes), out),
                 _ => write_repr(&parse_token(*token, line.bytes), out),
             }
-            out.extend_from_slice(if i + 1 < self.values.len() { b", " } else { b"}" });
         }
+        arena.bytes.push(b'}');
     }
 }
 

@@ -26,16 +26,18 @@ impl Memory {
         Memory { loads: HashMap::default(), order: VecDeque::new(), capacity: capacity.max(1000) }
     }
 
-    /// The load of a key, 0 for a new one.
-    pub fn load(&self, key: &[u8]) -> f64 {
+    /// The load of a key, 0 for an unknown one.
+    #[cfg(test)]
+    fn load(&self, key: &[u8]) -> f64 {
         self.loads.get(key).copied().unwrap_or(0.0)
     }
 
-    /// Stores a key's load.
-    pub fn store(&mut self, key: &[u8], load: f64) {
+    /// Changes a key's load, 0 for a new one, and returns what it was and what it is.
+    pub fn change(&mut self, key: &[u8], change: impl FnOnce(f64) -> f64) -> (f64, f64) {
         if let Some(slot) = self.loads.get_mut(key) {
-            *slot = load;
-            return;
+            let before = *slot;
+            *slot = change(before);
+            return (before, *slot);
         }
         if self.loads.len() >= self.capacity
             && let Some(oldest) = self.order.pop_front()
@@ -44,7 +46,9 @@ impl Memory {
         }
         let key: Arc<[u8]> = key.into();
         self.order.push_back(key.clone());
+        let load = change(0.0);
         self.loads.insert(key, load);
+        (0.0, load)
     }
 }
 
@@ -56,10 +60,10 @@ mod tests {
     fn the_oldest_inserted_goes_first_even_if_used_since() {
         let mut memory = Memory::with_capacity(0);
         for i in 0..1000 {
-            memory.store(format!("{i}").as_bytes(), 0.5);
+            memory.change(format!("{i}").as_bytes(), |_| 0.5);
         }
-        memory.store(b"0", 0.75);
-        memory.store(b"new", 0.25);
+        assert_eq!(memory.change(b"0", |before| before + 0.25), (0.5, 0.75));
+        assert_eq!(memory.change(b"new", |before| before + 0.25), (0.0, 0.25));
         assert_eq!(memory.load(b"0"), 0.0);
         assert_eq!(memory.load(b"1"), 0.5);
         assert_eq!(memory.load(b"new"), 0.25);

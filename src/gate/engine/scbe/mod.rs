@@ -47,20 +47,26 @@ pub struct Enforcement {
 #[derive(Debug)]
 pub struct Reader {
     slots: [Token; SLOTS],
+    habits: json::Habits,
     scanner: threat::Scanner,
     scratch: Vec<u8>,
 }
 
 impl Default for Reader {
     fn default() -> Reader {
-        Reader { slots: [Token::default(); SLOTS], scanner: threat::Scanner::new(), scratch: Vec::new() }
+        Reader {
+            slots: [Token::default(); SLOTS],
+            habits: json::Habits::default(),
+            scanner: threat::Scanner::new(),
+            scratch: Vec::new(),
+        }
     }
 }
 
 impl Reader {
     fn read(&mut self, line: &str, options: &Options, arena: &mut Arena) -> Result<Judged, Failed> {
         self.slots = [Token::default(); SLOTS];
-        match json::scan(line, &Falco, &mut self.slots) {
+        match json::scan(line, &Falco, &mut self.slots, &mut self.habits) {
             Ok(Token { kind: Kind::Object, .. }) => {}
             Ok(_) => return Err(fail("falco line must be a JSON object", line, arena)),
             Err(error) => return Err(fail(&error.message(line), line, arena)),

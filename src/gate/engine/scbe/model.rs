@@ -4,7 +4,7 @@ use super::map::Event;
 use super::memory::Memory;
 use super::threat::{self, Scanner};
 use crate::gate::engine::json::write_ascii_escaped;
-use crate::gate::engine::python::{round4, write_round4};
+use crate::gate::engine::python::round4;
 use crate::gate::engine::{Action, Arena, Decision, Span, State};
 
 /// Parent and child that together look like a dropped payload.
@@ -53,6 +53,8 @@ pub struct Judged {
     pub stress: f64,
     /// The decision.
     pub decision: Decision,
+    /// Whether host, name, operation and target are printable ASCII without quotes and backslashes.
+    pub plain: bool,
     /// The reasons.
     pub notes: Notes,
 }
@@ -109,7 +111,11 @@ fn operation_risk(operation: &[u8]) -> Option<f64> {
 }
 
 fn contains(text: &[u8], word: &str) -> bool {
-    memchr::memmem::find(text, word.as_bytes()).is_some()
+    // Names are short: preparing a search costs more than looking everywhere.
+    match text.len() {
+        0..64 => text.windows(word.len()).any(|part| part == word.as_bytes()),
+        _ => memchr::memmem::find(text, word.as_bytes()).is_some(),
+    }
 }
 
 pub(super) fn judge(event: Event, scanner: &Scanner, arena: &mut Arena, scratch: &mut Vec<u8>) -> Judged {
@@ -168,7 +174,7 @@ pub(super) fn judge(event: Event, scanner: &Scanner, arena: &mut Arena, scratch:
         if i > 0 {
             arena.bytes.push(b':');
         }
-        arena.bytes.extend_from_within(part.start as usize..part.end as usize);
+        arena.again(part);
     }
     Judged {
         key: arena.since(mark),
@@ -181,6 +187,7 @@ pub(super) fn judge(event: Event, scanner: &Scanner, arena: &mut Arena, scratch:
         suspicion,
         stress: clamp01((norm - 0.98) / (1.0 - 0.98)),
         decision,
+        plain: event.plain,
         notes,
     }
 }
@@ -191,10 +198,8 @@ const DECAY: f64 = 0.943_874_312_681_693_5;
 impl Judged {
     /// Takes the event into the memory.
     pub fn settle(&self, arena: &Arena, memory: &mut Memory) -> Outcome {
-        let key = arena.get(self.key);
-        let before = memory.load(key);
-        let now = clamp01(DECAY * clamp01(before) + (1.0 - DECAY) * self.suspicion);
-        memory.store(key, now);
+        let step = |before: f64| clamp01(DECAY * clamp01(before) + (1.0 - DECAY) * self.suspicion);
+        let (before, now) = memory.change(arena.get(self.key), step);
         let state = match now.max(self.stress).max(self.suspicion) {
             s if s >= 0.90 => State::Necrotic,
             s if s >= 0.70 => State::Inflamed,
@@ -216,64 +221,62 @@ impl Judged {
 impl Notes {
     /// Appends the notes as a JSON array.
     pub(super) fn write(&self, operation: &[u8], outcome: &Outcome, out: &mut Vec<u8>) {
-        use std::io::Write;
-        out.push(b'[');
-        let mut first = true;
-        let mut note = |out: &mut Vec<u8>, args: std::fmt::Arguments<'_>| {
-            if !std::mem::take(&mut first) {
-                out.push(b',');
+        let count = |name: &str, count: u32, out: &mut Vec<u8>| {
+            if count > 0 {
+                out.extend_from_slice(name.as_bytes());
+                write_count(count, out);
+                out.extend_from_slice(b"\",");
             }
-            out.push(b'"');
-            match args.as_str() {
-                Some(text) => out.extend_from_slice(text.as_bytes()),
-                // Writing to a vector cannot fail.
-                None => drop(out.write_fmt(args)),
-            }
-            out.push(b'"');
         };
-        if self.prompt > 0 {
-            note(out, format_args!("prompt-injection signatures={}", self.prompt));
-        }
-        if self.malware > 0 {
-            note(out, format_args!("malware signatures={}", self.malware));
-        }
-        if self.links > 0 {
-            note(out, format_args!("external-links={}", self.links));
-        }
+        out.push(b'[');
+        count("\"prompt-injection signatures=", self.prompt.into(), out);
+        count("\"malware signatures=", self.malware.into(), out);
+        count("\"external-links=", self.links, out);
         if self.prompt == 0 && self.malware == 0 && self.links == 0 {
-            note(out, format_args!("clean profile"));
+            out.extend_from_slice(b"\"clean profile\",");
         }
         if self.unknown_operation {
-            let mut quoted = Vec::new();
-            write_ascii_escaped(operation, &mut quoted);
-            let inner = String::from_utf8_lossy(quoted.get(1..quoted.len() - 1).unwrap_or(&[]));
-            note(out, format_args!("unknown operation: {inner}"));
+            out.extend_from_slice(b"\"unknown operation: ");
+            let start = out.len();
+            write_ascii_escaped(operation, out);
+            out.remove(start);
+            out.push(b',');
         }
-        if self.untrusted {
-            note(out, format_args!("unsigned or untrusted signer"));
-        }
-        if self.no_hash {
-            note(out, format_args!("missing sha256"));
-        }
-        if self.odd_hash {
-            note(out, format_args!("invalid sha256 length"));
+        let notes: [(bool, &[u8]); 3] = [
+            (self.untrusted, b"\"unsigned or untrusted signer\","),
+            (self.no_hash, b"\"missing sha256\","),
+            (self.odd_hash, b"\"invalid sha256 length\","),
+        ];
+        for (_, note) in notes.iter().filter(|(holds, _)| *holds) {
+            out.extend_from_slice(note);
         }
         for (_, pattern) in threat::SENSITIVE.iter().enumerate().filter(|(i, _)| self.targets >> i & 1 == 1) {
-            note(out, format_args!("sensitive target match: {}", pattern.replace('\\', "\\\\")));
+            out.extend_from_slice(b"\"sensitive target match: ");
+            let start = out.len();
+            write_ascii_escaped(pattern.as_bytes(), out);
+            out.remove(start);
+            out.push(b',');
         }
         for (_, (parent, child)) in PAIRS.iter().enumerate().filter(|(i, _)| self.pairs >> i & 1 == 1) {
-            note(out, format_args!("suspicious parent-child: {parent}->{child}"));
+            out.extend_from_slice(b"\"suspicious parent-child: ");
+            out.extend_from_slice(parent.as_bytes());
+            out.extend_from_slice(b"->");
+            out.extend_from_slice(child.as_bytes());
+            out.extend_from_slice(b"\",");
         }
-        note(out, format_args!("immune cell state={}", outcome.state.as_str()));
-        match outcome.action {
-            Action::Allow => note(out, format_args!("kernel path clear")),
-            _ => note(out, format_args!("enemy friction elevated at kernel gate")),
-        }
-        out.push(b']');
+        out.extend_from_slice(b"\"immune cell state=");
+        out.extend_from_slice(outcome.state.as_str().as_bytes());
+        out.extend_from_slice(match outcome.action {
+            Action::Allow => b"\",\"kernel path clear\"]",
+            _ => b"\",\"enemy friction elevated at kernel gate\"]".as_slice(),
+        });
     }
 }
 
-/// Appends a number of [0, 1] rounded to four decimals.
-pub(super) fn write_rounded(number: f64, out: &mut Vec<u8>) {
-    write_round4(round4(number), out);
+/// Appends a number in decimal.
+fn write_count(number: u32, out: &mut Vec<u8>) {
+    if number >= 10 {
+        write_count(number / 10, out);
+    }
+    out.push(b'0' + (number % 10) as u8);
 }

@@ -1,9 +1,9 @@
 //! The output line.
 
-use super::model::write_rounded;
 use super::{Enforcement, Judged, Options, Outcome, preview};
 use crate::gate::engine::json::write_ascii_escaped;
-use crate::gate::engine::{Action, Applied, Arena};
+use crate::gate::engine::python::write_round4;
+use crate::gate::engine::{Action, Applied, Arena, Span};
 
 /// Appends one line, without its newline. `suppressed` says that the cooldown swallowed the plan.
 pub fn render(
@@ -15,32 +15,38 @@ pub fn render(
     arena: &Arena,
     out: &mut Vec<u8>,
 ) {
-    let text = |name: &str, value: &[u8], out: &mut Vec<u8>| {
+    let text = |name: &str, value: Span, out: &mut Vec<u8>| {
         out.extend_from_slice(name.as_bytes());
-        write_ascii_escaped(value, out);
+        if judged.plain {
+            out.push(b'"');
+            arena.append(value, out);
+            out.push(b'"');
+        } else {
+            write_ascii_escaped(arena.get(value), out);
+        }
     };
     let word = |name: &str, value: &str, out: &mut Vec<u8>| {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(value.as_bytes());
         out.push(b'"');
     };
-    text("{\"host\":", arena.get(judged.host), out);
+    text("{\"host\":", judged.host, out);
     out.extend_from_slice(b",\"pid\":");
-    out.extend_from_slice(arena.get(judged.pid));
-    text(",\"process_name\":", arena.get(judged.process_name), out);
-    text(",\"operation\":", arena.get(judged.operation), out);
-    text(",\"target\":", arena.get(judged.target), out);
+    arena.append(judged.pid, out);
+    text(",\"process_name\":", judged.process_name, out);
+    text(",\"operation\":", judged.operation, out);
+    text(",\"target\":", judged.target, out);
     word(",\"decision\":\"", judged.decision.as_str(), out);
     word(",\"kernel_action\":\"", outcome.action.as_str(), out);
     word(",\"cell_state\":\"", outcome.state.as_str(), out);
     out.extend_from_slice(b",\"suspicion\":");
-    write_rounded(judged.suspicion, out);
+    write_round4(judged.suspicion, out);
     out.extend_from_slice(b",\"antibody_load_prev\":");
-    write_rounded(outcome.before, out);
+    write_round4(outcome.before, out);
     out.extend_from_slice(b",\"antibody_load_now\":");
-    write_rounded(outcome.now, out);
+    write_round4(outcome.now, out);
     out.extend_from_slice(b",\"membrane_stress\":");
-    write_rounded(judged.stress, out);
+    write_round4(judged.stress, out);
     out.extend_from_slice(b",\"notes\":");
     judged.notes.write(arena.get(judged.operation), outcome, out);
     if options.include_kernel_event {
@@ -120,7 +126,7 @@ fn plan(
     text(",\"metadata\":{\"decision\":", judged.decision.as_str().as_bytes(), out);
     text(",\"cell_state\":", outcome.state.as_str().as_bytes(), out);
     out.extend_from_slice(b",\"suspicion\":");
-    write_rounded(judged.suspicion, out);
+    write_round4(judged.suspicion, out);
     bool(",\"block_execution\":", outcome.block, out);
     bool(",\"isolate_process\":", outcome.isolate, out);
     bool(",\"quarantine_target\":", outcome.quarantine_target, out);

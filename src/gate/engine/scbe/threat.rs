@@ -5,6 +5,7 @@
 
 use aho_corasick::packed;
 use aho_corasick::{AhoCorasick, Input, MatchKind, Span as Place};
+use memchr::memmem::Finder;
 
 use crate::gate::engine::json::next_point;
 use crate::gate::engine::python::{fold_for_case_insensitive, is_space, leading_space, lower_in_place};
@@ -49,6 +50,7 @@ enum Literals {
 /// The signatures, ready to search.
 pub(super) struct Scanner {
     literals: Literals,
+    links: Links,
 }
 
 impl std::fmt::Debug for Scanner {
@@ -66,7 +68,7 @@ impl Scanner {
             // No such instructions on this processor. The automaton of fourteen words cannot be too large.
             None => automaton().map_or(Literals::None, Literals::Automaton),
         };
-        Scanner { literals }
+        Scanner { literals, links: Links::new() }
     }
 
     fn next(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
@@ -92,7 +94,7 @@ impl Scanner {
                 hits |= 1 << literal;
             }
         }
-        let links = if hits >> LINK & 1 == 1 { links(text) } else { 0 };
+        let links = if hits >> LINK & 1 == 1 { self.links.count(text) } else { 0 };
         Threat { prompt: (hits & PROMPT).count_ones() as u8, malware: (hits & MALWARE).count_ones() as u8, links }
     }
 }
@@ -170,28 +172,39 @@ fn piped(text: &[u8], at: usize, shell: &[u8], tried: &mut usize) -> Option<usiz
     None
 }
 
-/// `https?://[^\s)>"]+`, less the links to the two sites that the reference trusts.
-fn links(text: &[u8]) -> u32 {
-    let (mut count, mut from) = (0, 0);
-    while let Some(at) = memchr::memmem::find(&text[from..], b"http").map(|n| from + n) {
-        from = at + 4;
-        let Some(start) = word(text, at, b"https://").or_else(|| word(text, at, b"http://")) else { continue };
-        let mut end = start;
-        while let Some((point, length)) = next_point(&text[end..]) {
-            if is_space(point) || matches!(point, 0x22 | 0x29 | 0x3e) {
-                break;
-            }
-            end += length;
-        }
-        if end > start {
-            let mut link = text[at..end].to_vec();
-            lower_in_place(&mut link, 0);
-            let exempt = |site: &[u8]| memchr::memmem::find(&link, site).is_some();
-            count += u32::from(!exempt(b"x.com") && !exempt(b"twitter.com"));
-            from = end;
-        }
+/// What finds links, made once: preparing a search costs more than a short one.
+struct Links {
+    http: Finder<'static>,
+    exempt: [Finder<'static>; 2],
+}
+
+impl Links {
+    fn new() -> Links {
+        Links { http: Finder::new("http"), exempt: [Finder::new("x.com"), Finder::new("twitter.com")] }
     }
-    count
+
+    /// `https?://[^\s)>"]+`, less the links to the two sites that the reference trusts.
+    fn count(&self, text: &[u8]) -> u32 {
+        let (mut count, mut from) = (0, 0);
+        while let Some(at) = self.http.find(&text[from..]).map(|n| from + n) {
+            from = at + 4;
+            let Some(start) = word(text, at, b"https://").or_else(|| word(text, at, b"http://")) else { continue };
+            let mut end = start;
+            while let Some((point, length)) = next_point(&text[end..]) {
+                if is_space(point) || matches!(point, 0x22 | 0x29 | 0x3e) {
+                    break;
+                }
+                end += length;
+            }
+            if end > start {
+                let mut link = text[at..end].to_vec();
+                lower_in_place(&mut link, 0);
+                count += u32::from(self.exempt.iter().all(|site| site.find(&link).is_none()));
+                from = end;
+            }
+        }
+        count
+    }
 }
 
 /// The sensitive target expressions as the reference's notes name them.
@@ -210,9 +223,12 @@ pub(super) fn sensitive(target: &[u8], scratch: &mut Vec<u8>) -> u8 {
     if slash.is_none() && back.is_none() {
         return 0;
     }
+    let mut bits = 0;
+    if back.is_none() && target.is_ascii() {
+        return memchr::memchr_iter(b'/', target).fold(0, |bits, at| bits | sensitive_path(&target[at..]));
+    }
     fold_for_case_insensitive(target, scratch);
     let text = scratch.as_slice();
-    let mut bits = 0;
     if back.is_some() {
         let has = |path: &[u8]| memchr::memmem::find(text, path).is_some();
         bits |= u8::from(has(br"\windows\system32\drivers\"))
@@ -220,16 +236,28 @@ pub(super) fn sensitive(target: &[u8], scratch: &mut Vec<u8>) -> u8 {
             | u8::from(has(br"\appdata\roaming\microsoft\windows\start menu\programs\startup")) << 2;
     }
     if slash.is_some() {
-        for at in memchr::memchr_iter(b'/', text) {
-            let rest = &text[at..];
-            if let Some(rest) = rest.strip_prefix(b"/etc/") {
-                let files: [&[u8]; 4] = [b"ssh", b"sudoers", b"passwd", b"shadow"];
-                bits |= u8::from(files.iter().any(|file| rest.starts_with(file))) << 3;
-            }
-            bits |= u8::from(rest.starts_with(b"/boot/")) << 4 | u8::from(rest.starts_with(b"/usr/lib/modules/")) << 5;
-        }
+        bits |= memchr::memchr_iter(b'/', text).fold(0, |bits, at| bits | sensitive_path(&text[at..]));
     }
     bits
+}
+
+/// The bits of what starts with a slash.
+#[inline]
+fn sensitive_path(path: &[u8]) -> u8 {
+    let rest = |prefix: &[u8]| match path.split_at_checked(prefix.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(prefix) => Some(rest),
+        _ => None,
+    };
+    match path.get(1).map(u8::to_ascii_lowercase) {
+        Some(b'e') => rest(b"/etc/").map_or(0, |rest| {
+            let files: [&[u8]; 4] = [b"ssh", b"sudoers", b"passwd", b"shadow"];
+            let starts = |file: &&[u8]| rest.get(..file.len()).is_some_and(|start| start.eq_ignore_ascii_case(file));
+            u8::from(files.iter().any(starts)) << 3
+        }),
+        Some(b'b') => u8::from(rest(b"/boot/").is_some()) << 4,
+        Some(b'u') => u8::from(rest(b"/usr/lib/modules/").is_some()) << 5,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
