@@ -167,6 +167,42 @@ fn net(verb: Verb, proto: Proto) -> Object {
     Object::Net { verbs: [verb].into_iter().collect(), proto, addresses, ports: vec![PortRange::ANY] }
 }
 
+/// What the tables say may be done with any address of TCP and of UDP by the one profile.
+fn any_address(rules: Vec<Rule>) -> (u16, u16) {
+    let policy = Policy { edition: 1, windows: Default::default(), blocks: vec![block(BlockKind::Profile, rules)] };
+    let s = compile(&policy, &options()).unwrap().kernel.subject(3).unwrap();
+    (s.any_tcp, s.any_udp)
+}
+
+#[test]
+fn only_what_every_address_and_port_permits_is_permitted_unseen() {
+    let connect = 1 << Verb::Connect as u16;
+    let allow = |object| a_rule(Effect::Allow, object);
+    let to = |cidr: Cidr, first, last| Object::Net {
+        verbs: [Verb::Connect].into_iter().collect(),
+        proto: Proto::Tcp,
+        addresses: Addresses::Blocks(vec![cidr]),
+        ports: vec![PortRange { first, last }],
+    };
+    assert_eq!(any_address(vec![allow(net(Verb::Connect, Proto::Tcp))]), (connect, 0));
+    let both = vec![allow(net(Verb::Connect, Proto::Tcp)), allow(net(Verb::Connect, Proto::Udp))];
+    assert_eq!(any_address(both), (connect, connect));
+    // One port too few, one address family too few, one address refused, one watched.
+    assert_eq!(any_address(vec![allow(to(Cidr::ANY, 0, 65534))]), (0, 0));
+    assert_eq!(any_address(vec![allow(to(Cidr::ANY_V4, 0, 65535))]), (0, 0));
+    let metadata = Cidr::new(net4([169, 254, 169, 254]), 128);
+    for effect in [Effect::Deny, Effect::Watch] {
+        let but = vec![allow(net(Verb::Connect, Proto::Tcp)), a_rule(effect, to(metadata, 0, 65535))];
+        assert_eq!(any_address(but), (0, 0), "{effect:?}");
+    }
+}
+
+fn net4(four: [u8; 4]) -> [u8; 16] {
+    let mut address = Cidr::ANY_V4.addr();
+    address[12..].copy_from_slice(&four);
+    address
+}
+
 #[test]
 fn a_profile_that_governs_all_is_told_the_line_to_add() {
     let all = Block { governs: VerbSet::ALL, ..block(BlockKind::Profile, Vec::new()) };
