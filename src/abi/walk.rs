@@ -72,6 +72,11 @@ impl Kernel {
             }
             state = self.step(state, class[usize::from(*byte)]);
         }
+        self.accept(state)
+    }
+
+    /// What a state accepts; 0 for nothing.
+    pub fn accept(&self, state: u32) -> u32 {
         (self.word_at(state as usize) >> 32) as u32
     }
 
