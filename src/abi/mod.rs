@@ -4,6 +4,7 @@
 pub mod kernel;
 pub mod layout;
 pub mod metadata;
+pub mod narrow;
 pub mod tables;
 pub mod walk;
 

@@ -82,7 +82,8 @@ impl Kernel {
         self.accept(state)
     }
 
-    fn accept(&self, state: u32) -> u32 {
+    /// What a state accepts; 0 for nothing.
+    pub fn accept(&self, state: u32) -> u32 {
         (self.word_at(state as usize) >> 32) as u32 & !FINAL
     }
 

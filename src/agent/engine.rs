@@ -23,7 +23,9 @@ use super::slots::{Registry, Slots};
 use super::store::{Store, Verified};
 use crate::abi::Tables;
 use crate::abi::layout::{GENERATIONS, INACTIVE, LABEL_SENTINEL};
+use crate::abi::narrow::Narrowing;
 use crate::event::{Evidence, KernelEvent, Sentinel, Verdict, Violation};
+use crate::model::Verb;
 
 /// Most events read before other work gets its turn.
 const BATCH: usize = 256;
@@ -226,8 +228,11 @@ impl Engine {
         };
         self.explainer.learn(record.serial, policy.tables.metadata.clone());
 
-        // From the second policy of a boot on, descriptors may be open that it would not open.
-        let mut revocation = old.is_some();
+        // Descriptors may be open that this policy would not open: of a policy that permitted more, or of one before it.
+        let mut revocation = match &old {
+            Some(old) => old.revocation || self.narrows(&self.keeper.tables(&old.active)?, &policy.tables, &slots),
+            None => false,
+        };
         attach::attach_needed(&self.places.pins, &self.places.run, &policy.tables.kernel.header, revocation)?;
         let seeded = self.seed(&policy.tables, &slots)?;
         if seeded.tasks > 0 && !revocation {
@@ -265,6 +270,15 @@ impl Engine {
                 Err(e)
             }
         }
+    }
+
+    /// Whether some task that has a label may read or change a file by the old tables and not by the new ones.
+    fn narrows(&self, old: &Tables, new: &Tables, slots: &Slots) -> bool {
+        let verbs = 1 << Verb::Read as u8 | 1 << Verb::Modify as u8;
+        let before = self.registry.slots(&old.metadata.subjects);
+        let mut narrowing = Narrowing::new(&old.kernel, &new.kernel);
+        // A label without a subject (0) is denied everything.
+        before.slot.iter().zip(&slots.slot).any(|(a, b)| *a != 0 && (*b == 0 || narrowing.narrows(a - 1, b - 1, verbs)))
     }
 
     fn build(&self, free: &mut Vec<u32>, tables: &Tables, slots: &Slots, serial: u64) -> Result<Built> {

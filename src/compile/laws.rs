@@ -162,6 +162,39 @@ fn tables_decide_as_the_evaluator_does() {
 }
 
 #[test]
+fn a_narrowing_is_seen() {
+    use crate::abi::narrow::Narrowing;
+    use crate::model::Verb;
+    let verbs = 1u16 << Verb::Read as u8 | 1 << Verb::Modify as u8;
+    let (mut seen, mut same) = (0, 0);
+    for seed in 0..80 {
+        let mut r = Random(seed);
+        let [before, after] = [(); 2].map(|()| compile(&random::policy(&mut r), &options()).unwrap().kernel);
+        for _ in 0..200 {
+            let (verb, asked) = random::request(&mut r);
+            let [old, new] = [&before, &after].map(|k| 1 + r.below(k.header.n_subjects as usize - 1) as u32);
+            let permits = |k: &crate::abi::Kernel, s| k.verdict(s, verb, &wanted(&asked)).unwrap().permits();
+            if !matches!(verb, Verb::Read | Verb::Modify) || !permits(&before, old) || permits(&after, new) {
+                continue;
+            }
+            assert!(
+                Narrowing::new(&before, &after).narrows(old, new, verbs),
+                "seed {seed} {old} {new} {verb} {asked:?}"
+            );
+            seen += 1;
+        }
+        let mut itself = Narrowing::new(&before, &before);
+        for subject in 1..before.header.n_subjects {
+            assert!(!itself.narrows(subject, subject, verbs), "seed {seed} subject {subject}");
+            same += 1;
+        }
+        // The sentinel's subject is denied everything: nothing comes after it that is narrower.
+        assert!(!itself.narrows(2, 1, verbs));
+    }
+    assert!(seen > 150 && same > 150, "{seen} {same}");
+}
+
+#[test]
 fn a_protocol_without_a_name_meets_the_default() {
     for seed in 0..50 {
         let mut r = Random(seed);

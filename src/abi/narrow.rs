@@ -1,0 +1,68 @@
+//! Whether one generation refuses a file that another permits: then descriptors can be open that it would not open.
+
+use std::collections::HashSet;
+
+use super::kernel::Kernel;
+use super::layout::Decision;
+
+/// Pairs of states that are looked at before the answer is "yes" without looking further.
+const MOST: usize = 1 << 19;
+
+/// Compares two generations, subject by subject; what was seen for one pair of subjects is not looked at again for
+/// another.
+pub struct Narrowing<'a> {
+    before: &'a Kernel,
+    after: &'a Kernel,
+    /// A byte for each pair of classes that some byte has in the two.
+    bytes: Vec<(u8, u8)>,
+    /// States of both, and the decisions where these accept nothing.
+    seen: HashSet<[u32; 4]>,
+}
+
+impl<'a> Narrowing<'a> {
+    /// From the generation that is in force to the one that comes.
+    pub fn new(before: &'a Kernel, after: &'a Kernel) -> Narrowing<'a> {
+        let mut bytes: Vec<(u8, u8)> =
+            before.header.path_class.iter().copied().zip(after.header.path_class.iter().copied()).collect();
+        bytes.sort_unstable();
+        bytes.dedup();
+        Narrowing { before, after, bytes, seen: HashSet::new() }
+    }
+
+    /// Whether there is a path on which the subject `old` of the one was permitted one of `verbs` (a mask) that `new` of
+    /// the other is refused. Also true where that would take too long to find out, or a subject does not exist.
+    pub fn narrows(&mut self, old: u32, new: u32, verbs: u16) -> bool {
+        let (Some(a), Some(b)) = (self.before.subject(old), self.after.subject(new)) else { return true };
+        let gone = |a: Option<Decision>, b: Option<Decision>| match (a, b) {
+            (Some(a), Some(b)) => !a.deny & b.deny & verbs != 0,
+            _ => true,
+        };
+        if gone(self.before.decision(a.fail), self.after.decision(b.fail)) {
+            return true;
+        }
+        let mut open = vec![[a.path_start, b.path_start, a.path_default, b.path_default]];
+        while let Some(pair) = open.pop() {
+            if !self.seen.insert(pair) {
+                continue;
+            }
+            if self.seen.len() > MOST {
+                return true;
+            }
+            let [x, y, ..] = pair;
+            let of = |kernel: &Kernel, state: u32, default: u32| match kernel.accept(state) {
+                0 => kernel.decision(default),
+                found => kernel.decision(found),
+            };
+            if gone(of(self.before, x, a.path_default), of(self.after, y, b.path_default)) {
+                return true;
+            }
+            for (p, q) in &self.bytes {
+                // State 0 is dead and stays dead.
+                let x = if x == 0 { 0 } else { self.before.step(x, *p) };
+                let y = if y == 0 { 0 } else { self.after.step(y, *q) };
+                open.push([x, y, a.path_default, b.path_default]);
+            }
+        }
+        false
+    }
+}
