@@ -26,3 +26,11 @@ agent:
 # Benchmarks (criterion)
 bench *ARGS:
     cargo bench {{ARGS}}
+
+# Fuzz a target (gate, pdl, policy_json) for SECONDS
+fuzz TARGET SECONDS="300":
+    scripts/fuzz {{TARGET}} {{SECONDS}}
+
+# Record the gate's benign corpus again, in a virtual machine
+record:
+    KILN_AGENT=$(scripts/build-agent) cargo test --test kernel -- --ignored record::

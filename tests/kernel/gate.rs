@@ -31,10 +31,7 @@ fn run(command: &mut Command) -> Result<String, String> {
 
 fn prove() -> Result<(), String> {
     let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gate");
-    fs::create_dir_all(&work).map_err(|error| error.to_string())?;
-    let root = PathBuf::from(run(Command::new(fixture("rootfs.sh")).arg("bookworm"))?.trim());
-    let disk = work.join("disk.raw");
-    run(Command::new(fixture("raw-disk.sh")).arg(&root).arg(&disk))?;
+    let (kernel, disk) = debian(&work)?;
     let files = [
         (Path::new(env!("CARGO_BIN_EXE_kiln")), "kiln"),
         (&part("gate.sh")?, "proof.sh"),
@@ -43,14 +40,8 @@ fn prove() -> Result<(), String> {
         (&part("gate_talker.pl")?, "talker.pl"),
     ];
     bring(&disk, &files, &work)?;
-
-    let kernel = fs::read_dir(root.join("boot"))
-        .map_err(|error| error.to_string())?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz")))
-        .ok_or("the root file system has no kernel")?;
     let said = work.join("output.log");
-    boot(&kernel, &disk, &said, &work.join("console.log"))?;
+    boot(&kernel, &disk, "", &said, &work.join("console.log"))?;
 
     let text = fs::read(&said).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(|e| e.to_string())?;
     let failed: Vec<&str> =
@@ -63,13 +54,33 @@ fn prove() -> Result<(), String> {
     Ok(())
 }
 
+/// The kernel and a new disk of a Debian system.
+///
+/// # Errors
+/// If they cannot be made.
+pub fn debian(work: &Path) -> Result<(PathBuf, PathBuf), String> {
+    fs::create_dir_all(work).map_err(|error| error.to_string())?;
+    let root = PathBuf::from(run(Command::new(fixture("rootfs.sh")).arg("bookworm"))?.trim());
+    let disk = work.join("disk.raw");
+    run(Command::new(fixture("raw-disk.sh")).arg(&root).arg(&disk))?;
+    let kernel = fs::read_dir(root.join("boot"))
+        .map_err(|error| error.to_string())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz")))
+        .ok_or("the root file system has no kernel")?;
+    Ok((kernel, disk))
+}
+
 fn part(name: &str) -> Result<PathBuf, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel").join(name);
     if path.exists() { Ok(path) } else { Err(format!("no {}", path.display())) }
 }
 
 /// Writes programs into /kiln of the disk's file system, which begins at 1 MiB, without mounting it.
-fn bring(disk: &Path, files: &[(&Path, &str)], work: &Path) -> Result<(), String> {
+///
+/// # Errors
+/// What debugfs said.
+pub fn bring(disk: &Path, files: &[(&Path, &str)], work: &Path) -> Result<(), String> {
     let mut commands = "mkdir /kiln\n".to_owned();
     for (from, name) in files {
         commands += &format!("write {} /kiln/{name}\nset_inode_field /kiln/{name} mode 0100755\n", from.display());
@@ -81,12 +92,18 @@ fn bring(disk: &Path, files: &[(&Path, &str)], work: &Path) -> Result<(), String
     run(Command::new("debugfs").env("PATH", path).arg("-w").arg("-f").arg(&list).arg(device)).map(|_| ())
 }
 
-fn boot(kernel: &Path, disk: &Path, said: &Path, console: &Path) -> Result<(), String> {
-    let words = "root=PARTLABEL=root rw console=ttyS0 panic=-1 systemd.firstboot=off \
-                 systemd.run=/kiln/proof.sh systemd.run_success_action=poweroff systemd.run_failure_action=poweroff";
+/// Boots the disk with further `words` on the kernel's command line; /kiln/proof.sh runs and writes to `said`.
+///
+/// # Errors
+/// If the guest does not end in time.
+pub fn boot(kernel: &Path, disk: &Path, words: &str, said: &Path, console: &Path) -> Result<(), String> {
+    let words = format!(
+        "root=PARTLABEL=root rw console=ttyS0 panic=-1 systemd.firstboot=off systemd.run=/kiln/proof.sh \
+         systemd.run_success_action=poweroff systemd.run_failure_action=poweroff {words}"
+    );
     let mut guest = Command::new("qemu-system-x86_64")
         .args(["-accel", "tcg,thread=multi", "-cpu", "max,cx16=off", "-smp", "1", "-m", "1024", "-nodefaults"])
-        .args(["-display", "none", "-no-reboot", "-append", words, "-kernel"])
+        .args(["-display", "none", "-no-reboot", "-append", &words, "-kernel"])
         .arg(kernel)
         .arg("-drive")
         .arg(format!("file={},format=raw,if=none,id=disk", disk.display()))

@@ -11,6 +11,7 @@ mod gate;
 mod guest;
 mod judge;
 mod policy;
+mod record;
 mod story;
 mod vm;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     }
     trials.extend(guest::KERNELS.map(cost::trial));
     trials.push(gate::trial());
+    trials.push(record::trial());
     // Trials only wait for their kernel's boot; more threads than kernels would wait for nothing.
     let arguments = Arguments { test_threads: arguments.test_threads.or(Some(1)), ..arguments };
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -114,6 +114,16 @@ proptest! {
     }
 }
 
+#[test]
+fn what_is_no_text_is_still_written_as_json() {
+    let line = r#"{"rule":"\ud800","priority":"\udc00 /boot/ \u00df","tags":["\ud83d"],"output_fields":{"proc.name":"\ud800\ud800","proc.cmdline":"\udbff x","fd.name":"/a\udfff","user.name":"\ud800\udc00"}}"#;
+    for profile in [&*GATE, &*OCSF] {
+        let (_, out) = judge(profile, &mut Memory::default(), line, NOW).expect("an event");
+        let v: serde_json::Value = serde_json::from_slice(&out).expect("the output is JSON for strict readers too");
+        assert!(v.to_string().contains('\u{fffd}'));
+    }
+}
+
 const SHADOW: &str = r#"{"rule":"Read sensitive file untrusted","priority":"Warning","tags":["T1555"],"output_fields":{"evt.type":"openat","fd.name":"/etc/shadow","proc.name":"x","proc.pid":7,"proc.pid.ts":TS},"time":"2026-11-20T11:00:00Z"}"#;
 
 #[test]

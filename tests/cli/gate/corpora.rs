@@ -97,6 +97,25 @@ fn an_ordinary_hour_is_left_alone() {
 }
 
 #[test]
+fn an_hour_recorded_from_a_real_machine_is_left_alone() {
+    let output = gate().write_stdin(unpacked("default/recorded.jsonl.gz")).output().expect("kiln runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut seen = std::collections::BTreeSet::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let v: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
+        assert!(matches!(v["cell_state"].as_str(), Some("HEALTHY" | "PRIMED")), "{v}");
+        assert_eq!(v["kernel_action"], "ALLOW", "{v}");
+        seen.insert(v["process_name"].as_str().expect("a name").to_owned());
+    }
+    // It is what it says: packages, accounts, services, logs and backups.
+    for program in
+        ["dpkg", "ldconfig", "useradd", "chpasswd", "su", "nginx", "savelog", "gzip", "tar", "perl", "userdel"]
+    {
+        assert!(seen.contains(program), "{program} is not in {seen:?}");
+    }
+}
+
+#[test]
 fn an_attack_amid_ordinary_work_reaches_kill_and_honeypot() {
     let digest = digest("default/mixed.jsonl", &["--alerts-only"]);
     assert!(digest.contains(" KILL "), "{digest}");

@@ -124,7 +124,7 @@ impl Terms {
 pub(super) fn weigh(event: &Event<'_>, weights: &Weights) -> Terms {
     let mut found: [(Field, Option<Weight>); 14] = [
         (Field::Rule, rule(event, weights)),
-        (Field::Priority, weights.priority.get(&*event.priority).copied()),
+        (Field::Priority, priority(event, weights)),
         (Field::Tags, heaviest(event.tags.iter().filter_map(|tag| weights.tag.get(&**tag)))),
         (Field::Operation, weights.operation.get(&*event.operation).copied()),
         (Field::Command, weights.commands.find(&event.command_line)),
@@ -176,6 +176,12 @@ fn rule(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
         return None;
     }
     Some(weights.rule.get(&*event.rule).copied().unwrap_or(weights.unknown_rule))
+}
+
+fn priority(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
+    // The severity of a rule that only watches, and was given none: nobody has said that what it reports is suspect.
+    let unsaid = *event.verdict == *b"watched" && *event.priority == *b"low";
+    if unsaid { None } else { weights.priority.get(&*event.priority).copied() }
 }
 
 fn executable(event: &Event<'_>, weights: &Weights) -> Option<Weight> {

@@ -108,7 +108,8 @@ pub fn write_ascii_escaped(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends a JSON string, quotes included, as UTF-8; control characters and lone surrogates are escaped.
+/// Appends a JSON string, quotes included, as UTF-8; control characters are escaped. A lone surrogate, which strict readers
+/// refuse in any form, becomes U+FFFD.
 pub fn write_utf8_escaped(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     write_utf8_inner(bytes, out);
@@ -125,7 +126,8 @@ pub fn write_utf8_inner(bytes: &[u8], out: &mut Vec<u8>) {
             match point {
                 0x7f => push_unit(point, out),
                 ..0x7f if push_short(point as u8, out) => {}
-                ..0x20 | 0x80..0xa0 | 0xd800..0xe000 | 0x2028 | 0x2029 => push_unit(point, out),
+                0xd800..0xe000 => push_point(0xfffd, out),
+                ..0x20 | 0x80..0xa0 | 0x2028 | 0x2029 => push_unit(point, out),
                 _ => out.extend_from_slice(&rest[..length]),
             }
             rest = &rest[length..];
