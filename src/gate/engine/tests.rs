@@ -124,6 +124,19 @@ fn what_is_no_text_is_still_written_as_json() {
     }
 }
 
+#[test]
+fn a_key_is_cut_between_characters() {
+    for length in 0..16 {
+        let (container, name) = ("a".repeat(length) + "\u{2003}\u{2003}", "é".repeat(300) + &"a".repeat(length));
+        let line = format!(r#"{{"rule":"r","output_fields":{{"proc.name":"{name}","container.id":"{container}"}}}}"#);
+        let (_, out) = judge(&*GATE, &mut Memory::default(), &line, NOW).expect("an event");
+        assert!(std::str::from_utf8(&out).is_ok(), "{length}");
+        let line = format!(r#"{{"rule":"r","output_fields":{{"proc.pid":7,"container.id":"{container}"}}}}"#);
+        let (_, out) = judge(&*GATE, &mut Memory::default(), &line, NOW).expect("an event");
+        assert!(std::str::from_utf8(&out).is_ok(), "{length}");
+    }
+}
+
 const SHADOW: &str = r#"{"rule":"Read sensitive file untrusted","priority":"Warning","tags":["T1555"],"output_fields":{"evt.type":"openat","fd.name":"/etc/shadow","proc.name":"x","proc.pid":7,"proc.pid.ts":TS},"time":"2026-11-20T11:00:00Z"}"#;
 
 #[test]

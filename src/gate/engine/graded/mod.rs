@@ -270,6 +270,15 @@ impl Outcome {
     };
 }
 
+/// How many of at most `most` bytes are whole characters.
+fn whole_points(bytes: &[u8], most: usize) -> usize {
+    let mut end = most.min(bytes.len());
+    while end > 0 && bytes.get(end).is_some_and(|b| (*b as i8) < -0x40) {
+        end -= 1;
+    }
+    end
+}
+
 /// Names the process as surely as the event allows. The start time is part of the name, so a reused pid is another
 /// process; without a pid, processes of the same name are told apart by where they come from.
 fn key(event: &Event<'_>, host: Span, name: Span, arena: &mut Arena) -> (Span, Identity) {
@@ -305,13 +314,14 @@ fn key(event: &Event<'_>, host: Span, name: Span, arena: &mut Arena) -> (Span, I
     };
     if !event.container.is_empty() {
         arena.bytes.push(b'/');
-        arena.bytes.extend_from_slice(event.container.get(..12).unwrap_or(&event.container));
+        arena.bytes.extend_from_slice(&event.container[..whole_points(&event.container, 12)]);
     }
     let length = arena.bytes.len();
     // Keys are compared whole by their hash; what people read need not be longer than a line.
     if length - mark as usize > 512 {
         let digest = memory::hash(&[&arena.bytes[mark as usize..]]);
-        arena.bytes.truncate(mark as usize + 480);
+        let keep = whole_points(&arena.bytes[mark as usize..], 480);
+        arena.bytes.truncate(mark as usize + keep);
         arena.bytes.extend_from_slice(format!("~{digest:032x}").as_bytes());
     }
     (arena.since(mark), identity)
