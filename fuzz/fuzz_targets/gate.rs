@@ -1,6 +1,8 @@
 //! No line panics the gate, and what it writes for one is JSON.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use kiln::gate::engine::graded::{Graded, Memory, Options, Shape, Weights};
 use kiln::gate::engine::scbe::{self, Scbe};
 use kiln::gate::engine::{Arena, Profile};
@@ -16,20 +18,27 @@ fn judge<P: Profile>(profile: &P, mut memory: P::Memory, line: &str) -> Vec<u8> 
     out
 }
 
-fuzz_target!(|line: &str| {
-    let host_default = || "h".to_owned();
-    let options =
-        scbe::Options { host_default: host_default(), include_kernel_event: true, pretty: true, enforcement: None };
-    assert!(judge(&Scbe { options }, Default::default(), line).is_ascii());
+/// Made once: reading the weights takes longer than judging a thousand lines.
+static GATE: LazyLock<Graded> = LazyLock::new(|| {
     let options = Options {
-        host_default: host_default(),
+        host_default: "h".to_owned(),
         source: None,
         include_kernel_event: true,
         pretty: false,
         shape: Shape::Gate,
         enforcement: None,
     };
-    let weights = Weights::built_in().expect("the built-in weights are valid");
-    let out = judge(&Graded { options, weights }, Memory::default(), line);
+    Graded { options, weights: Weights::built_in().expect("the built-in weights are valid") }
+});
+
+static SCBE: LazyLock<Scbe> = LazyLock::new(|| {
+    let options =
+        scbe::Options { host_default: "h".to_owned(), include_kernel_event: true, pretty: true, enforcement: None };
+    Scbe { options }
+});
+
+fuzz_target!(|line: &str| {
+    assert!(judge(&*SCBE, Default::default(), line).is_ascii());
+    let out = judge(&*GATE, Memory::with_capacity(1000), line);
     assert!(out.is_empty() || serde_json::from_slice::<serde_json::Value>(&out).is_ok());
 });
