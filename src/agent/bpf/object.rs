@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Func, FuncProto};
-use libbpf_rs::{MapCore, ObjectBuilder, ProgramType, ReferencesType};
+use libbpf_rs::{MapCore, ObjectBuilder, PrintLevel, ProgramType, ReferencesType};
 
 use super::map::Map;
 use super::pins::Pins;
@@ -72,7 +73,12 @@ pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
             map.reuse_pinned_map(&path).map_err(|e| failed(&format!("cannot share {}", path.display()), &e))?;
         }
     }
-    let object = open.load().map_err(|e| failed("the kernel refuses the BPF object", &e))?;
+    said().clear();
+    let object = open.load().map_err(|e| {
+        let said = said();
+        let tail = said.len().saturating_sub(WORDS);
+        failed(&format!("the kernel refuses the BPF object; it says\n{}", said[tail..].concat().trim_end()), &e)
+    })?;
     let dup = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
     let io = |what: &str, e: io::Error| AgentError::kernel(format!("cannot take {what} from the loaded object"), e);
     let mut loaded = Loaded { programs: Vec::new(), maps: Vec::new(), absent };
@@ -132,7 +138,18 @@ pub fn check_lsm(securityfs: &Path) -> Result<()> {
     )))
 }
 
-/// Quiets libbpf's own messages on standard error; errors carry what matters.
+/// Lines of libbpf's messages, which have the verifier's log, that an error shows.
+const WORDS: usize = 12;
+
+/// libbpf's warnings since the last load began. It prints a program's log as one message.
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn said() -> MutexGuard<'static, Vec<String>> {
+    SAID.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps libbpf's own messages from standard error; the errors of [`load`] carry their last lines.
 pub fn quiet() {
-    let _ = libbpf_rs::set_print(None);
+    let keep = |_, message: String| said().extend(message.split_inclusive('\n').map(str::to_owned));
+    let _ = libbpf_rs::set_print(Some((PrintLevel::Warn, keep)));
 }
