@@ -129,6 +129,8 @@ pub fn upgrade(pins: &Pins, run: &Path) -> Result<bool> {
     }
     let pinned = pinned_programs(pins)?;
     let Loaded { programs, absent, .. } = object::load(pins, &|name| pinned.iter().any(|p| p == name))?;
+    // Whoever comes after this agent died in the midst of it must not take the mixture for one build's, its own or not.
+    write_aside(&run.join(OBJECT), b"being exchanged\n", 0o600)?;
     exchange(pins, programs)?;
     write_aside(&run.join(ABSENT), absent.join("\n").as_bytes(), 0o600)?;
     write_aside(&run.join(OBJECT), digest.as_bytes(), 0o600)?;
