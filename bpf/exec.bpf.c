@@ -20,20 +20,37 @@ static __always_inline bool kiln_is_executor(struct kiln_scratch *s, u32 pos)
 }
 
 /*
- * Runs for the script and again for its interpreter: both need exec. A starting
- * task is held to its label here: what systemd runs in the unit is the unit's.
- * With the first program that is permitted and is not systemd's helper it has
- * started.
+ * The service's program runs: the task's own label goes where its cgroup's says the same. Who moves the task meanwhile
+ * announces it before looking at that label, and here it is looked for after the label is gone: one of both sees the
+ * other.
  */
-SEC("lsm/bprm_check_security")
-int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
+static __always_inline int kiln_started(const struct kiln_me *me, struct task_struct *leader)
+{
+	struct kiln_task *own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
+	u32 label;
+
+	if (!own)
+		return -ENOMEM;
+	own->flags = 0;
+	label = own->label;
+	if (!kiln_moves_seen() || kiln_mark(me->place)->group != me->group || kiln_mark(me->place)->label != label ||
+	    bpf_task_storage_delete(&kiln_labels, leader))
+		return 0;
+	if ((__sync_fetch_and_add(&kiln_state.moving, 0) & ~KILN_MOVING_LABELLED) != (u64)leader &&
+	    kiln_me().group == me->group)
+		return 0;
+	kiln_stray();
+	return kiln_give(leader, label) ? 0 : -ENOMEM;
+}
+
+static __noinline int kiln_execute(struct linux_binprm *bprm)
 {
 	struct kiln_about about = {.kind = KILN_O_PATH, .pos = PATH_FAIL};
-	struct task_struct *current = bpf_get_current_task_btf(), *leader = current->group_leader;
+	struct task_struct *current = bpf_get_current_task_btf();
 	struct dentry *dentry = bprm->file->f_path.dentry;
-	u64 active = kiln_active(), word = kiln_word_of(leader);
+	struct kiln_me me = kiln_me();
+	u64 active = kiln_active(), word = kiln_word(&me);
 	bool starting = word >> 32 & KILN_T_STARTING;
-	struct kiln_task *own;
 	struct kiln_scratch *s;
 	struct kiln_who who = {};
 	int entry, ret = 0;
@@ -61,13 +78,8 @@ int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 		} else {
 			if (entry != KILN_PASS)
 				ret = kiln_decide_path(&who, s, &about, V(EXEC));
-			if (starting && !ret) {
-				own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
-				if (own)
-					own->flags = 0;
-				else
-					ret = -ENOMEM;
-			}
+			if (starting && !ret)
+				ret = kiln_started(&me, current->group_leader);
 		}
 	}
 	if (s)
@@ -75,14 +87,28 @@ int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 	return ret;
 }
 
+/*
+ * Runs for the script and again for its interpreter: both need exec. A starting
+ * task is held to its label here: what systemd runs in the unit is the unit's.
+ * With the first program that is permitted and is not systemd's helper it has
+ * started.
+ */
+SEC("lsm/bprm_check_security")
+int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
+{
+	struct kiln_me me = kiln_me();
+
+	return kiln_unbound(&me, V(EXEC)) ? 0 : kiln_execute(bprm);
+}
+
 /* The new program runs: an exec selector may attach a subject. Attached only where some subject has one. */
 SEC("lsm/bprm_committed_creds")
 int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
-	u64 active = kiln_active(), word = kiln_word_of(current->group_leader);
+	struct kiln_me me = kiln_me();
+	u64 active = kiln_active(), word = kiln_word(&me);
 	u32 before = word ? (u32)word : KILN_LABEL_HOST, label = before, next;
-	struct kiln_task *own;
 	struct kiln_who who = {};
 	struct kiln_scratch *s;
 	u32 pos;
@@ -111,13 +137,9 @@ int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 	kiln_scratch_give(s);
 	if (label == before)
 		return 0;
-	own = bpf_task_storage_get(&kiln_labels, current, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!own) {
+	kiln_stray();
+	if (!kiln_give(current, label))
 		bpf_send_signal(9);
-		return 0;
-	}
-	own->label = label;
-	own->flags = 0;
 	return 0;
 }
 
@@ -131,30 +153,43 @@ static __always_inline bool kiln_is_image(struct file *file)
 
 static __always_inline int kiln_check_mapping(struct file *file)
 {
-	if (kiln_is_image(file))
-		return 0;
 	return kiln_check_path(V(LOAD), file->f_path.mnt, file->f_path.dentry, KILN_OPENED);
+}
+
+/*
+ * Whether there is a file; anonymous memory has none. The verifier of 6.12 takes a hook's argument for never NULL and
+ * removes a test of the pointer itself, so the test is of half its bytes, and where these are 0 of the argument in
+ * memory.
+ */
+static __always_inline bool kiln_has_file(unsigned long long *ctx, struct file *file)
+{
+	u64 address = 0;
+
+	return kiln_low((u64)file) || (!bpf_probe_read_kernel(&address, sizeof(address), ctx) && address);
+}
+
+static __noinline int kiln_map(unsigned long long *ctx, struct file *file, unsigned long prot)
+{
+	bool image;
+	int ret;
+
+	if (!kiln_has_file(ctx, file))
+		return kiln_check_exec_memory();
+	image = kiln_is_image(file);
+	if (((prot & PROT_WRITE) || (!image && kiln_is_nameless(file))) && (ret = kiln_check_exec_memory()))
+		return ret;
+	return image ? 0 : kiln_check_mapping(file);
 }
 
 SEC("lsm/mmap_file")
 int BPF_PROG(kiln_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
 {
-	u64 address = 0;
-	int ret;
+	struct kiln_me me;
 
 	if (!(prot & PROT_EXEC))
 		return 0;
-	/*
-	 * NULL for anonymous memory. The verifier of 6.12 takes a hook's argument for never NULL and removes a test of
-	 * the pointer itself, so the test is of the argument's bytes.
-	 */
-	bpf_probe_read_kernel(&address, sizeof(address), ctx);
-	if (!address)
-		return kiln_check_exec_memory();
-	if (((prot & PROT_WRITE) || (kiln_is_nameless(file) && !kiln_is_image(file))) &&
-	    (ret = kiln_check_exec_memory()))
-		return ret;
-	return kiln_check_mapping(file);
+	me = kiln_me();
+	return kiln_unbound(&me, V(LOAD) | V(KERNEL)) ? 0 : kiln_map(ctx, file, prot);
 }
 
 SEC("lsm/file_mprotect")
@@ -176,7 +211,7 @@ int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqpr
 		if (ret || !file)
 			return ret;
 	}
-	return kiln_check_mapping(file);
+	return kiln_is_image(file) ? 0 : kiln_check_mapping(file);
 }
 
 #define PR_SET_MM 35 /* include/uapi/linux/prctl.h */

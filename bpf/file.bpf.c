@@ -25,34 +25,38 @@ static __always_inline int kiln_check_file(u32 verbs, struct file *file)
 	return kiln_check_path(verbs, file->f_path.mnt, file->f_path.dentry, KILN_OPENED);
 }
 
-SEC("lsm/file_open")
-int BPF_PROG(kiln_file_open, struct file *file)
+static __noinline int kiln_open(struct file *file)
 {
-	struct task_struct *leader = kiln_leader();
-	struct bpf_local_storage *storage = leader->bpf_storage;
+	struct kiln_me me = kiln_me();
 	u32 flags, mode, verbs;
 	bool nameless;
 	int ret;
 
-	if (kiln_unbound(storage, V(READ) | V(MODIFY) | V(CREATE) | V(KERNEL)))
-		return 0;
 	flags = file->f_flags;
 	mode = file->f_mode;
 	ret = kiln_check_memory(file, mode);
 	if (ret)
 		return ret;
-	/*
-	 * The kernel's own open for execve(2): decided as exec and load, and never readable by the task. And the
-	 * file below an overlay's: decided by the overlay's own path.
-	 */
-	if ((flags & FMODE_EXEC) || (mode & FMODE_BACKING))
+	/* The file below an overlay's is decided by the overlay's own path. */
+	if (mode & FMODE_BACKING)
 		return 0;
 	verbs = kiln_open_verbs(file);
 	nameless = flags & __O_TMPFILE;
 	if (nameless)
 		verbs |= V(CREATE);
-	return kiln_check_path_as(leader, storage, verbs, file->f_path.mnt, file->f_path.dentry,
+	return kiln_check_path_as(&me, verbs, file->f_path.mnt, file->f_path.dentry,
 				  nameless ? KILN_NAMED : KILN_OPENED);
+}
+
+SEC("lsm/file_open")
+int BPF_PROG(kiln_file_open, struct file *file)
+{
+	struct kiln_me me = kiln_me();
+
+	if (kiln_unbound(&me, V(READ) | V(MODIFY) | V(CREATE) | V(KERNEL)))
+		return 0;
+	/* The kernel's own open for execve(2): decided as exec and load, and never readable by the task. */
+	return file->f_flags & FMODE_EXEC ? 0 : kiln_open(file);
 }
 
 /* Sockets, pipes and anonymous files have no path; what they carry was decided where it was opened. */

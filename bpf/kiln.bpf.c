@@ -11,6 +11,8 @@
 #include "include/maps.h"
 #include "include/dfa.h"
 #include "include/path.h"
+#include "include/group.h"
+#include "include/label.h"
 #include "include/subject.h"
 #include "include/agent.h"
 #include "include/event.h"
@@ -30,6 +32,7 @@
 #include "net.bpf.c"
 #include "capability.bpf.c"
 #include "kernel.bpf.c"
+#include "group.bpf.c"
 #include "task.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -63,7 +63,8 @@ int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, in
 static __always_inline void kiln_remember(struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	u64 word = kiln_word_of(task->group_leader);
+	struct kiln_me me = kiln_me();
+	u64 word = kiln_word(&me);
 	struct kiln_listener *l;
 
 	l = bpf_sk_storage_get(&kiln_listeners, sk, 0, word ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
@@ -104,20 +105,30 @@ int BPF_PROG(kiln_socket_listen, struct socket *sock, int backlog)
 	return ret;
 }
 
-SEC("lsm/socket_connect")
-int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address, int addrlen)
+static __noinline int kiln_connect(struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	struct task_struct *leader = kiln_leader();
-	struct bpf_local_storage *storage = leader->bpf_storage;
+	struct kiln_me me = kiln_me();
 	u32 family;
 
-	if (kiln_unbound(storage, V(CONNECT)))
-		return 0;
 	/* AF_UNSPEC dissolves an association. Unix sockets are decided by the peer that the kernel found. */
 	family = address->sa_family;
 	if (family == AF_UNSPEC || family == AF_UNIX)
 		return 0;
-	return kiln_check_address_as(leader, storage, KILN_CONNECT, sock, address, addrlen);
+	return kiln_check_address_as(&me, KILN_CONNECT, sock, address, addrlen);
+}
+
+SEC("lsm/socket_connect")
+int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address, int addrlen)
+{
+	struct kiln_me me = kiln_me();
+	struct sock *sk;
+
+	if (kiln_unbound(&me, V(CONNECT)))
+		return 0;
+	sk = sock->sk;
+	if (sk && kiln_passes(&me, kiln_pass_address(sk, KILN_CONNECT)))
+		return 0;
+	return kiln_connect(sock, address, addrlen);
 }
 
 /*
@@ -191,10 +202,11 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 {
 	void *name = msg->msg_name;
 	struct sock *sk = sock->sk;
+	struct kiln_me me = kiln_me();
 	int ret;
 
-	if (msg->msg_controllen && sk && kiln_is_inet(sk->__sk_common.skc_family) &&
-	    !kiln_unbound(kiln_leader()->bpf_storage, V(CONNECT)) && kiln_routes(msg)) {
+	if (msg->msg_controllen && sk && kiln_is_inet(sk->__sk_common.skc_family) && !kiln_unbound(&me, V(CONNECT)) &&
+	    kiln_routes(msg)) {
 		ret = kiln_check_route(sk);
 		if (ret)
 			return ret;

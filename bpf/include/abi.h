@@ -23,7 +23,8 @@
 #define KILN_GENERATIONS 4u
 #define KILN_PATH_MAX 4096u
 #define KILN_DEPTH_MAX 128u
-#define KILN_NET_KEY 19u /* protocol, 16 bytes of address, port; see below */
+#define KILN_SCRATCHES 8u /* a CPU */
+#define KILN_NET_KEY 19u  /* protocol, 16 bytes of address, port; see below */
 
 /* Verbs are bit numbers in every mask below. */
 enum kiln_verb {
@@ -163,25 +164,38 @@ struct kiln_tables {
 };
 
 /* Labels (slots) with a fixed meaning. */
-#define KILN_LABEL_HOST 1u     /* a task without storage has this one */
+#define KILN_LABEL_HOST 1u     /* a task without another has this one */
 #define KILN_LABEL_SENTINEL 2u /* denied everything, in every generation */
 
 /*
- * The one word that a flip changes: low half the index of the generation in
- * the outer map, high half hdr.host_verbs of that generation. Index
- * KILN_INACTIVE means that nothing is enforced yet.
+ * The one word that a flip changes. Low half: in its lowest byte the index of the generation in the outer map, above
+ * it the turn, by one higher with each flip, so that what is remembered of one flip is not taken for another's. High
+ * half: hdr.host_verbs of that generation. A low half of KILN_INACTIVE means that nothing is enforced yet.
  */
 #define KILN_INACTIVE 0xffffffffu
+#define KILN_TURN_SHIFT 8
 
 /* The value of kiln_state. Only `active` decides; `serial` names the generations in events. */
 struct kiln_state {
 	__u64 active;
 	__u64 serial[KILN_GENERATIONS];
+	__u64 turn;   /* of the last flip; the agent's */
+	__u64 strays; /* not 0: a task outside the labelled cgroups may have a label of its own; stays so */
+	__u64 moves;  /* enum kiln_moves */
+	__u64 moving; /* address of the process that is being moved to another cgroup, and KILN_MOVING_LABELLED */
+};
+#define KILN_MOVING_LABELLED 1ull /* it has a label where it comes from */
+
+/* Whether a task is seen before it leaves its cgroup. */
+enum kiln_moves {
+	KILN_MOVES_UNKNOWN = 0, /* no task was moved yet */
+	KILN_MOVES_SEEN = 1,	/* it was, and was seen before */
+	KILN_MOVES_MISSED = 2,	/* this kernel does not show it: each task bears its label itself */
 };
 
-/* A task's label. */
+/* A label of a task's own. Without one it has its cgroup's. */
 struct kiln_task {
-	__u32 label;
+	__u32 label; /* 0: the host's, whatever the cgroup has (KILN_T_EXEMPT) */
 	__u32 flags; /* KILN_T_* */
 };
 /*
@@ -189,6 +203,44 @@ struct kiln_task {
  * sandbox. The host's subject applies, except that the program it executes next must be permitted by the label's.
  */
 #define KILN_T_STARTING 1u
+#define KILN_T_EXEMPT 2u
+#define KILN_T_GROUP 4u /* never kept: the label is the cgroup's */
+
+/*
+ * What a task finds by its cgroup without a look-up: at the cgroup's place, which its address gives. Several cgroups
+ * may share one.
+ */
+#define KILN_PLACES 4096u
+
+/*
+ * Bits of kiln_groups.look. A task for which none is set that matters has no label, and the host's subject refuses it
+ * nothing; a bit too many only costs time. The lower bits: hdr.host_verbs of the active generation.
+ */
+#define KILN_LOOK_LABEL 0x80000000u  /* a cgroup of this place has a label, or had while another had */
+#define KILN_LOOK_STRAYS 0x40000000u /* everywhere, if kiln_state.strays */
+#define KILN_LOOK_AGENT 0x20000000u  /* everywhere, while the agent has a task with a label of its own */
+
+/* The one cgroup of a place that has a label, if `group` is its address. kiln_cgroups knows of all. */
+struct kiln_mark {
+	__u64 group;
+	/*
+	 * What the label's subject is plainly permitted: low KILN_PASS_BITS bits, by verb, then by KILN_PASS_*. Valid
+	 * for the turn and label in the bits above. One word, so that it is all of one time.
+	 */
+	__u64 pass;
+	__u32 label;
+	__u32 pad;
+	__u64 reserved;
+};
+#define KILN_MARK_SHARED 1ull /* several have labels, or had: for good */
+#define KILN_PASS_BITS 28
+#define KILN_PASS_TCP 13 /* BIND, CONNECT, ACCEPT with every address of the protocol */
+#define KILN_PASS_UDP 16
+
+struct kiln_groups {
+	__u32 look[KILN_PLACES];
+	struct kiln_mark mark[KILN_PLACES];
+};
 
 /* Who listens on a socket: kept with the socket, because a connection request arrives in no task's context. */
 struct kiln_listener {

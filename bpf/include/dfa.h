@@ -161,6 +161,12 @@ static __always_inline u32 kiln_walk_path(struct kiln_tables *t, u64 state, cons
 	if (len & 8 && !kiln_is_final(t, state))
 		state = kiln_steps(t, state, bytes, at, 8);
 	at += len & 8;
+	/* The first chunk without the loop's cost: few paths are longer than two, or not decided by then. */
+	if (len >= KILN_CHUNK && !kiln_is_final(t, state)) {
+		state = kiln_steps(t, state, bytes, at, KILN_CHUNK);
+		at += KILN_CHUNK;
+		len -= KILN_CHUNK;
+	}
 	if (len >= KILN_CHUNK && !kiln_is_final(t, state)) {
 		struct kiln_walk w = {.t = t, .bytes = bytes, .pos = pos, .state = state};
 

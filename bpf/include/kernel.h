@@ -59,8 +59,10 @@ struct cgroup_root {
 };
 struct cgroup {
 	struct cgroup_subsys_state self;
+	int level;
 	struct kernfs_node *kn;
 	struct cgroup_root *root;
+	struct cgroup *ancestors[]; /* by level, itself included */
 };
 struct css_set {
 	struct cgroup *dfl_cgrp;
@@ -147,6 +149,7 @@ struct timespec64 {
 	long tv_nsec;
 };
 struct task_struct {
+	unsigned int flags;
 	int pid;
 	int tgid;
 	u64 start_boottime;
@@ -279,6 +282,7 @@ struct bpf_prog {
 #define VM_EXEC 4ul
 
 #define CLONE_THREAD 0x10000ul
+#define CLONE_INTO_CGROUP 0x200000000ul
 
 #define AF_UNSPEC 0
 #define AF_UNIX 1

@@ -3,8 +3,6 @@
 #ifndef KILN_MAPS_H
 #define KILN_MAPS_H
 
-#define KILN_SCRATCHES 8
-
 /* Room for one path, forwards at `path[pos]`, and one event. */
 struct kiln_scratch {
 	u32 busy;
@@ -38,7 +36,10 @@ struct {
  * Mapped by the agent: bpf(2) copies a value as it likes, a store to the mapping is one aligned word. As a variable it
  * is read without a look-up; libbpf makes a map of its section, which is pinned as kiln_state.
  */
-struct kiln_state kiln_state SEC(".data.state");
+struct kiln_state kiln_state SEC(".data.state") = {.active = KILN_INACTIVE};
+
+/* Pinned as kiln_groups, mapped by the agent. Marks are written under the kernel's cgroup_mutex. */
+struct kiln_groups kiln_groups SEC(".bss.groups");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -47,11 +48,11 @@ struct {
 	__type(value, struct kiln_task);
 } kiln_labels SEC(".maps");
 
-/* cgroup id -> label. An entry is made with the cgroup and goes with it. */
+/* Id of a unit's cgroup -> label. An entry is made with the cgroup and goes with it. Preallocated: adding one can't
+ * lack memory. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, u64);
 	__type(value, u32);
 } kiln_cgroups SEC(".maps");
@@ -83,8 +84,12 @@ struct {
 	__type(value, u32);
 } kiln_agent_ids SEC(".maps");
 
+/*
+ * KILN_SCRATCHES of each CPU; who loads it says how many CPUs there are. Not a per-CPU array: that would fill the
+ * kernel's first chunk of per-CPU memory, and each new process would pay for it (mm_init() takes some).
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, KILN_SCRATCHES);
 	__type(key, u32);
 	__type(value, struct kiln_scratch);

@@ -162,20 +162,32 @@ static __always_inline bool kiln_any_address(struct kiln_who *who, u32 protocol,
 	return any >> verb & 1;
 }
 
+/* The same as a bit of kiln_mark.pass; 0: none. */
+static __always_inline u32 kiln_pass_address(struct sock *sk, const u32 verb)
+{
+	u32 protocol = sk->sk_protocol;
+
+	if (protocol == IPPROTO_TCP)
+		return 1u << (KILN_PASS_TCP + verb - KILN_BIND);
+	if (protocol == IPPROTO_UDP)
+		return 1u << (KILN_PASS_UDP + verb - KILN_BIND);
+	return 0;
+}
+
 /* A socket call of the current task with an address; for another family than IPv4 and IPv6 there is nothing to say. */
-static __always_inline int kiln_check_address_as(struct task_struct *leader, struct bpf_local_storage *storage,
-						 u32 verb, struct socket *sock, void *address, int len)
+static __always_inline int kiln_check_address_as(const struct kiln_me *me, const u32 verb, struct socket *sock,
+						 void *address, int len)
 {
 	struct kiln_about about;
 	struct kiln_who who = {};
-	int entry = kiln_enter_as(&who, leader, storage, 1u << verb);
-	struct sock *sk;
+	struct sock *sk = sock->sk;
+	int entry;
 	bool ok;
 
-	if (entry == KILN_PASS)
-		return 0;
-	sk = sock->sk;
 	if (!sk)
+		return 0;
+	entry = kiln_enter_as(&who, me, kiln_word(me), 1u << verb, kiln_pass_address(sk, verb));
+	if (entry == KILN_PASS)
 		return 0;
 	/* An address that makes no sense the kernel itself refuses. */
 	if (who.s && kiln_any_address(&who, sk->sk_protocol, verb))
@@ -195,9 +207,9 @@ static __always_inline int kiln_check_address_as(struct task_struct *leader, str
 
 static __always_inline int kiln_check_address(u32 verb, struct socket *sock, void *address, int len)
 {
-	struct task_struct *leader = kiln_leader();
+	struct kiln_me me = kiln_me();
 
-	return kiln_check_address_as(leader, leader->bpf_storage, verb, sock, address, len);
+	return kiln_check_address_as(&me, verb, sock, address, len);
 }
 
 /* '@' and an abstract name (whose first byte is NUL), at the end of the scratch. */

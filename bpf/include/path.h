@@ -9,6 +9,15 @@
 #ifndef KILN_PATH_H
 #define KILN_PATH_H
 
+/* The lower half of a pointer: to the verifier a number, once it is moved, as the pointer never is. */
+static __always_inline u32 kiln_low(u64 pointer)
+{
+	u32 low;
+
+	asm volatile("%[low] = %[pointer]" : [low] "=w"(low) : [pointer] "w"((u32)pointer));
+	return low;
+}
+
 static __always_inline struct mount *kiln_real_mount(struct vfsmount *mnt)
 {
 	return (void *)mnt - bpf_core_field_offset(struct mount, mnt);
@@ -219,8 +228,10 @@ static __always_inline bool kiln_unlinked(struct dentry *dentry)
 /* A scratch of this CPU that no preempted hook holds; NULL is a denial. */
 static __always_inline struct kiln_scratch *kiln_scratch_take(void)
 {
+	u32 first = bpf_get_smp_processor_id() * KILN_SCRATCHES;
+
 	for (u32 i = 0; i < KILN_SCRATCHES; i++) {
-		u32 key = i;
+		u32 key = first + i;
 		struct kiln_scratch *s = bpf_map_lookup_elem(&kiln_scratches, &key);
 
 		if (s && !__sync_val_compare_and_swap(&s->busy, 0, 1))

@@ -9,14 +9,16 @@
 /* Whether the current task bears a label of its own, beyond what all of the host has. */
 static __always_inline bool kiln_confined(void)
 {
-	u64 word = kiln_word_of(kiln_leader());
+	struct kiln_me me = kiln_me();
+	u64 word = kiln_word(&me);
 
 	return word && !(word >> 32 & KILN_T_STARTING) && (u32)kiln_active() != KILN_INACTIVE;
 }
 
 static __always_inline int kiln_refuse_self(u32 verb)
 {
-	struct kiln_ids id = {.generation = (u32)kiln_active(), .label = kiln_word_of(kiln_leader())};
+	struct kiln_me me = kiln_me();
+	struct kiln_ids id = {.generation = kiln_index(kiln_active()), .label = kiln_word(&me)};
 
 	return kiln_refuse_here(&id, verb == KILN_KERNEL ? KILN_O_KERNEL : KILN_O_PATH, KILN_K_BPF,
 				verb | KILN_R_SELF << 8);

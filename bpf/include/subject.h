@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Who asks: the task's label, and its subject in the generation that is active now. */
+/* Who asks: the subject of a label in the generation that is active now. */
 #ifndef KILN_SUBJECT_H
 #define KILN_SUBJECT_H
 
@@ -25,64 +25,10 @@ static __always_inline u64 kiln_active(void)
 	return *(volatile u64 *)&kiln_state.active;
 }
 
-/* The process that asks, by its leader. */
-static __always_inline struct task_struct *kiln_leader(void)
+/* Index into the outer map of a word that is not inactive. */
+static __always_inline u32 kiln_index(u64 active)
 {
-	return bpf_get_current_task_btf()->group_leader;
-}
-
-/*
- * The label of a process, label low and flags high; 0: none. The threads of a
- * process share its memory, so they have one label: the leader's. The kernel
- * keeps what was last asked for at the storage itself, and kiln_labels is the
- * first map of its kind on a machine; if not, the helper finds it. Where it is
- * found here, it is found also while a preempted task of the same CPU is inside
- * the helper, which says "none" then (6.1).
- */
-static __always_inline u64 kiln_word_in(struct task_struct *leader, struct bpf_local_storage *storage)
-{
-	struct bpf_local_storage_data *data;
-	struct kiln_task *own;
-	u64 word = 0;
-
-	if (!storage)
-		return 0;
-	data = storage->cache[0];
-	if (data && (void *)data->smap == (void *)&kiln_labels) {
-		/* Any kernel type with a number in its second word serves to read what follows the map's address. */
-		if (bpf_ksym_exists(bpf_rdonly_cast)) {
-			struct timespec64 *two = bpf_rdonly_cast(data, bpf_core_type_id_kernel(struct timespec64));
-
-			return two->tv_nsec;
-		}
-		if (!bpf_probe_read_kernel(&word, sizeof(word), (void *)data + 8))
-			return word;
-	}
-	own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
-	return own ? *(volatile u64 *)own : 0;
-}
-
-static __always_inline u64 kiln_word_of(struct task_struct *leader)
-{
-	return kiln_word_in(leader, leader->bpf_storage);
-}
-
-/*
- * For an execve(2) that is going to happen. When a thread that is not the leader
- * executes, the kernel ends the others and the thread takes the leader's place,
- * with a storage of its own: the label must be there before.
- */
-static __always_inline bool kiln_take_along(struct task_struct *task, u64 word)
-{
-	struct kiln_task *own;
-
-	if (task->group_leader == task)
-		return true;
-	own = bpf_task_storage_get(&kiln_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!own)
-		return false;
-	*(volatile u64 *)own = word;
-	return true;
+	return active & ((1u << KILN_TURN_SHIFT) - 1);
 }
 
 static __always_inline struct kiln_tables *kiln_generation(u32 generation)
@@ -122,9 +68,9 @@ static __always_inline u32 kiln_label_of(struct kiln_tables *t, u32 subject)
 
 static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u32 label, u32 verbs)
 {
-	who->id.generation = (u32)active;
+	who->id.generation = kiln_index(active);
 	who->id.label = label;
-	who->t = kiln_generation((u32)active);
+	who->t = kiln_generation(kiln_index(active));
 	if (!who->t)
 		return KILN_BROKEN;
 	who->s = kiln_subject_of(who->t, label);
@@ -133,24 +79,41 @@ static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u3
 	return who->s->verbs & verbs ? KILN_DECIDE : KILN_PASS;
 }
 
-/*
- * The shortest way out, for the process that no policy binds: it has no storage, and the host's subject refuses none of
- * `verbs`. False says nothing.
- */
-static __always_inline bool kiln_unbound(struct bpf_local_storage *storage, u32 verbs)
+/* What is valid for a label until the next flip: the bits of kiln_mark.pass above KILN_PASS_BITS. */
+static __always_inline u64 kiln_pass_key(u64 active, u32 label)
 {
-	/* Little-endian: the high half of the active word. */
-	u32 host = *((volatile u32 *)&kiln_state.active + 1);
+	return (u64)((u32)active >> KILN_TURN_SHIFT) << 12 | label;
+}
+_Static_assert(KILN_SLOTS <= 1 << 12 && KILN_PASS_BITS + 12 + 24 == 64, "a turn, a label and bits make a word");
 
-	return !storage && !(host & verbs);
+/* What a subject may do without a look at the object. */
+static __always_inline u64 kiln_pass_of(struct kiln_subject *s)
+{
+	u32 verbs = (1u << KILN_VERBS) - 1;
+
+	return (~s->verbs & verbs) | (s->any_tcp >> KILN_BIND & 7) << KILN_PASS_TCP |
+	       (s->any_udp >> KILN_BIND & 7) << KILN_PASS_UDP;
 }
 
-/* A process with its storage. */
-static __always_inline int kiln_enter_as(struct kiln_who *who, struct task_struct *leader,
-					 struct bpf_local_storage *storage, u32 verbs)
+/* Whether it was found before, since the last flip, that one of `bits` of kiln_mark.pass permits. False says nothing.
+ */
+static __always_inline bool kiln_passes(const struct kiln_me *me, u64 bits)
 {
-	u64 word = kiln_word_in(leader, storage), active = kiln_active();
+	struct kiln_mark *mark = kiln_mark(me->place);
+	u64 pass;
+
+	if (!kiln_by_mark(me))
+		return false;
+	pass = *(volatile u64 *)&mark->pass;
+	return pass & bits && pass >> KILN_PASS_BITS == kiln_pass_key(kiln_active(), *(volatile u32 *)&mark->label);
+}
+
+/* A process with its word. `any`: KILN_PASS_* bits that are as good. */
+static __always_inline int kiln_enter_as(struct kiln_who *who, const struct kiln_me *me, u64 word, u32 verbs, u32 any)
+{
+	u64 active = kiln_active(), key, pass;
 	u32 label = KILN_LABEL_HOST;
+	int entry;
 
 	if (word && !(word >> 32 & KILN_T_STARTING))
 		label = word;
@@ -158,15 +121,28 @@ static __always_inline int kiln_enter_as(struct kiln_who *who, struct task_struc
 		return KILN_PASS;
 	if ((u32)active == KILN_INACTIVE)
 		return KILN_PASS;
-	return kiln_enter_label(who, active, label, verbs);
+	if (!(word >> 32 & KILN_T_GROUP) || *(volatile u64 *)&kiln_mark(me->place)->group != me->group)
+		return kiln_enter_label(who, active, label, verbs);
+	key = kiln_pass_key(active, label);
+	pass = *(volatile u64 *)&kiln_mark(me->place)->pass;
+	if (pass >> KILN_PASS_BITS == key && (pass & any || (pass & verbs) == verbs))
+		return KILN_PASS;
+	entry = kiln_enter_label(who, active, label, verbs);
+	if (pass >> KILN_PASS_BITS != key && who->s) {
+		pass = key << KILN_PASS_BITS | kiln_pass_of(who->s);
+		*(volatile u64 *)&kiln_mark(me->place)->pass = pass;
+		if (pass & any)
+			return KILN_PASS;
+	}
+	return entry;
 }
 
 /* The first step of every hook: who asks, and can the answer to any of `verbs` be other than yes? */
 static __always_inline int kiln_enter(struct kiln_who *who, u32 verbs)
 {
-	struct task_struct *leader = kiln_leader();
+	struct kiln_me me = kiln_me();
 
-	return kiln_enter_as(who, leader, leader->bpf_storage, verbs);
+	return kiln_enter_as(who, &me, kiln_word(&me), verbs, 0);
 }
 
 #endif

@@ -181,13 +181,13 @@ enum kiln_how {
 };
 
 /* Resolves and decides for a process. */
-static __always_inline int kiln_check_path_as(struct task_struct *leader, struct bpf_local_storage *storage, u32 verbs,
-					      struct vfsmount *mnt, struct dentry *dentry, enum kiln_how how)
+static __always_inline int kiln_check_path_as(const struct kiln_me *me, u32 verbs, struct vfsmount *mnt,
+					      struct dentry *dentry, const enum kiln_how how)
 {
 	struct kiln_about about;
 	struct kiln_scratch *s;
 	struct kiln_who who = {};
-	int entry = kiln_enter_as(&who, leader, storage, verbs), ret;
+	int entry = kiln_enter_as(&who, me, kiln_word(me), verbs, 0), ret;
 
 	if (entry == KILN_PASS)
 		return 0;
@@ -223,9 +223,9 @@ static __always_inline int kiln_check_path_as(struct task_struct *leader, struct
 static __always_inline int kiln_check_path(u32 verbs, struct vfsmount *mnt, struct dentry *dentry,
 					   const enum kiln_how how)
 {
-	struct task_struct *leader = kiln_leader();
+	struct kiln_me me = kiln_me();
 
-	return kiln_check_path_as(leader, leader->bpf_storage, verbs, mnt, dentry, how);
+	return kiln_check_path_as(&me, verbs, mnt, dentry, how);
 }
 
 /* A bit that is not a plain yes. */

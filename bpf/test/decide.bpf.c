@@ -13,6 +13,8 @@
 #include "../include/maps.h"
 #include "../include/dfa.h"
 #include "../include/path.h"
+#include "../include/group.h"
+#include "../include/label.h"
 #include "../include/subject.h"
 #include "../include/agent.h"
 

@@ -18,13 +18,17 @@ pub const GENERATIONS: u32 = 4;
 pub const PATH_MAX: usize = 4096;
 /// Deepest path that is matched.
 pub const DEPTH_MAX: usize = 128;
+/// Scratches of each CPU.
+pub const SCRATCHES: u32 = 8;
 /// Length of a network key.
 pub const NET_KEY: usize = 19;
 /// Verbs of a decision.
 pub const OBJECT_VERBS: usize = 10;
 /// `active` while nothing is enforced.
 pub const INACTIVE: u32 = u32::MAX;
-/// The label of tasks without storage.
+/// The turn is above this bit of `active`.
+pub const TURN_SHIFT: u32 = 8;
+/// The label of tasks without another.
 pub const LABEL_HOST: u32 = 1;
 /// The label by which enforcement is proven.
 pub const LABEL_SENTINEL: u32 = 2;
@@ -119,12 +123,43 @@ pub const WORDS: usize = (TABLES_BYTES - (SLOTS + SUBJECTS) * 4 - size_of::<Head
 
 /// Task flag: PID 1's own code still runs.
 pub const T_STARTING: u32 = 1;
+/// Task flag: the host's subject applies, whatever the cgroup's label is.
+pub const T_EXEMPT: u32 = 2;
+/// Places of cgroups.
+pub const PLACES: usize = 4096;
+/// Bits of `look` that are verbs of the host's subject, and [`HOST_EXEC`].
+pub const LOOK_VERBS: u32 = 0x1fff_ffff;
+/// Bit of `look`: while the agent has a task with a label of its own.
+pub const LOOK_AGENT: u32 = 0x2000_0000;
+/// Bit of `look`: a task outside the labelled cgroups may have a label of its own.
+pub const LOOK_STRAYS: u32 = 0x4000_0000;
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct State {
     pub active: u64,
     pub serial: [u64; GENERATIONS as usize],
+    pub turn: u64,
+    pub strays: u64,
+    pub moves: u64,
+    pub moving: u64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mark {
+    pub group: u64,
+    pub pass: u64,
+    pub label: u32,
+    pub pad: u32,
+    pub reserved: u64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Groups {
+    pub look: [u32; PLACES],
+    pub mark: [Mark; PLACES],
 }
 
 #[repr(C)]
@@ -168,3 +203,4 @@ const _: () = assert!(size_of::<Decision>() == 48);
 const _: () = assert!(size_of::<Subject>() == 128);
 const _: () = assert!(size_of::<Header>() == 576);
 const _: () = assert!(size_of::<EventHeader>() == 104);
+const _: () = assert!(size_of::<Mark>() == 32);

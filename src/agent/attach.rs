@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::bpf::iter;
 use super::bpf::link::Link;
 use super::bpf::object::{self, Loaded};
 use super::bpf::pins::Pins;
@@ -75,12 +76,23 @@ pub fn attach_needed(pins: &Pins, run: &Path, header: &Header, revocation: bool)
             program.pin(&pins.progs().join(&name)).map_err(kernel("pin the program", &name))?;
         }
     }
-    for name in missing {
+    for name in missing.into_iter().filter(|name| *name != hooks::MARK_GROUPS) {
         let program = Prog::open(&pins.progs().join(name)).map_err(kernel("open the program", name))?;
         let link = program.attach().map_err(kernel("attach", name))?;
         link.pin(&pins.links().join(name)).map_err(kernel("pin the link of", name))?;
     }
     Ok(())
+}
+
+/// Lets the programs mark every cgroup that has a label.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn mark_groups(pins: &Pins) -> Result<()> {
+    let name = hooks::MARK_GROUPS;
+    Prog::open(&pins.progs().join(name))
+        .and_then(|program| iter::every_cgroup(&program))
+        .map_err(kernel("run the program", name))
 }
 
 /// Detaches what the policy does not ask for.

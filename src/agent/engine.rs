@@ -22,7 +22,7 @@ use super::sink::{self, Explainer, Spool};
 use super::slots::{Registry, Slots};
 use super::store::{Store, Verified};
 use crate::abi::Tables;
-use crate::abi::layout::{GENERATIONS, INACTIVE, LABEL_SENTINEL};
+use crate::abi::layout::{GENERATIONS, LABEL_SENTINEL};
 use crate::abi::narrow::Narrowing;
 use crate::event::{Evidence, KernelEvent, Sentinel, Verdict, Violation};
 use crate::model::Verb;
@@ -107,7 +107,7 @@ impl Engine {
         attach::load_fresh(&places.pins, &places.run, &policy.tables.kernel.header)?;
         Maps::create_registry(&places.pins)?;
         let state = Maps::open(&places.pins)?;
-        state.state.flip(u64::from(INACTIVE));
+        state.state.end();
         drop(state);
         Engine::with_lock(places, lock)
     }
@@ -289,7 +289,10 @@ impl Engine {
     }
 
     fn flip(&self, tables: &Tables, index: u32) {
-        self.maps.state.flip(u64::from(index) | u64::from(tables.kernel.header.host_verbs) << 32);
+        let verbs = tables.kernel.header.host_verbs;
+        self.maps.groups.host_verbs_to_come(verbs);
+        self.maps.state.flip(index, verbs);
+        self.maps.groups.host_verbs_now(verbs);
     }
 
     fn seed(&self, tables: &Tables, slots: &Slots) -> Result<Seeded> {
@@ -297,6 +300,9 @@ impl Engine {
             kernel: &tables.kernel,
             slots,
             cgroups: &self.maps.cgroups,
+            mark_groups: &|| attach::mark_groups(&self.places.pins),
+            groups: &self.maps.groups,
+            state: &self.maps.state,
             labels: &self.maps.labels,
             cgroup_root: &self.places.cgroups,
             proc_root: &self.places.proc,
@@ -337,7 +343,9 @@ impl Engine {
     fn sentinel(&mut self, attempt: Attempt, serial: u64) -> Result<Sentinel> {
         for _ in 0..SENTINEL_ATTEMPTS {
             self.drain_present(); // so that its own event finds room
+            let strays = self.maps.groups.strays_for_now();
             let pid = sentinel::provoke(&self.maps.labels, attempt)?;
+            drop(strays);
             let end = self.ring.end();
             let mut found = None;
             let mut others = Vec::new();
@@ -443,7 +451,7 @@ impl Engine {
     /// If a pin cannot be removed.
     pub fn unload(mut self) -> Result<()> {
         self.drain_present();
-        self.maps.state.flip(u64::from(INACTIVE));
+        self.maps.state.end();
         self.places.pins.remove_all().map_err(|e| AgentError::kernel("cannot remove the pins", e))?;
         self.keeper.clear();
         write_base(&self.places.run, self.seq_base + self.ring.position() + 1)

@@ -87,6 +87,12 @@ pub enum AgentError {
     /// No policy is loaded.
     #[error("no policy is loaded; `kiln-agent load` loads the image's")]
     NotLoaded,
+    /// What is enforced is not this build's, and cannot be taken over.
+    #[error(
+        "what is enforced was loaded by a kiln-agent of another build, whose maps differ ({0}); it stays in force until a \
+         reboot, which loads this one's"
+    )]
+    OtherBuild(String),
     /// Another agent works.
     #[error("another kiln-agent (process {0}) is at work; try again when it is done")]
     Busy(String),
@@ -121,7 +127,10 @@ impl AgentError {
             AgentError::Usage(_) | AgentError::Format { .. } | AgentError::Tables { .. } | AgentError::Read { .. } => 2,
             AgentError::Statement(_) | AgentError::Envelope(_) | AgentError::Trust(_) => 10,
             AgentError::Replay { .. } | AgentError::Downgrade { .. } => 11,
-            AgentError::Kernel { .. } | AgentError::Unsupported(_) | AgentError::Labels { .. } => 12,
+            AgentError::Kernel { .. }
+            | AgentError::Unsupported(_)
+            | AgentError::Labels { .. }
+            | AgentError::OtherBuild(_) => 12,
             AgentError::NotLoaded => 13,
             AgentError::Busy(_) => 14,
             AgentError::Proof(_) => 15,

@@ -17,6 +17,8 @@ pub struct Need {
     revocation: bool,
 }
 
+/// The program that the agent calls; the others are attached.
+pub const MARK_GROUPS: &str = "kiln_mark_groups";
 /// Bit of `required_hooks_lo`: some subject changes at exec.
 pub const EXEC_TRANSITIONS: u32 = 1 << 16;
 /// Bit of `required_hooks_lo`: some subject attaches to units.
@@ -65,8 +67,10 @@ const PROGRAMS: &[(&str, Need)] = &[
         },
     ),
     ("kiln_cgroup_attach_task", ALWAYS),
+    ("kiln_cgroup_leave", ALWAYS),
     ("kiln_cgroup_mkdir", ALWAYS),
     ("kiln_cgroup_release", ALWAYS),
+    ("kiln_cgroup_rmdir", ALWAYS),
     ("kiln_file_ioctl", either(S, KernelOp::Ioctl)),
     ("kiln_file_ioctl_compat", either(S, KernelOp::Ioctl)),
     ("kiln_file_mprotect", either(v(Verb::Load), KernelOp::ExecMemory)),
@@ -94,6 +98,7 @@ const PROGRAMS: &[(&str, Need)] = &[
         Need { always: false, verbs: 0, ops: k(KernelOp::Module) | k(KernelOp::Kexec), revocation: false },
     ),
     ("kiln_locked_down", op(KernelOp::Lockdown)),
+    (MARK_GROUPS, ALWAYS),
     ("kiln_mmap_file", either(v(Verb::Load), KernelOp::ExecMemory)),
     // A profile that governs files must not be left by giving files other names.
     ("kiln_move_mount", either(FILES, KernelOp::Mount)),

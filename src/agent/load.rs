@@ -38,7 +38,12 @@ pub fn load(places: Places) -> Result<Outcome> {
     let mut problems: Vec<AgentError> = damaged.into_iter().chain(problems).collect();
 
     let lock = Lock::take(&places.run)?;
-    let active = Maps::open(&places.pins).ok().and_then(|maps| maps.active());
+    // What is in force is never removed for being unreadable.
+    let active = match Maps::open(&places.pins) {
+        Ok(maps) => maps.active(),
+        Err(AgentError::NotLoaded) => None,
+        Err(e) => return Err(e),
+    };
     let (mut engine, fresh) = match active {
         Some(_) => {
             attach::upgrade(&places.pins, &places.run)?;

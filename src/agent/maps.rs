@@ -3,13 +3,14 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use super::bpf::groups::Groups;
 use super::bpf::map::{ANY, Map, NOEXIST, map_name};
 use super::bpf::pins::Pins;
 use super::bpf::word::StateWord;
 use super::error::{AgentError, Result};
 use super::ring::Ring;
 use super::slots::{MAX_KEY, Registry};
-use crate::abi::layout::{INACTIVE, SLOTS};
+use crate::abi::layout::SLOTS;
 
 /// Name of the registry's map.
 const KEYS: &str = "kiln_keys";
@@ -43,6 +44,8 @@ pub struct Maps {
     pub labels: Map,
     /// Labels of cgroups.
     pub cgroups: Map,
+    /// What tasks find by their cgroup.
+    pub groups: Groups,
     /// The active word.
     pub state: StateWord,
     counters: Map,
@@ -55,21 +58,29 @@ impl Maps {
     /// Opens the pinned maps.
     ///
     /// # Errors
-    /// [`AgentError::NotLoaded`] if there are none.
+    /// [`AgentError::NotLoaded`] if there are none, or rests of a load that did not come to its end;
+    /// [`AgentError::OtherBuild`] if those that enforce something are not of this build.
     pub fn open(pins: &Pins) -> Result<Maps> {
-        let open = |name: &str| {
-            Map::open(&pins.maps().join(name)).map_err(|e| match e.kind() {
-                io::ErrorKind::NotFound => AgentError::NotLoaded,
-                _ => AgentError::kernel(format!("cannot open the pinned map {name}"), e),
-            })
+        let name = "kiln_state";
+        let state = match Map::open(&pins.maps().join(name)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(AgentError::NotLoaded),
+            other => other.map_err(|e| AgentError::kernel(format!("cannot open the pinned map {name}"), e))?,
         };
-        let state = open("kiln_state")?;
-        let state = StateWord::map(&state).map_err(|e| AgentError::kernel("cannot map kiln_state", e))?;
+        let enforces = StateWord::enforces(&state)
+            .map_err(|e| AgentError::kernel(format!("cannot look at the pinned map {name}"), e))?;
+        Maps::open_all(pins, &state).map_err(|(name, e)| {
+            if enforces { AgentError::OtherBuild(format!("{name}: {e}")) } else { AgentError::NotLoaded }
+        })
+    }
+
+    fn open_all(pins: &Pins, state: &Map) -> std::result::Result<Maps, (&'static str, io::Error)> {
+        let open = |name: &'static str| Map::open(&pins.maps().join(name)).map_err(|e| (name, e));
         Ok(Maps {
             outer: open("kiln_tables_outer")?,
             labels: open("kiln_labels")?,
             cgroups: open("kiln_cgroups")?,
-            state,
+            groups: Groups::map(&open("kiln_groups")?).map_err(|e| ("kiln_groups", e))?,
+            state: StateWord::map(state).map_err(|e| ("kiln_state", e))?,
             counters: open("kiln_counters")?,
             agent: open("kiln_agent_ids")?,
             keys: open(KEYS)?,
@@ -127,8 +138,7 @@ impl Maps {
 
     /// Index of the active generation; `None` while nothing is enforced.
     pub fn active(&self) -> Option<u32> {
-        let index = self.state.active() as u32;
-        (index != INACTIVE).then_some(index)
+        self.state.active()
     }
 
     /// Says which process the programs protect; 0 for none. A running one says which program it is, so that its

@@ -12,16 +12,30 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::bpf::groups::Groups;
 use super::bpf::map::{ANY, Map};
+use super::bpf::word::StateWord;
 use super::error::{AgentError, Result};
 use super::slots::Slots;
 use crate::abi::Kernel;
-use crate::abi::layout::{LABEL_HOST, LABEL_SENTINEL, S_PROFILE, T_STARTING, Task};
+use crate::abi::layout::{LABEL_HOST, LABEL_SENTINEL, S_PROFILE, T_EXEMPT, T_STARTING, Task};
 
 /// Deepest cgroup that is looked at; systemd's managers nest far less.
 const MAX_DEPTH: usize = 64;
+/// systemd's own program between fork and the service's, from version 255 on.
+const EXECUTOR: &[u8] = b"/usr/lib/systemd/systemd-executor";
 /// Most passes over the tasks before giving up on a machine that forks faster than it can be read.
 const MAX_PASSES: usize = 16;
+
+/// A labelled cgroup.
+#[derive(Debug, Clone, Copy)]
+struct Group {
+    label: u32,
+    /// Whether this pass labelled it.
+    changed: bool,
+}
+
+type Labelled = BTreeMap<PathBuf, Group>;
 
 /// The rules of a generation, and the maps that hold labels.
 pub struct Seeder<'a> {
@@ -31,6 +45,12 @@ pub struct Seeder<'a> {
     pub slots: &'a Slots,
     /// `kiln_cgroups`.
     pub cgroups: &'a Map,
+    /// Lets the programs mark what `kiln_cgroups` has: from then on tasks have their cgroup's label.
+    pub mark_groups: &'a dyn Fn() -> Result<()>,
+    /// `kiln_groups`.
+    pub groups: &'a Groups,
+    /// `kiln_state`.
+    pub state: &'a StateWord,
     /// `kiln_labels`.
     pub labels: &'a Map,
     /// cgroup v2.
@@ -56,10 +76,14 @@ impl Seeder<'_> {
     pub fn run(&self) -> Result<Seeded> {
         let mut done = Seeded::default();
         for _ in 0..MAX_PASSES {
-            let mut labels = BTreeMap::new();
+            let mut groups = Labelled::new();
             let before = done;
-            self.walk(self.cgroup_root, Path::new("/"), &mut Vec::new(), LABEL_HOST, &mut labels, &mut done)?;
-            done.tasks += self.tasks(&labels)?;
+            // Waits for the kernel's mutex of cgroups: a cgroup that was being made by the rules of before is then there to see.
+            (self.mark_groups)()?;
+            self.walk(self.cgroup_root, Path::new("/"), &mut Vec::new(), None, &mut groups, &mut done)?;
+            // Each time: who labelled some may have died before it could.
+            (self.mark_groups)()?;
+            done.tasks += self.tasks(&groups)?;
             if done == before {
                 return Ok(done);
             }
@@ -108,8 +132,8 @@ impl Seeder<'_> {
         folder: &Path,
         path: &Path,
         parents: &mut Vec<Vec<u8>>,
-        inherited: u32,
-        labels: &mut BTreeMap<PathBuf, u32>,
+        above: Option<Group>,
+        groups: &mut Labelled,
         done: &mut Seeded,
     ) -> Result<()> {
         let Some(entries) = gone(fs::read_dir(folder)).map_err(|e| unreadable(folder, e))? else { return Ok(()) };
@@ -127,23 +151,26 @@ impl Seeder<'_> {
             let by_slice = parents.iter().all(|p| p.ends_with(b".slice") && p.len() > 6);
             let label = match current {
                 Some(label) if self.settled(label) => label,
-                _ if inherited != LABEL_HOST => inherited,
+                _ if above.is_some() => above.map_or(LABEL_HOST, |a| a.label),
                 _ if by_slice => self.after_unit(current.unwrap_or(LABEL_HOST), &name),
                 _ => current.unwrap_or(LABEL_HOST),
             };
-            if label != LABEL_HOST && current != Some(label) {
+            // What is below a unit's has its label without more.
+            let below = above.is_some_and(|a| a.label == label) && current.is_none();
+            let changed = label != LABEL_HOST && current != Some(label) && !below;
+            if changed {
                 self.cgroups
                     .set(&key, &label.to_ne_bytes(), ANY)
                     .map_err(|e| AgentError::kernel(format!("cannot label {}", here.display()), e))?;
                 done.cgroups += 1;
             }
             let path = path.join(entry.file_name());
-            if label != LABEL_HOST {
-                labels.insert(path.clone(), label);
-            }
+            let changed = changed || below && above.is_some_and(|a| a.changed);
+            let group = (label != LABEL_HOST).then_some(Group { label, changed });
+            groups.extend(group.map(|group| (path.clone(), group)));
             if parents.len() < MAX_DEPTH {
                 parents.push(name);
-                let below = self.walk(&here, &path, parents, label, labels, done);
+                let below = self.walk(&here, &path, parents, group, groups, done);
                 parents.pop();
                 below?;
             }
@@ -152,7 +179,10 @@ impl Seeder<'_> {
     }
 
     /// One pass over all processes, parents first; returns how many labels it changed.
-    fn tasks(&self, cgroups: &BTreeMap<PathBuf, u32>) -> Result<usize> {
+    ///
+    /// A process has its cgroup's label without more; its own is for what differs from that, or while the kernel may
+    /// move it without the programs' seeing it.
+    fn tasks(&self, groups: &Labelled) -> Result<usize> {
         let mut processes = Vec::new();
         for entry in fs::read_dir(self.proc_root).map_err(|e| unreadable(self.proc_root, e))? {
             let Some(entry) = gone(entry).map_err(|e| unreadable(self.proc_root, e))? else { continue };
@@ -165,13 +195,26 @@ impl Seeder<'_> {
         let mut now: BTreeMap<i32, u32> = BTreeMap::new();
         let mut changed = 0;
         for process in &processes {
-            let current = self.label(&process.pidfd)?;
-            let label = current.map_or(LABEL_HOST, |t| t.label);
+            let own = self.label(&process.pidfd)?;
+            let group = process.cgroup.ancestors().find_map(|path| groups.get(path)).copied();
             // PID 1 and the agent are what confinement comes from: whoever may write a cgroup's files can pull them in.
-            let pulled = process.pid == 1 || process.pid.cast_unsigned() == std::process::id();
-            let mut next = match cgroups.get(&process.cgroup).filter(|_| !pulled) {
-                Some(given) if current.is_none() => *given,
-                Some(given) if !self.settled(label) && self.settled(*given) => *given,
+            if process.pid == 1 || process.pid.cast_unsigned() == std::process::id() {
+                if own.is_none() {
+                    self.give(process, Task { label: 0, flags: T_EXEMPT })?;
+                }
+                continue;
+            }
+            let bare = own.is_none();
+            let own = own.filter(|t| t.label != 0);
+            // Had before this pass.
+            let label = match (own, group) {
+                (Some(own), _) => own.label,
+                (None, Some(group)) if !group.changed => group.label,
+                _ => LABEL_HOST,
+            };
+            let mut next = match group {
+                Some(group) if own.is_none() => group.label,
+                Some(group) if !self.settled(label) && self.settled(group.label) => group.label,
                 _ => label,
             };
             // PID 1 between fork and exec: its program is not yet the service's.
@@ -179,18 +222,37 @@ impl Seeder<'_> {
             if let Some(exe) = process.exe.as_deref().filter(|_| !starting) {
                 next = self.after_exec(next, exe);
             }
-            if current.is_none() && next == LABEL_HOST {
+            if own.is_none() && next == LABEL_HOST {
                 next = now.get(&process.parent).copied().unwrap_or(LABEL_HOST);
             }
             now.insert(process.pid, next);
-            if next == label || !process.alive() {
+            if !process.alive() {
                 continue;
             }
-            let flags = if starting { T_STARTING } else { 0 };
-            self.set_label(&process.pidfd, Task { label: next, flags })
-                .or_else(|e| if process.alive() { Err(e) } else { Ok(()) })
-                .map_err(|e| AgentError::kernel(format!("cannot label process {}", process.pid), e))?;
-            changed += 1;
+            changed += usize::from(next != label);
+            if let Some(own) = own.filter(|t| t.label == next) {
+                // What it executed while nothing was enforced, the programs did not take note of.
+                if own.flags & T_STARTING != 0 && !starting && process.exe.as_deref() != Some(EXECUTOR) {
+                    self.give(process, Task { label: next, flags: 0 })?;
+                }
+                continue;
+            }
+            // Who came to a cgroup that had its label was seen by the programs then, if it was starting.
+            let starting = starting && group.is_none_or(|g| g.changed);
+            let by_group = bare && group.is_some_and(|g| g.label == next);
+            if by_group && !starting && self.state.moves_seen() || own.is_none() && next == LABEL_HOST {
+                continue;
+            }
+            // Where tasks are seen before they leave their cgroup, the programs take note then.
+            if group.is_none() || !self.state.moves_seen() {
+                self.groups.strays();
+                self.state.set_strays();
+            }
+            self.give(process, Task { label: next, flags: if starting { T_STARTING } else { 0 } })?;
+            // It may have executed its program since it was read.
+            if starting && process.exe_now(self.proc_root).ok() != process.exe {
+                self.give(process, Task { label: next, flags: 0 })?;
+            }
         }
         Ok(changed)
     }
@@ -207,8 +269,12 @@ impl Seeder<'_> {
         }))
     }
 
-    fn set_label(&self, pidfd: &OwnedFd, task: Task) -> io::Result<()> {
-        set_label(self.labels, pidfd, task)
+    /// Gives a process a label of its own, if it lives.
+    fn give(&self, process: &Process, task: Task) -> Result<()> {
+        match set_label(self.labels, &process.pidfd, task) {
+            Err(e) if process.alive() => Err(AgentError::kernel(format!("cannot label process {}", process.pid), e)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -267,6 +333,11 @@ impl Process {
         }
         let process = Process { pid, parent, start, cgroup, exe, pidfd };
         Ok(process.alive().then_some(process))
+    }
+
+    /// The program that it runs now.
+    fn exe_now(&self, proc_root: &Path) -> io::Result<Vec<u8>> {
+        fs::read_link(proc_root.join(self.pid.to_string()).join("exe")).map(|p| p.into_os_string().into_encoded_bytes())
     }
 
     /// Whether the process still is the one that was opened.

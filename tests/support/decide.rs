@@ -12,6 +12,8 @@ const TABLES_BYTES: usize = 4 << 20;
 const SLOTS: usize = 3072;
 const SUBJECTS: usize = 1024;
 const PATH_MAX: usize = 4096;
+/// Of each CPU.
+const SCRATCHES: u32 = 8;
 /// `kind` of a path that could not be resolved.
 pub const UNRESOLVED: u32 = 99;
 
@@ -92,8 +94,10 @@ impl Decide {
     pub fn new() -> Decide {
         let keep = tempfile::tempdir().unwrap();
         let path = build(keep.path());
-        let object =
-            ObjectBuilder::default().open_file(path).unwrap().load().expect("loading a BPF program needs root");
+        let mut open = ObjectBuilder::default().open_file(path).unwrap();
+        let cpus = libbpf_rs::num_possible_cpus().unwrap() as u32;
+        open.maps_mut().find(|m| m.name() == "kiln_scratches").unwrap().set_max_entries(SCRATCHES * cpus).unwrap();
+        let object = open.load().expect("loading a BPF program needs root");
         let options = libbpf_sys::bpf_map_create_opts {
             sz: size_of::<libbpf_sys::bpf_map_create_opts>() as _,
             ..Default::default()

@@ -1,7 +1,10 @@
 //! The few calls of bpf(2) that the agent makes on pinned objects. Loading the object file is libbpf's work ([`object`]).
 
+pub mod groups;
+pub mod iter;
 pub mod link;
 pub mod map;
+pub mod mapping;
 pub mod object;
 pub mod pins;
 pub mod prog;

@@ -11,6 +11,7 @@ use libbpf_rs::{MapCore, ObjectBuilder, PrintLevel, ProgramType, ReferencesType}
 use super::map::Map;
 use super::pins::Pins;
 use super::prog::Prog;
+use crate::abi::layout::SCRATCHES;
 use crate::agent::error::{AgentError, Result};
 
 /// libbpf reads the file in place and wants it aligned as an ELF file in memory.
@@ -27,12 +28,14 @@ pub fn bytes() -> &'static [u8] {
 /// `compiled` by this build, or `prebuilt`.
 pub const ORIGIN: &str = env!("KILN_BPF_ORIGIN");
 
-/// The section of the variable `kiln_state`: libbpf makes a map of it, with the section's name.
-const STATE_SECTION: &str = ".data.state";
+/// Sections of variables, and what the maps that libbpf makes of them are pinned as: bpffs keeps names with dots to
+/// itself.
+const SECTIONS: [(&str, &str); 2] = [(".data.state", "kiln_state"), (".bss.groups", "kiln_groups")];
 
-/// What a map is pinned as; bpffs keeps names with dots to itself.
+/// What a map is pinned as.
 fn pin_name(map: &std::ffi::OsStr) -> String {
-    if map == STATE_SECTION { "kiln_state".to_owned() } else { map.to_string_lossy().into_owned() }
+    let section = SECTIONS.iter().find(|(section, _)| map == *section);
+    section.map_or_else(|| map.to_string_lossy().into_owned(), |(_, name)| (*name).to_owned())
 }
 
 /// The programs of the object as loaded, by name.
@@ -71,6 +74,9 @@ pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
         let path = pins.maps().join(pin_name(map.name()));
         if path.exists() {
             map.reuse_pinned_map(&path).map_err(|e| failed(&format!("cannot share {}", path.display()), &e))?;
+        } else if map.name() == "kiln_scratches" {
+            let cpus = libbpf_rs::num_possible_cpus().map_err(|e| failed("cannot count the CPUs", &e))?;
+            map.set_max_entries(SCRATCHES * cpus as u32).map_err(|e| failed("cannot size kiln_scratches", &e))?;
         }
     }
     said().clear();

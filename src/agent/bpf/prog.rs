@@ -63,6 +63,10 @@ impl Prog {
         Link::from_fd(own(unsafe { libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), self.fd.as_raw_fd()) })?)
     }
 
+    /// The descriptor.
+    pub(super) fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.fd.as_raw_fd()
+    }
     /// The kernel's id.
     pub fn id(&self) -> u32 {
         self.id

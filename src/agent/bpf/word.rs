@@ -1,26 +1,16 @@
-//! The one word that a flip changes, written by a single aligned store.
+//! `kiln_state`: the one word that a flip changes, written by a single aligned store, and what goes with it.
 
 use std::io;
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use std::mem::offset_of;
+use std::sync::atomic::Ordering;
 
 use super::map::Map;
-use crate::abi::layout::{GENERATIONS, State};
+use super::mapping::Mapping;
+use crate::abi::layout::{GENERATIONS, INACTIVE, State, TURN_SHIFT};
 
-/// BPF_F_MMAPABLE of linux/bpf.h.
-const MMAPABLE: u32 = 1 << 10;
-const PAGE: usize = 4096;
-
-/// `kiln_state`, mapped. bpf(2) copies a value byte by byte where it likes; a store to the mapping is one access.
+/// `kiln_state`, mapped.
 #[derive(Debug)]
-pub struct StateWord {
-    at: *mut std::ffi::c_void,
-}
-
-// SAFETY: all access is by atomics on memory that lives as long as the value.
-unsafe impl Send for StateWord {}
+pub struct StateWord(Mapping);
 
 impl StateWord {
     /// Maps `kiln_state`.
@@ -28,47 +18,58 @@ impl StateWord {
     /// # Errors
     /// If the map is not mappable or of another size.
     pub fn map(map: &Map) -> io::Result<StateWord> {
-        if map.flags() & MMAPABLE == 0 || map.value_size() < size_of::<State>() || map.value_size() > PAGE {
-            return Err(io::Error::other("kiln_state is not mappable or of another size; programs of another build?"));
-        }
-        // SAFETY: a fresh shared mapping of a page of the map, at an address of the kernel's choice.
-        let at = unsafe {
-            mmap(std::ptr::null_mut(), PAGE, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, map.as_fd(), 0)
-        }?;
-        Ok(StateWord { at })
+        Mapping::map(map, size_of::<State>()).map(StateWord)
     }
 
-    fn word(&self, index: usize) -> &AtomicU64 {
-        // `State` is `active` and then one word a generation.
-        let index = index.min(GENERATIONS as usize);
-        // SAFETY: the mapping is a page, aligned, and `index` is one of the first five words.
-        unsafe { &*self.at.cast::<AtomicU64>().add(index) }
+    /// Whether something is enforced, whatever build the map is of: the active word comes first in each.
+    ///
+    /// # Errors
+    /// If the map is not mappable.
+    pub fn enforces(map: &Map) -> io::Result<bool> {
+        let word = Mapping::map(map, map.value_size())?;
+        Ok(word.word(0).load(Ordering::Acquire) as u32 != INACTIVE)
     }
 
-    /// The active word.
-    pub fn active(&self) -> u64 {
-        self.word(0).load(Ordering::Acquire)
+    /// Index of the active generation; `None` while nothing is enforced.
+    pub fn active(&self) -> Option<u32> {
+        let low = self.0.word(offset_of!(State, active)).load(Ordering::Acquire) as u32;
+        (low != INACTIVE).then_some(low & ((1 << TURN_SHIFT) - 1))
     }
 
-    /// The flip.
-    pub fn flip(&self, active: u64) {
-        self.word(0).store(active, Ordering::Release);
+    /// The flip to a generation, whose header says `host_verbs`. Each has a turn of its own.
+    pub fn flip(&self, generation: u32, host_verbs: u32) {
+        let turn = self.0.word(offset_of!(State, turn)).fetch_add(1, Ordering::AcqRel) + 1;
+        // Of 24 bits: after sixteen million flips they begin anew.
+        let low = (turn as u32) << TURN_SHIFT | generation;
+        self.0.word(offset_of!(State, active)).store(u64::from(host_verbs) << 32 | u64::from(low), Ordering::Release);
+    }
+
+    /// Enforces nothing.
+    pub fn end(&self) {
+        self.0.word(offset_of!(State, active)).store(u64::from(INACTIVE), Ordering::Release);
     }
 
     /// The serial of a generation index.
     pub fn serial(&self, generation: u32) -> u64 {
-        self.word(1 + generation as usize).load(Ordering::Acquire)
+        self.0.word(serial_offset(generation)).load(Ordering::Acquire)
     }
 
     /// Sets the serial of a generation that is not active.
     pub fn set_serial(&self, generation: u32, serial: u64) {
-        self.word(1 + generation as usize).store(serial, Ordering::Release);
+        self.0.word(serial_offset(generation)).store(serial, Ordering::Release);
+    }
+
+    /// Says that [`super::groups::Groups::strays`] was.
+    pub fn set_strays(&self) {
+        self.0.word(offset_of!(State, strays)).store(1, Ordering::SeqCst);
+    }
+
+    /// Whether tasks are known to be seen before they leave their cgroup (`KILN_MOVES_SEEN`).
+    pub fn moves_seen(&self) -> bool {
+        self.0.word(offset_of!(State, moves)).load(Ordering::Acquire) == 1
     }
 }
 
-impl Drop for StateWord {
-    fn drop(&mut self) {
-        // SAFETY: `at` is the start of the mapping made in `map`, and no reference to it outlives `self`.
-        let _ = unsafe { munmap(self.at, PAGE) };
-    }
+fn serial_offset(generation: u32) -> usize {
+    offset_of!(State, serial) + 8 * generation.min(GENERATIONS - 1) as usize
 }

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Labels of cgroups: given to a unit's from the moment that systemd makes it, and kept by who leaves it. */
+
+struct kiln_unit {
+	const u8 *bytes;
+	u32 len;
+	u32 start;  /* of the component that is being read */
+	u32 slices; /* every finished component ends in ".slice" */
+};
+
+/* Looks at one byte of a cgroup's path; at each '/' it judges the component before it. */
+static long kiln_unit_byte(u32 at, struct kiln_unit *u)
+{
+	const u8 *b = u->bytes;
+	u64 here = at, suffix = (u64)at - 6;
+
+	if (at >= u->len)
+		return 1;
+	barrier_var(here);
+	if (here >= KILN_PATH_MAX)
+		return 1;
+	barrier_var(here);
+	if (b[here] != '/')
+		return 0;
+	if (at > u->start) {
+		barrier_var(suffix);
+		if (suffix >= KILN_PATH_MAX - 6 || at - u->start < 7)
+			goto other;
+		barrier_var(suffix);
+		b += suffix;
+		if (b[0] != '.' || b[1] != 's' || b[2] != 'l' || b[3] != 'i' || b[4] != 'c' || b[5] != 'e')
+			goto other;
+	}
+	u->start = at + 1;
+	return 0;
+other:
+	u->slices = 0;
+	return 1;
+}
+
+/*
+ * The subject that `subject`'s unit automaton names for a cgroup path; 0: none.
+ * Only the system manager's own places count: a delegated subtree (a user's
+ * manager, a container) lies below a component that is no slice, and may call
+ * its cgroups as it likes.
+ */
+static __always_inline u32 kiln_unit_subject(struct kiln_who *who, const char *path)
+{
+	struct kiln_scratch *s;
+	struct kiln_unit u = {};
+	u32 found = 0, start;
+	long len;
+
+	if (!who || !who->t || !who->s || !who->s->unit_start)
+		return 0;
+	s = kiln_scratch_take();
+	if (!s)
+		return 0;
+	len = bpf_probe_read_kernel_str(s->path, KILN_PATH_MAX, path);
+	if (len > 1) {
+		u.bytes = s->path;
+		u.len = len - 1;
+		u.slices = 1;
+		bpf_loop(KILN_PATH_MAX, kiln_unit_byte, &u, 0);
+		start = u.start;
+		s->pos = start;
+		if (u.slices)
+			found = kiln_match(who->t, s, who->s->unit_start, u.len);
+	}
+	kiln_scratch_give(s);
+	return found;
+}
+
+/* Ids are unique only within a hierarchy; systemd's units are in the unified one (cgroup v2). */
+static __always_inline bool kiln_unified(struct cgroup *cgrp)
+{
+	return !BPF_CORE_READ(cgrp, root, hierarchy_id);
+}
+
+/* A full map leaves the unit's tasks to the agent and is counted; 16384 units is past any manager. */
+static __always_inline void kiln_label_group(u64 id, u32 label)
+{
+	if (bpf_map_update_elem(&kiln_cgroups, &id, &label, BPF_ANY))
+		kiln_count(KILN_C_FAILED_CLOSED);
+}
+
+/* From now on the tasks of a place ask kiln_cgroups. */
+static __always_inline void kiln_share_place(u32 place)
+{
+	*(volatile u64 *)&kiln_mark(place)->group = KILN_MARK_SHARED;
+	__sync_fetch_and_or(kiln_look(place), KILN_LOOK_LABEL);
+}
+
+/* Makes what kiln_cgroups has of a cgroup known to its tasks. Under cgroup_mutex. */
+static __always_inline void kiln_mark_group(struct cgroup *group, u32 label)
+{
+	u32 place = kiln_place(group);
+	struct kiln_mark *mark = kiln_mark(place);
+
+	u64 was = *(volatile u64 *)&mark->group;
+
+	if (was && was != (u64)group) {
+		kiln_share_place(place);
+		return;
+	}
+	*(volatile u32 *)&mark->label = label;
+	/* A barrier: who finds the group finds the label. Only kiln_share_place() is done without the mutex. */
+	__sync_val_compare_and_swap(&mark->group, was, (u64)group);
+	__sync_fetch_and_or(kiln_look(place), KILN_LOOK_LABEL);
+}
+
+/*
+ * Called by the agent, with every cgroup under cgroup_mutex, after it has labelled some that were there before their
+ * policy (src/agent/seed.rs).
+ */
+SEC("iter/cgroup")
+int BPF_PROG(kiln_mark_groups, void *meta, struct cgroup *group)
+{
+	u32 label;
+
+	if (!group)
+		return 0;
+	label = kiln_group_label(group);
+	if (label)
+		kiln_mark_group(group, label);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(kiln_cgroup_mkdir, struct cgroup *cgrp, const char *path)
+{
+	u64 active = kiln_active();
+	struct kiln_who who = {};
+	u32 label;
+
+	if ((u32)active == KILN_INACTIVE || !kiln_unified(cgrp))
+		return 0;
+	label = kiln_group_label(cgrp);
+	if (!label) {
+		kiln_enter_label(&who, active, KILN_LABEL_HOST, 0);
+		label = kiln_label_of(who.t, kiln_unit_subject(&who, path));
+		if (label)
+			kiln_label_group(BPF_CORE_READ(cgrp, kn, id), label);
+	}
+	if (label)
+		kiln_mark_group(cgrp, label);
+	return 0;
+}
+
+static __always_inline void kiln_forget_group(struct cgroup *cgrp)
+{
+	u64 id = BPF_CORE_READ(cgrp, kn, id);
+	u32 place = kiln_place(cgrp);
+
+	if (!kiln_unified(cgrp))
+		return;
+	if (kiln_mark(place)->group == (u64)cgrp) {
+		__sync_fetch_and_and(kiln_look(place), ~KILN_LOOK_LABEL);
+		__sync_val_compare_and_swap(&kiln_mark(place)->group, (u64)cgrp, 0);
+	}
+	bpf_map_delete_elem(&kiln_cgroups, &id);
+}
+
+/* No task lives in it, and none will. */
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(kiln_cgroup_rmdir, struct cgroup *cgrp, const char *path)
+{
+	kiln_forget_group(cgrp);
+	return 0;
+}
+
+/* Much later, where it still has pages; what the agent labelled between is forgotten here. */
+SEC("tp_btf/cgroup_release")
+int BPF_PROG(kiln_cgroup_release, struct cgroup *cgrp, const char *path)
+{
+	kiln_forget_group(cgrp);
+	return 0;
+}
+
+#define PF_FORKNOEXEC 0x40u /* include/linux/sched.h: forked and not executed anything yet */
+
+/* Whether PID 1's own program still runs in a task that it forked: systemd between fork and exec. */
+static __always_inline bool kiln_is_managers(struct task_struct *task)
+{
+	struct file *mine, *managers;
+
+	if (BPF_CORE_READ(task, real_parent, tgid) != 1 || !(BPF_CORE_READ(task, flags) & PF_FORKNOEXEC))
+		return false;
+	mine = BPF_CORE_READ(task, mm, exe_file);
+	managers = BPF_CORE_READ(task, real_parent, mm, exe_file);
+	return mine && managers && BPF_CORE_READ(mine, f_inode) == BPF_CORE_READ(managers, f_inode);
+}
+
+/* PID 1 and the agent are what confinement comes from; whoever may write a cgroup's files can pull them in. */
+static __always_inline bool kiln_exempt(struct task_struct *process)
+{
+	return process->pid == 1 || (u32)process->pid == kiln_agent();
+}
+
+/*
+ * `moved` now lives in a cgroup with a label, and with it its process. A profile, once had, is kept: moving never
+ * loosens. `whole`: all threads live there. `labelled`: it had a label where it comes from.
+ */
+static __always_inline void kiln_attach(struct task_struct *moved, u32 label, const char *path, bool whole,
+					bool labelled)
+{
+	struct task_struct *task = moved->group_leader;
+	struct kiln_subject *given;
+	struct kiln_task *own;
+	struct kiln_who who = {};
+	bool exempt, starting;
+	u32 next;
+
+	if (!task)
+		return;
+	exempt = !labelled && kiln_exempt(task);
+	own = bpf_task_storage_get(&kiln_labels, task, 0, 0);
+	if (own && own->label) {
+		if (exempt)
+			return;
+		kiln_enter_label(&who, kiln_active(), own->label, 0);
+		if (!who.s || who.s->flags & (KILN_S_PROFILE | KILN_S_SENTINEL))
+			return;
+		next = path ? kiln_label_of(who.t, kiln_unit_subject(&who, path)) : 0;
+		/* No unit's own cgroup, or its name is not at hand: the cgroup's profile comes before the task's
+		 * guards. */
+		if (!next && (given = kiln_subject_of(who.t, label)) && given->flags & KILN_S_PROFILE)
+			next = label;
+		if (next)
+			own->label = next;
+		return;
+	}
+	starting = !exempt && !labelled && kiln_is_managers(task);
+	if (!own && !exempt && !starting && whole && kiln_moves_seen())
+		return;
+	if (!whole)
+		kiln_stray();
+	/* Without, it has the cgroup's, with which a service does not start. */
+	if (!kiln_give(task, exempt ? (u64)KILN_T_EXEMPT << 32 : (u64)(starting ? KILN_T_STARTING : 0) << 32 | label))
+		kiln_count(KILN_C_FAILED_CLOSED);
+}
+
+/*
+ * A task is about to be moved to another cgroup, whose tasks may run as soon as they are there: what it leaves with, it
+ * must have before. Only the mount of cgroup v2 has labels.
+ */
+SEC("?fentry/cgroup_attach_task")
+int BPF_PROG(kiln_cgroup_leave, struct cgroup *dst, struct task_struct *task, bool threadgroup)
+{
+	struct task_struct *process = task->group_leader;
+	struct kiln_task *own;
+	u32 label;
+
+	/* With a barrier: see kiln_started(). */
+	__sync_lock_test_and_set(&kiln_state.moving, (u64)process);
+	if (!process || !kiln_unified(dst))
+		return 0;
+	own = bpf_task_storage_get(&kiln_labels, process, 0, 0);
+	if (own) {
+		if (own->label) {
+			__sync_fetch_and_or(&kiln_state.moving, KILN_MOVING_LABELLED);
+			kiln_stray();
+		}
+		return 0;
+	}
+	label = kiln_group_label(BPF_CORE_READ(task, cgroups, dfl_cgrp));
+	if (!label)
+		return 0;
+	__sync_fetch_and_or(&kiln_state.moving, KILN_MOVING_LABELLED);
+	if (label == kiln_group_label(dst))
+		return 0;
+	kiln_stray();
+	if (!kiln_give(process, label)) {
+		/* Then the place where it goes is bound as it was. */
+		kiln_count(KILN_C_FAILED_CLOSED);
+		kiln_label_group(BPF_CORE_READ(dst, kn, id), label);
+		kiln_mark_group(dst, label);
+	}
+	return 0;
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(kiln_cgroup_attach_task, struct cgroup *dst, const char *path, struct task_struct *task, bool threadgroup)
+{
+	u64 moving = *(volatile u64 *)&kiln_state.moving;
+	bool seen = (moving & ~KILN_MOVING_LABELLED) == (u64)task->group_leader;
+	u32 label;
+
+	/* While nothing is enforced not all programs may be attached. */
+	if ((u32)kiln_active() != KILN_INACTIVE) {
+		if (!seen)
+			*(volatile u64 *)&kiln_state.moves = KILN_MOVES_MISSED;
+		else if (*(volatile u64 *)&kiln_state.moves == KILN_MOVES_UNKNOWN)
+			*(volatile u64 *)&kiln_state.moves = KILN_MOVES_SEEN;
+	}
+	if (!kiln_unified(dst))
+		return 0;
+	label = kiln_group_label(dst);
+	if (label)
+		kiln_attach(task, label, path, threadgroup, seen && moving & KILN_MOVING_LABELLED);
+	return 0;
+}

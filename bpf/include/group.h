@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What a task finds by its cgroup. A cgroup gets its label when it is made, and all that is in it has it from there; so
+ * a process without a label costs a few loads, and a new one nothing.
+ */
+#ifndef KILN_GROUP_H
+#define KILN_GROUP_H
+
+/*
+ * The current process, as far as it is found out without looking at itself: its cgroup says whether a policy may bind
+ * it.
+ */
+struct kiln_me {
+	struct task_struct *task;
+	u64 group; /* address of its cgroup */
+	u32 place; /* in bytes of kiln_groups.look */
+	u32 look;
+};
+
+/* By bits of its address that differ between objects of its size. */
+static __always_inline u32 kiln_place(struct cgroup *group)
+{
+	u32 low = kiln_low((u64)group);
+
+	return low >> 9 & (KILN_PLACES - 1) << 2;
+}
+
+static __always_inline u32 *kiln_look(u32 place)
+{
+	u64 at = place & (KILN_PLACES - 1) << 2;
+
+	return (void *)kiln_groups.look + at;
+}
+
+static __always_inline struct kiln_mark *kiln_mark(u32 place)
+{
+	u64 at = place & (KILN_PLACES - 1) << 2;
+
+	return (void *)kiln_groups.mark + (at << 3);
+}
+_Static_assert(sizeof(struct kiln_mark) == 4 << 3, "a place's mark is found by its look");
+
+static __always_inline struct kiln_me kiln_me(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct cgroup *group = task->cgroups->dfl_cgrp;
+	struct kiln_me me = {.task = task, .group = (u64)group, .place = kiln_place(group)};
+
+	me.look = *(volatile u32 *)kiln_look(me.place);
+	return me;
+}
+
+#define KILN_LOOK_TASK (KILN_LOOK_LABEL | KILN_LOOK_STRAYS | KILN_LOOK_AGENT)
+
+/*
+ * The shortest way out, for the process that no policy binds: it has no label, and the host's subject refuses none of
+ * `verbs`. False says nothing.
+ */
+static __always_inline bool kiln_unbound(const struct kiln_me *me, const u32 verbs)
+{
+	return !(me->look & (KILN_LOOK_TASK | verbs));
+}
+
+/* Whether it can have no label. */
+static __always_inline bool kiln_plain(const struct kiln_me *me)
+{
+	return kiln_unbound(me, 0);
+}
+
+/* Whether its label is its cgroup's, and the mark says which. */
+static __always_inline bool kiln_by_mark(const struct kiln_me *me)
+{
+	return *(volatile u64 *)&kiln_mark(me->place)->group == me->group && !me->task->group_leader->bpf_storage;
+}
+
+static __always_inline u32 kiln_label_by_id(u64 id)
+{
+	u32 *label = bpf_map_lookup_elem(&kiln_cgroups, &id);
+
+	return label ? *label : 0;
+}
+
+/* Deeper than this no unit's own cgroup is looked for; what a unit makes below its own may be as deep as it likes. */
+#define KILN_UNIT_DEPTH 64
+
+struct kiln_ancestry {
+	struct cgroup *group;
+	u32 level, label;
+};
+
+/* From the root towards the cgroup. */
+static long kiln_ancestor(u32 at, struct kiln_ancestry *a)
+{
+	u32 level = at + 1;
+	struct cgroup *ancestor;
+
+	if (level >= a->level)
+		return 1;
+	if (bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
+				  (void *)a->group + bpf_core_field_offset(struct cgroup, ancestors) +
+				      level * sizeof(ancestor)))
+		return 1;
+	a->label = kiln_label_by_id(BPF_CORE_READ(ancestor, kn, id));
+	return a->label != 0;
+}
+
+/*
+ * The label of a cgroup, from kiln_cgroups; 0: none. Only a unit's own cgroup is there, and what is below one has its
+ * label: else a unit that may make cgroups could fill the map.
+ */
+static __always_inline u32 kiln_group_label(struct cgroup *group)
+{
+	u32 label = kiln_label_by_id(BPF_CORE_READ(group, kn, id));
+	struct kiln_ancestry a = {.group = group, .level = BPF_CORE_READ(group, level)};
+
+	if (label)
+		return label;
+	bpf_loop(KILN_UNIT_DEPTH, kiln_ancestor, &a, 0);
+	return a.label;
+}
+
+#endif
