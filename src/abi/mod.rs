@@ -9,6 +9,8 @@ pub mod tables;
 pub mod walk;
 
 mod check;
+#[cfg(test)]
+mod mirror;
 
 pub use kernel::Kernel;
 pub use metadata::Metadata;
