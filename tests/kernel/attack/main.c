@@ -89,10 +89,10 @@ int in_child(int (*attack)(void *), void *context)
 
 static const struct attack *find(const char *name)
 {
-	static const struct attack *const families[] = {
-	    exec_attacks, loader_attacks, memory_attacks, file_attacks,	  inode_attacks, mount_attacks, net_attacks,
-	    unix_attacks, uring_attacks,  kernel_attacks, escape_attacks, self_attacks,	 story_attacks,
-	    thread_attacks, route_attacks};
+	static const struct attack *const families[] = {exec_attacks,  loader_attacks, memory_attacks, file_attacks,
+							inode_attacks, mount_attacks,  net_attacks,    unix_attacks,
+							uring_attacks, kernel_attacks, escape_attacks, self_attacks,
+							story_attacks, thread_attacks, route_attacks,  group_attacks};
 
 	for (size_t family = 0; family < sizeof(families) / sizeof(*families); family++)
 		for (const struct attack *attack = families[family]; attack->name; attack++)
@@ -186,8 +186,8 @@ static int run(int argc, char **argv)
 		return 2;
 	if (report->state == REFUSED && !report->token[0])
 		snprintf(report->token, sizeof(report->token), "%s", strerrorname_np(report->error) ?: "unknown");
-	/* An attack that executed its target left no report, but the target's status; one that went through `kt then`, the
-	 * errno by which that was refused. */
+	/* An attack that executed its target left no report, but the target's status; one that went through `kt then`,
+	 * the errno by which that was refused. */
 	if (report->state == UNSET && WIFEXITED(status) && WEXITSTATUS(status) == RAN)
 		report->state = WORKED;
 	if (report->state == UNSET && WIFEXITED(status) && WEXITSTATUS(status) > 0 && WEXITSTATUS(status) < 128) {

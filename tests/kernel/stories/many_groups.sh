@@ -1,0 +1,34 @@
+# More cgroups than there are places for their marks: who is bound is bound, and nobody else.
+some() { seq 1 97 1200; }
+all() { seq 1 1200; }
+check "the policy loads" load a
+check "the unit is there" is "refused EPERM" try kt.service exec /kt/denied
+make() {
+	for n in $(all); do
+		mkdir -p "$slice/kt.service/b$n" "$slice/free$n.service"
+	done
+}
+look() {
+	for n in $(some); do
+		check "$1: b$n is bound" is "refused EPERM" try "kt.service/b$n" exec /kt/denied
+		check "$1: b$n may what the unit may" is "worked -" try "kt.service/b$n" exec /kt/ok
+		check "$1: free$n is not bound" is "worked -" try "free$n.service" exec /kt/denied
+	done
+}
+deep=kt.service
+for n in $(seq 70); do
+	deep=$deep/d
+done
+mkdir -p "$slice/$deep"
+make
+look first
+check "seventy below the unit is bound" is "refused EPERM" try "$deep" exec /kt/denied
+for n in $(all); do
+	rmdir "$slice/kt.service/b$n" "$slice/free$n.service"
+done
+check "another unit is not bound" is "worked -" try other.service exec /kt/denied
+make
+look again
+for n in $(all); do
+	rmdir "$slice/kt.service/b$n" "$slice/free$n.service"
+done
