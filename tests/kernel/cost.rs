@@ -42,7 +42,7 @@ fn measure(kernel: &str) -> Result<(), String> {
     let mut costs = Costs::new();
     for (mode, lsm) in [("base", "capability"), ("apparmor", "capability,apparmor"), ("kiln", "capability,bpf")] {
         let mut vm = Vm::new(&work, 900);
-        vm.option(&["--icount", "--lsm", lsm]);
+        vm.option(&["--icount", "--lsm", lsm, "--append", "nokaslr norandmaps"]);
         for (from, to) in &programs {
             vm.file(from, to);
         }
@@ -124,6 +124,13 @@ fn print(kernel: &str, costs: &Costs) -> Result<(), String> {
             of("kiln-unconfined")?,
             of("kiln-idle")?
         );
+    }
+    println!(
+        "\nOnce a task has left its unit's cgroup and bears its label itself: what is added for it, and for who is unconfined."
+    );
+    for operation in OPERATIONS {
+        let of = |whose: &str| added(costs, whose, operation);
+        println!("{kernel} {operation}: {}, {}", of("kiln-bearer")?, of("kiln-unconfined-later")?);
     }
     Ok(())
 }

@@ -2,6 +2,11 @@
 mkdir -p /var/lib/kiln /usr/share/nginx/html/css /sys/fs/cgroup/system.slice
 echo page >/usr/share/nginx/html/css/style.css1
 chmod 755 /kiln/cost
+# As many control groups as a server has. What they take of the kernel's per-CPU memory is more than its first chunk has:
+# a process that gets its share from a later chunk, as on any machine in use, pays more for it, whatever else is loaded.
+for n in $(seq 64); do
+	mkdir "/sys/fs/cgroup/system.slice/other$n.service"
+done
 # 6.12 still does work of its own for a few seconds after boot.
 sleep 5
 tell() { sed "s/^cost /cost $1 /"; }
@@ -13,6 +18,9 @@ if [ -e /usr/lib/kiln ]; then
 	/usr/lib/kiln/kiln-agent load >/dev/null || exit 1
 	/kiln/cost --unit $free | tell kiln-unconfined
 	/kiln/cost --unit $bound | tell kiln-confined
+	# A task that left its unit bears its label, and from then on each task is looked at itself.
+	/kiln/cost --unit $bound --leave $free | tell kiln-bearer
+	/kiln/cost --unit $free | tell kiln-unconfined-later
 	/kiln/cost --programs yes --unit $free | tell kiln-unconfined
 	/kiln/cost --programs yes --unit $bound | tell kiln-confined
 elif [ -e /sys/kernel/security/apparmor ]; then
