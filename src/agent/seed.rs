@@ -149,23 +149,23 @@ impl Seeder<'_> {
             let current = self.cgroups.get(&key).map_err(|e| AgentError::kernel("cannot read cgroup labels", e))?;
             let current = current.and_then(|v| v.try_into().ok()).map(u32::from_ne_bytes);
             let by_slice = parents.iter().all(|p| p.ends_with(b".slice") && p.len() > 6);
-            let label = match current {
-                Some(label) if self.settled(label) => label,
-                _ if above.is_some() => above.map_or(LABEL_HOST, |a| a.label),
+            let label = match (current, above) {
+                (Some(label), _) if self.settled(label) => label,
+                (_, Some(above)) => above.label,
                 _ if by_slice => self.after_unit(current.unwrap_or(LABEL_HOST), &name),
                 _ => current.unwrap_or(LABEL_HOST),
             };
             // What is below a unit's has its label without more.
-            let below = above.is_some_and(|a| a.label == label) && current.is_none();
-            let changed = label != LABEL_HOST && current != Some(label) && !below;
-            if changed {
+            let inherits = current.is_none() && above.is_some_and(|a| a.label == label);
+            let relabelled = label != LABEL_HOST && current != Some(label) && !inherits;
+            if relabelled {
                 self.cgroups
                     .set(&key, &label.to_ne_bytes(), ANY)
                     .map_err(|e| AgentError::kernel(format!("cannot label {}", here.display()), e))?;
                 done.cgroups += 1;
             }
             let path = path.join(entry.file_name());
-            let changed = changed || below && above.is_some_and(|a| a.changed);
+            let changed = relabelled || inherits && above.is_some_and(|a| a.changed);
             let group = (label != LABEL_HOST).then_some(Group { label, changed });
             groups.extend(group.map(|group| (path.clone(), group)));
             if parents.len() < MAX_DEPTH {

@@ -1,7 +1,7 @@
 //! Iterators: programs that the agent calls, and that the kernel runs once for each object of a kind.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsRawFd;
 
 use super::own;
@@ -28,9 +28,7 @@ pub fn every_cgroup(program: &Prog) -> io::Result<()> {
     // SAFETY: the options and what they point to outlive the call.
     let link = own(unsafe { libbpf_sys::bpf_link_create(program.as_raw_fd(), 0, libbpf_sys::BPF_TRACE_ITER, &opts) })?;
     // SAFETY: takes an integer only.
-    let walk = own(unsafe { libbpf_sys::bpf_iter_create(link.as_raw_fd()) })?;
+    let mut walk = File::from(own(unsafe { libbpf_sys::bpf_iter_create(link.as_raw_fd()) })?);
     // The program writes nothing, so that one read is the whole walk.
-    let mut nothing = [0; 64];
-    while File::from(walk.try_clone()?).read(&mut nothing)? != 0 {}
-    Ok(())
+    io::copy(&mut walk, &mut io::sink()).map(drop)
 }
