@@ -33,6 +33,8 @@ pub enum Command {
     Unload,
     /// Check baked files without touching the kernel.
     Verify,
+    /// Say what this kernel has that this build does not know.
+    Kernel,
     /// Print the usage.
     Help,
     /// Print the version.
@@ -63,6 +65,7 @@ Commands:
   confirm   keep the update that waits for confirmation
   revert    go back from an update that waits for confirmation
   verify    check the image's policy and keys; nothing is loaded
+  kernel    say what this kernel has that this build does not know; exit code 1 if there is any
   unload    end enforcement and remove everything from the kernel (root, unconfined)
 
 Exit codes: 0 done; 1 not enforced, or refused; 2 wrong usage or bad input; 10 signature; 11 too old;
@@ -114,6 +117,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args> {
         "revert" => Command::Revert,
         "unload" => Command::Unload,
         "verify" => Command::Verify,
+        "kernel" => Command::Kernel,
         "update" => match (tables, signature) {
             (Some(tables), Some(signature)) => {
                 Command::Update { tables, signature, assignment, confirm_within: within }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::error::{AgentError, Result};
 use super::files::{read_bounded, read_optional};
+use super::known::OnUnknown;
 
 /// Longest configuration that is read.
 const MAX_CONFIG: u64 = 64 * 1024;
@@ -20,11 +21,13 @@ pub struct Config {
     pub confirm_seconds: u64,
     /// Most bytes of events that are kept for the POS.
     pub spool_bytes: u64,
+    /// What to do on a kernel that has hooks or calls that this build does not know.
+    pub unknown_kernel: OnUnknown,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { pos: None, confirm_seconds: 60, spool_bytes: 16 << 20 }
+        Config { pos: None, confirm_seconds: 60, spool_bytes: 16 << 20, unknown_kernel: OnUnknown::Report }
     }
 }
 
@@ -146,6 +149,7 @@ mod tests {
             br#"{"confirm_seconds":0}"#,
             br#"{"confirm_seconds":-1}"#,
             br#"{"spool_bytes":1}"#,
+            br#"{"unknown_kernel":"ignore"}"#,
             "[".repeat(10_000).as_bytes(),
         ] {
             assert!(Config::parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));

@@ -84,6 +84,12 @@ pub enum AgentError {
     /// The kernel cannot enforce the policy.
     #[error("this kernel cannot enforce the policy: {0}")]
     Unsupported(String),
+    /// The kernel has what this build does not know, so that it may be reached unseen.
+    #[error(
+        "this kernel has what this build does not know: {0}; what it reaches by them may go undecided. Use a newer \
+         kiln-agent; `unknown_kernel` in agent.json says whether to load all the same"
+    )]
+    UnknownKernel(super::known::Unknown),
     /// No policy is loaded.
     #[error("no policy is loaded; `kiln-agent load` loads the image's")]
     NotLoaded,
@@ -129,6 +135,7 @@ impl AgentError {
             AgentError::Replay { .. } | AgentError::Downgrade { .. } => 11,
             AgentError::Kernel { .. }
             | AgentError::Unsupported(_)
+            | AgentError::UnknownKernel(_)
             | AgentError::Labels { .. }
             | AgentError::OtherBuild(_) => 12,
             AgentError::NotLoaded => 13,

@@ -2,9 +2,10 @@
 
 use super::attach;
 use super::choice::{Choice, choose};
-use super::config::Places;
+use super::config::{Config, Places};
 use super::engine::Engine;
 use super::error::{AgentError, Result};
+use super::known::{self, OnUnknown};
 use super::lock::Lock;
 use super::maps::Maps;
 use super::store::{Store, Verified};
@@ -18,6 +19,8 @@ pub struct Outcome {
     pub evidence: Evidence,
     /// What to report beside it: a candidate that did not verify, a downgrade.
     pub problems: Vec<AgentError>,
+    /// What this kernel has that this build does not know; the image permits to load all the same.
+    pub unknown: Option<AgentError>,
 }
 
 /// Loads the newest valid policy. Where one is enforced already it stays so throughout: programs of another build are
@@ -38,6 +41,11 @@ pub fn load(places: Places) -> Result<Outcome> {
     let mut problems: Vec<AgentError> = damaged.into_iter().chain(problems).collect();
 
     let lock = Lock::take(&places.run)?;
+    let unknown = Some(known::unknown()?).filter(|u| !u.is_empty()).map(AgentError::UnknownKernel);
+    let unknown = match (unknown, Config::read(&places.config())?.unknown_kernel) {
+        (Some(unknown), OnUnknown::Refuse) => return Err(unknown),
+        (unknown, _) => unknown,
+    };
     // What is in force is never removed for being unreadable.
     let active = match Maps::open(&places.pins) {
         Ok(maps) => maps.active(),
@@ -67,5 +75,5 @@ pub fn load(places: Places) -> Result<Outcome> {
         // Enforced all the same; only the next boot would not know it.
         problems.push(e);
     }
-    Ok(Outcome { evidence, problems })
+    Ok(Outcome { evidence, problems, unknown })
 }

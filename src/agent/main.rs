@@ -8,7 +8,7 @@ use super::control::{self, Answer, Request};
 use super::engine::Engine;
 use super::error::{AgentError, Result};
 use super::store::Verified;
-use super::{bpf, journal, load, run, sink, status};
+use super::{bpf, journal, known, load, run, sink, status};
 use crate::bundle::TrustedKeys;
 use crate::event::Evidence;
 
@@ -47,6 +47,7 @@ fn dispatch(args: Args, places: Places) -> Result<u8> {
             return Ok(u8::from(!status.enforced));
         }
         Command::Verify => verify(&places, json)?,
+        Command::Kernel => return kernel_command(json),
         Command::Unload => unload(places)?,
         Command::Update { tables, signature, assignment, confirm_within } => {
             let absolute = |p: std::path::PathBuf| {
@@ -79,10 +80,23 @@ fn load_command(places: Places) -> Result<u8> {
         other => other?,
     };
     print_evidence(&outcome.evidence, true);
-    for problem in &outcome.problems {
+    for problem in outcome.unknown.iter().chain(&outcome.problems) {
         eprintln!("kiln-agent: {problem}");
     }
     Ok(outcome.problems.first().map_or(0, AgentError::exit_code))
+}
+
+/// Says what the kernel has that this build does not know; 1 if there is any.
+fn kernel_command(json: bool) -> Result<u8> {
+    let unknown = known::unknown()?;
+    if json {
+        sink::print_line(&serde_json::json!({"schema": "kiln.kernel.v1", "unknown": unknown}));
+    } else if unknown.is_empty() {
+        sink::print_text(&"this build knows every hook, system call and io_uring operation of this kernel");
+    } else {
+        sink::print_text(&format_args!("this build does not know {unknown}"));
+    }
+    Ok(u8::from(!unknown.is_empty()))
 }
 
 /// Asks the running agent, or does it here if there is none.

@@ -15,6 +15,7 @@ mod files;
 mod generation;
 pub mod hooks;
 mod journal;
+pub mod known;
 pub mod load;
 mod lock;
 mod main;
