@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::{env, fs};
 
 use crate::case::folder;
@@ -65,6 +66,11 @@ pub fn attacks(target: &Path) -> Result<Programs, String> {
 /// # Errors
 /// What cargo said.
 pub fn agent() -> Result<PathBuf, String> {
+    static AGENT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    AGENT.get_or_init(build_agent).clone()
+}
+
+fn build_agent() -> Result<PathBuf, String> {
     if let Some(path) = env::var_os("KILN_AGENT") {
         return Ok(PathBuf::from(path));
     }

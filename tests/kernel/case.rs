@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::needs::Needs;
+
 /// One attack and what must become of it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +52,20 @@ pub struct Case {
     /// Kernel modules that it needs.
     #[serde(default)]
     pub modules: Vec<String>,
+    /// Further kernel parameters.
+    #[serde(default)]
+    pub append: String,
+    /// CPUs of the guest.
+    pub cpus: Option<u32>,
+    /// The file system on an extra disk, see `needs.rs`.
+    pub disk: Option<String>,
+    /// Whether it has a boot of its own: where it works, nothing is enforced any more.
+    #[serde(default)]
+    pub own_boot: bool,
+    /// Classes that the profile does not govern and yet is refused: the one that governs everything permits nothing of
+    /// them.
+    #[serde(default)]
+    pub implied: Vec<String>,
 }
 
 /// What kind of block the rules are.
@@ -154,6 +170,12 @@ impl Case {
             }
         }
         runs
+    }
+
+    /// What it needs of its guest.
+    pub fn needs(&self) -> Needs {
+        let alone = self.own_boot.then(|| self.name.clone());
+        Needs { append: self.append.clone(), cpus: self.cpus, disk: self.disk.clone(), alone }
     }
 
     /// The block's name for a run.

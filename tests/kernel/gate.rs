@@ -5,17 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Failed, Trial};
-
 /// Software emulation on a busy machine is slow.
 const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Results that the script prints; one that is missing is a failure too.
 const RESULTS: usize = 58;
 
-pub fn trial() -> Trial {
-    Trial::test("gate::systemd", || prove().map_err(Failed::from))
-}
+/// The test's name.
+pub const NAME: &str = "gate::systemd";
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("image-fixtures").join(name)
@@ -29,7 +26,11 @@ fn run(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn prove() -> Result<(), String> {
+/// Boots and lets the script tell.
+///
+/// # Errors
+/// What did not hold.
+pub fn prove() -> Result<(), String> {
     let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gate");
     let (kernel, disk) = debian(&work)?;
     let files = [

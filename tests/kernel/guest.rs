@@ -8,6 +8,8 @@ use kiln::bundle::SigningKey;
 use kiln::event::Violation;
 
 use crate::case::{Case, Kind};
+use crate::matrix::Variant;
+use crate::needs::Needs;
 use crate::vm::Vm;
 use crate::{build, policy};
 
@@ -38,6 +40,28 @@ pub struct Run {
     pub text: String,
 }
 
+/// Cases that share a boot.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The kernel, of [`KERNELS`].
+    pub kernel: &'static str,
+    /// The conditions.
+    pub variant: Variant,
+    /// What the guest must be like.
+    pub needs: Needs,
+    /// Those that somebody asked for.
+    pub cases: Vec<Case>,
+}
+
+impl Group {
+    /// What its folder is called after.
+    fn name(&self) -> String {
+        let Group { kernel, variant, needs, .. } = self;
+        let variant = if variant.name().is_empty() { String::new() } else { format!("-{}", variant.name()) };
+        format!("kernel-{kernel}{variant}{}", needs.slug())
+    }
+}
+
 /// What a boot told.
 #[derive(Debug)]
 pub struct Boot {
@@ -56,29 +80,26 @@ impl Boot {
     }
 }
 
-/// Boots `kernel`, runs `cases` in it and reads what it told.
-pub fn boot(kernel: &str, cases: &[Case]) -> Result<Boot, String> {
-    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kernel-{kernel}"));
+/// Boots a kernel, runs the cases in it and reads what it told.
+pub fn boot(group: &Group) -> Result<Boot, String> {
+    let Group { kernel, variant, needs, cases } = group;
+    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(group.name());
     let programs = build::attacks(&work)?;
     let lib = work.join("lib");
     let key = policy::image(&lib)?;
     let waves = waves(cases);
     // Without a policy the attacks' baseline still tells whether the attacks are any good.
-    let sealed = seal(&lib, &waves, kernel, &key);
+    let sealed = seal(&lib, &waves, kernel, *variant, &key);
 
-    let mut vm = Vm::new(&work, 900);
-    let mut modules: Vec<&String> = cases.iter().flat_map(|case| &case.modules).collect();
-    modules.sort();
-    modules.dedup();
-    for module in modules {
-        vm.option(&["--module", module]);
-    }
+    let mut vm = Vm::new(&work, 1500);
+    let modules: Vec<String> = cases.iter().flat_map(|case| case.modules.clone()).collect();
+    needs.apply(&mut vm, &modules, &work)?;
     // The module that attacks try to load.
     vm.option(&["--with-module", "dummy"]).image(&lib)?;
     for (from, to) in &programs.files {
         vm.file(from, to);
     }
-    let said = vm.run(kernel, &script_of(cases, &waves))?;
+    let said = vm.run(kernel, &script_of(cases, &waves, *variant))?;
     let mut boot = parse(&said, waves.len())?;
     if sealed.is_err() {
         boot.policy = sealed;
@@ -94,10 +115,10 @@ fn waves(cases: &[Case]) -> Vec<Vec<Case>> {
 }
 
 /// Compiles and signs the waves: the first is the image's policy, the others are updates.
-fn seal(lib: &Path, waves: &[Vec<Case>], kernel: &str, key: &SigningKey) -> Result<(), String> {
+fn seal(lib: &Path, waves: &[Vec<Case>], kernel: &str, variant: Variant, key: &SigningKey) -> Result<(), String> {
     for (place, wave) in waves.iter().enumerate() {
         let name = if place == 0 { "policy".to_owned() } else { format!("wave{place}") };
-        let text = policy::text(wave);
+        let text = policy::text(wave, variant);
         let serial = place as u64 + 1;
         policy::write(&lib.join(format!("{name}.pdl")), text.as_bytes())?;
         policy::seal(lib, &name, &policy::compile(&name, &text, kernel, serial)?, key)?;
@@ -106,17 +127,18 @@ fn seal(lib: &Path, waves: &[Vec<Case>], kernel: &str, key: &SigningKey) -> Resu
 }
 
 /// The guest's script.
-fn script_of(cases: &[Case], waves: &[Vec<Case>]) -> String {
+fn script_of(cases: &[Case], waves: &[Vec<Case>], variant: Variant) -> String {
     let mut script = include_str!("guest.sh").to_owned();
+    let word = if variant.sandbox { "attack_in_sandbox" } else { "attack" };
     for case in cases {
         let setup = if case.setup.trim().is_empty() { ":" } else { case.setup.trim() };
         let _ = writeln!(script, "setup_{}() {{\n{setup}\n}}", case.name);
     }
-    script.push_str("\necho kt-phase base\n");
+    script.push_str("\nwithin_sandbox \"$@\"\necho kt-phase base\n");
     for case in cases {
         for user in &case.users {
             let attack = case.baseline.as_ref().unwrap_or(&case.attack);
-            let _ = writeln!(script, "attack {} base {user} '' {attack}", case.name);
+            let _ = writeln!(script, "{word} {} base {user} '' {attack}", case.name);
         }
     }
     for (place, wave) in waves.iter().enumerate() {
@@ -128,7 +150,7 @@ fn script_of(cases: &[Case], waves: &[Vec<Case>]) -> String {
                     .strip_prefix("control")
                     .and_then(|place| place.parse::<usize>().ok())
                     .map_or(&case.attack, |place| &case.control[place]);
-                let _ = writeln!(script, "attack {} {phase} {user} {} {attack}", case.name, case.unit(&phase, &user));
+                let _ = writeln!(script, "{word} {} {phase} {user} {} {attack}", case.name, case.unit(&phase, &user));
             }
         }
     }

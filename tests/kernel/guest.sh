@@ -1,6 +1,7 @@
 # The first part of the guest's script: what the lines below it call.
 
 mkdir -p /sys/fs/cgroup/system.slice /var/lib/kiln
+sandbox=
 
 # attack CASE PHASE USER UNIT ATTACK [ARGUMENT]...
 attack() {
@@ -12,10 +13,25 @@ attack() {
 	mkdir -m 1777 /tmp/kt
 	(set -e; "setup_$name") || echo "kt-setup $name failed"
 	if [ -n "$unit" ]; then
-		/kt/kt run --case "$name" --phase "$phase" --user "$user" --unit "/sys/fs/cgroup/system.slice/$unit" -- "$@"
+		set -- --unit "/sys/fs/cgroup/system.slice/$unit" -- "$@"
 	else
-		/kt/kt run --case "$name" --phase "$phase" --user "$user" -- "$@"
+		set -- -- "$@"
 	fi
+	/kt/kt run --case "$name" --phase "$phase" --user "$user" ${sandbox:-} "$@"
+}
+
+# The same in a mount namespace with a /tmp of its own; the unit's process is sandboxed beyond that by `kt run`.
+attack_in_sandbox() {
+	/kt/kt private /bin/sh /kiln/script in-sandbox "$@"
+}
+
+# within_sandbox [in-sandbox CASE PHASE USER UNIT ATTACK [ARGUMENT]...]: what that runs there.
+within_sandbox() {
+	[ "${1:-}" = in-sandbox ] || return 0
+	shift
+	sandbox=--sandbox
+	attack "$@"
+	exit 0
 }
 
 agent=/usr/lib/kiln/kiln-agent

@@ -2,12 +2,15 @@
 //! expected event; 2 it could not be attempted; 3 denied by something else. Only 1 is a pass. In audit mode the
 //! attack must work and be reported as what would be denied. What is permitted must work without a report.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use kiln::event::Violation;
+use libtest_mimic::Completion;
 
 use crate::case::{Case, Mode};
 use crate::guest::{Boot, Run, State};
+use crate::matrix::Variant;
 
 /// The four answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,20 +21,30 @@ enum Answer {
     Otherwise = 3,
 }
 
-/// Passes the case, or says run by run what was wrong.
-pub fn judge(case: &Case, boot: &Boot) -> Result<(), String> {
+/// How errors end by which a sandbox refuses: read-only, hidden, or not permitted.
+const OF_SANDBOX: [&str; 7] = ["EROFS", "ENOENT", "EACCES", "EPERM", "EXDEV", "EBUSY", "ENODEV"];
+
+/// Passes the case, or says run by run what was wrong. An attack that the sandbox refuses by itself, without a policy,
+/// tells nothing about the policy there.
+pub fn judge(case: &Case, boot: &Boot, variant: Variant) -> Result<Completion, String> {
     let mut wrong = String::new();
+    let mut refused: BTreeMap<&String, String> = BTreeMap::new();
     for user in &case.users {
         let run = boot.run(&case.name, "base", user);
-        if run.is_none_or(|run| run.state != State::Worked) {
+        if variant.sandbox && run.is_some_and(is_refused_by_sandbox) {
+            refused.insert(user, format!("as {user}, the sandbox refuses it: {}", told(run)));
+        } else if run.is_none_or(|run| run.state != State::Worked) {
             let _ = writeln!(wrong, "without the policy, as {user}: the attack must work, but {}", told(run));
         }
+    }
+    if refused.len() == case.users.len() {
+        return Ok(Completion::ignored_with(refused.into_values().collect::<Vec<_>>().join("; ")));
     }
     if let Err(error) = &boot.policy {
         let _ = writeln!(wrong, "the policy was not loaded: {error}");
         return Err(wrong);
     }
-    for (phase, mode, user) in case.confined() {
+    for (phase, mode, user) in case.confined().into_iter().filter(|(_, _, user)| !refused.contains_key(user)) {
         let run = boot.run(&case.name, &phase, &user);
         let block = case.block(&phase, &user);
         let events: Vec<&Violation> = boot.events.iter().filter(|event| concerns(event, &block)).collect();
@@ -50,7 +63,15 @@ pub fn judge(case: &Case, boot: &Boot) -> Result<(), String> {
             }
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(Completion::Completed) } else { Err(wrong) }
+}
+
+fn is_refused_by_sandbox(run: &Run) -> bool {
+    match run.state {
+        State::Refused => OF_SANDBOX.contains(&run.token.as_str()),
+        State::Unattempted => OF_SANDBOX.iter().any(|error| run.text.ends_with(&format!("(errno {error})"))),
+        State::Worked | State::Killed => false,
+    }
 }
 
 /// Whether the block decided, or Kiln itself about a task of the block.

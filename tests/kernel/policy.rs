@@ -10,18 +10,20 @@ use kiln::model::Digest;
 use kiln::pdl::{NoFiles, Source};
 
 use crate::case::{Case, Kind};
+use crate::matrix::Variant;
 
 /// The PDL text for the cases of a boot.
-pub fn text(cases: &[Case]) -> String {
+pub fn text(cases: &[Case], variant: Variant) -> String {
     let mut text = "pdl 1;\n".to_owned();
     for case in cases {
+        let (governs, rules) = variant.rules(case);
         for (block, mode, unit) in case.blocks() {
             let kind = if case.kind == Kind::Profile { "profile" } else { "guard" };
             let _ = write!(text, "\n{kind} {block} {{\n  subject unit \"{unit}\";\n  mode {};\n", mode.name());
-            if !case.governs.is_empty() {
-                let _ = writeln!(text, "  governs {};", case.governs);
+            if !governs.is_empty() {
+                let _ = writeln!(text, "  governs {governs};");
             }
-            for line in case.rules.trim().lines() {
+            for line in rules.trim().lines() {
                 let _ = writeln!(text, "  {}", line.trim());
             }
             text.push_str("}\n");

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::case::folder;
+use crate::needs::Needs;
 use crate::vm::Vm;
 use crate::{build, policy};
 
@@ -23,8 +24,59 @@ impl Story {
     /// How often the policies come: `# rounds: N` in the script. The second round's are `a2`, `b2` and so on, with the
     /// serials that follow.
     fn rounds(&self) -> Result<u32, String> {
-        let Some(text) = self.script.lines().find_map(|line| line.strip_prefix("# rounds: ")) else { return Ok(1) };
-        text.trim().parse().map_err(|error| format!("{}: rounds {text}: {error}", self.name))
+        let Some(text) = self.said("rounds") else { return Ok(1) };
+        text.parse().map_err(|error| format!("{}: rounds {text}: {error}", self.name))
+    }
+
+    /// What a line `# word: TEXT` in the script says.
+    fn said(&self, word: &str) -> Option<&str> {
+        let start = format!("# {word}: ");
+        self.script.lines().find_map(|line| line.strip_prefix(&start)).map(str::trim)
+    }
+
+    /// Its words in a list: `# word: a, b`.
+    fn list(&self, word: &str) -> Vec<String> {
+        let words = self.said(word).unwrap_or_default().split([',', ' ']);
+        words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Whether it makes sense on a kernel: `# kernels: 6.12`.
+    pub fn is_for(&self, kernel: &str) -> bool {
+        let kernels = self.list("kernels");
+        kernels.is_empty() || kernels.iter().any(|name| name == kernel)
+    }
+
+    /// What it needs of its guest: `# append: WORDS`, `# cpus: N`, `# disk: xfs`, and `# own boot` where nothing works
+    /// any more after it.
+    ///
+    /// # Errors
+    /// If the number of CPUs is none.
+    pub fn needs(&self) -> Result<Needs, String> {
+        let number = |text: &str| text.parse().map_err(|error| format!("{}: cpus {text}: {error}", self.name));
+        Ok(Needs {
+            append: self.said("append").unwrap_or_default().to_owned(),
+            cpus: self.said("cpus").map(number).transpose()?,
+            disk: self.said("disk").map(str::to_owned),
+            alone: self.script.lines().any(|line| line.trim_end() == "# own boot").then(|| self.name.clone()),
+        })
+    }
+}
+
+/// Stories that share a boot.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// What the guest must be like.
+    pub needs: Needs,
+    /// Those that somebody asked for.
+    pub stories: Vec<Story>,
+}
+
+impl Group {
+    /// True concurrency where nobody says otherwise; QEMU 7.2 makes 6.12 panic with two now and then.
+    pub fn cpus(&self) -> u32 {
+        self.needs.cpus.unwrap_or(if self.kernel == "6.1" { 2 } else { 1 })
     }
 }
 
@@ -56,12 +108,13 @@ pub fn all() -> Result<Vec<Story>, String> {
     Ok(stories)
 }
 
-/// Boots `kernel` and lets the stories happen; returns what the guest wrote.
+/// Boots a kernel and lets the stories happen; returns what the guest wrote.
 ///
 /// # Errors
 /// If a policy does not compile or the guest does not come to the end.
-pub fn boot(kernel: &str, stories: &[Story]) -> Result<String, String> {
-    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stories-{kernel}"));
+pub fn boot(group: &Group) -> Result<String, String> {
+    let Group { kernel, needs, stories } = group;
+    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stories-{kernel}{}", needs.slug()));
     let programs = build::attacks(&work)?;
     let lib = work.join("lib");
     let key = policy::image(&lib)?;
@@ -82,10 +135,9 @@ pub fn boot(kernel: &str, stories: &[Story]) -> Result<String, String> {
         let _ = write!(script, "\nstory_{name}() {{\n{}\n}}\nbegin {name}\nstory_{name}\nend\n", story.script.trim());
     }
     let mut vm = Vm::new(&work, 1500);
-    if kernel == "6.1" {
-        // True concurrency; QEMU 7.2 makes 6.12 panic with two now and then.
-        vm.option(&["--cpus", "2"]);
-    }
+    let needs = Needs { cpus: Some(group.cpus()), ..needs.clone() };
+    let modules: Vec<String> = stories.iter().flat_map(|story| story.list("modules")).collect();
+    needs.apply(&mut vm, &modules, &work)?;
     let other = build::other_agent(&work)?;
     vm.image(&lib)?.file(&sealed, "/kiln/stories").file(&other, "/kiln/other-agent");
     for (from, to) in &programs.files {

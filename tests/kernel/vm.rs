@@ -53,10 +53,13 @@ impl Vm {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let log = self.work.join("output.log");
         policy::write(&log, said.as_bytes())?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let seconds = errors.lines().rev().find_map(|line| line.strip_prefix("vm-run: ran "));
+        let name = self.work.file_name().unwrap_or_default().to_string_lossy();
+        eprintln!("boot {name}: {}", seconds.unwrap_or("did not end"));
         if output.status.success() {
             return Ok(said);
         }
-        let errors = String::from_utf8_lossy(&output.stderr);
         Err(format!("the guest ended with {}; its words are in {}\n{errors}", output.status, log.display()))
     }
 }

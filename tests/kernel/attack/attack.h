@@ -56,6 +56,10 @@ const char *argument(int argc, char **argv, int place);
 int in_child(int (*attack)(void *), void *context);
 /* Waits for a child: 0 if it ended with RAN; its errno if it ended through child_end(). */
 int child_result(pid_t child);
+/* Sandboxes this process as systemd does a unit's; ends it if that fails. */
+void sandbox(void);
+/* kt private PROGRAM [ARGUMENT]... */
+int private(int argc, char **argv);
 /* Ends a child of in_child()'s kind with what it has to say. */
 __attribute__((noreturn)) void child_end(int result);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * kt run --case NAME --phase PHASE [--unit DIRECTORY] [--user root|nobody] -- ATTACK [ARGUMENT]...
+ * kt run --case NAME --phase PHASE [--unit DIRECTORY] [--user root|nobody] [--sandbox] -- ATTACK [ARGUMENT]...
  *
- * Forks a process, prepares the attack in it, changes its user, moves it into the unit's cgroup, lets it attack, and
- * writes one line:
+ * Forks a process, sandboxes it if asked to, prepares the attack in it, changes its user, moves it into the unit's
+ * cgroup, lets it attack, and writes one line:
  *
  *   kt-result NAME PHASE USER STATE TOKEN TEXT
  *
@@ -128,11 +128,16 @@ static int run(int argc, char **argv)
 {
 	const char *name = NULL, *phase = NULL, *unit = NULL, *user = "root";
 	const struct attack *attack;
-	int at = 2, status, ready[2], go[2];
+	int at = 2, status, ready[2], go[2], sandboxed = 0;
 	pid_t child;
 	char byte;
 
 	for (; at + 1 < argc && strcmp(argv[at], "--"); at += 2) {
+		if (strcmp(argv[at], "--sandbox") == 0) {
+			sandboxed = 1;
+			at--;
+			continue;
+		}
 		if (strcmp(argv[at], "--case") == 0)
 			name = argv[at + 1];
 		else if (strcmp(argv[at], "--phase") == 0)
@@ -162,6 +167,8 @@ static int run(int argc, char **argv)
 		close(ready[0]);
 		/* Nothing here takes long; a hanging attack is one that did not work. */
 		alarm(30);
+		if (sandboxed)
+			sandbox();
 		if (attack->prepare)
 			attack->prepare(argc, argv);
 		become(user);
@@ -212,6 +219,8 @@ int main(int argc, char **argv)
 		return RAN;
 	if (argc > 1 && strcmp(argv[1], "run") == 0)
 		return run(argc, argv);
+	if (argc > 2 && strcmp(argv[1], "private") == 0)
+		return private(argc - 2, argv + 2);
 	if (argc > 2 && strcmp(argv[1], "then") == 0) {
 		execv(argv[2], argv + 2);
 		return errno;

@@ -1,0 +1,87 @@
+//! The tests of this run, and the boots that they share.
+
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+use crate::case::Case;
+use crate::fleet::Fleet;
+use crate::matrix::Variant;
+use crate::needs::Needs;
+use crate::story::{self, Story};
+use crate::{guest, judge};
+
+/// A test for each case that is asked for, under one variant; their boots go to the fleet.
+pub fn case_trials(fleet: &Arc<Fleet>, variant: Variant, cases: &[Case], arguments: &Arguments) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for kernel in guest::KERNELS {
+        let name = |case: &Case| match variant.name() {
+            "" => format!("{kernel}::{}", case.name),
+            variant => format!("{kernel}::{variant}::{}", case.name),
+        };
+        let fits = |case: &&Case| variant.concerns(case) && case.kernels.iter().any(|name| name == kernel);
+        let chosen: Vec<Case> =
+            cases.iter().filter(fits).filter(|case| is_chosen(arguments, &name(case))).cloned().collect();
+        for (needs, cases) in by_needs(chosen, Case::needs) {
+            let group = guest::Group { kernel, variant, needs, cases };
+            let names: Vec<(String, Case)> = group.cases.iter().map(|case| (name(case), case.clone())).collect();
+            let told = fleet.add(group.needs.cpus.unwrap_or(1), move || guest::boot(&group));
+            for (name, case) in names {
+                let (fleet, told) = (fleet.clone(), told.clone());
+                trials.push(Trial::ignorable_test(name, move || Ok(judge::judge(&case, fleet.wait(&told)?, variant)?)));
+            }
+        }
+    }
+    trials
+}
+
+/// A test for each story that is asked for; their boots go to the fleet.
+///
+/// # Errors
+/// If a story says something that is not understood.
+pub fn story_trials(fleet: &Arc<Fleet>, stories: &[Story], arguments: &Arguments) -> Result<Vec<Trial>, String> {
+    let mut trials = Vec::new();
+    for kernel in guest::KERNELS {
+        let name = |story: &Story| format!("{kernel}::story::{}", story.name);
+        let mut chosen = Vec::new();
+        for story in stories.iter().filter(|story| story.is_for(kernel) && is_chosen(arguments, &name(story))) {
+            chosen.push((story.needs()?, story.clone()));
+        }
+        for (needs, stories) in by_needs(chosen, |(needs, _)| needs.clone()) {
+            let stories: Vec<Story> = stories.into_iter().map(|(_, story)| story).collect();
+            let group = story::Group { kernel, needs, stories };
+            let names: Vec<(String, Story)> = group.stories.iter().map(|story| (name(story), story.clone())).collect();
+            let told = fleet.add(group.cpus(), move || story::boot(&group));
+            for (name, story) in names {
+                let (fleet, told) = (fleet.clone(), told.clone());
+                trials.push(Trial::test(name, move || Ok(story::judge(&story, fleet.wait(&told)?)?)));
+            }
+        }
+    }
+    Ok(trials)
+}
+
+/// A test of its own boot, beside the others.
+pub fn alone(fleet: &Arc<Fleet>, name: &str, boot: fn() -> Result<(), String>) -> Trial {
+    let (fleet, told) = (fleet.clone(), fleet.add(1, boot));
+    Trial::ignorable_test(name.to_owned(), move || Ok(fleet.wait(&told).map(|()| Completion::Completed)?))
+}
+
+/// Things with the same needs together, in their order.
+fn by_needs<T>(things: Vec<T>, needs: impl Fn(&T) -> Needs) -> Vec<(Needs, Vec<T>)> {
+    let mut groups: Vec<(Needs, Vec<T>)> = Vec::new();
+    for thing in things {
+        let needs = needs(&thing);
+        match groups.iter_mut().find(|(of, _)| *of == needs) {
+            Some((_, group)) => group.push(thing),
+            None => groups.push((needs, vec![thing])),
+        }
+    }
+    groups
+}
+
+/// Whether libtest-mimic will run this name: a boot runs only what somebody asked for.
+pub fn is_chosen(arguments: &Arguments, name: &str) -> bool {
+    let matches = |pattern: &str| if arguments.exact { name == pattern } else { name.contains(pattern) };
+    arguments.filter.as_deref().is_none_or(matches) && !arguments.skip.iter().any(|pattern| matches(pattern))
+}

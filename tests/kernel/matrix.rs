@@ -1,0 +1,82 @@
+//! The same cases under other conditions: a profile that governs everything, systemd's usual sandbox, both.
+//! `KILN_MATRIX=all` asks for all of them, `KILN_MATRIX=full,sandbox` for two.
+
+use crate::case::{Case, Kind};
+
+/// The conditions of a boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Variant {
+    /// Each profile governs every class, and permits what its case does not govern.
+    pub full: bool,
+    /// Each attack runs as in a unit with PrivateTmp=, ProtectSystem=strict, PrivateDevices=, ProtectHome= and
+    /// NoNewPrivileges=.
+    pub sandbox: bool,
+}
+
+/// What a profile can govern and the kernel enforce, each with the rules that permit all of it.
+const CLASSES: [(&str, &str); 12] = [
+    ("read", r#"allow read "/", "/**";"#),
+    ("modify", r#"allow modify "/", "/**";"#),
+    ("create", r#"allow create "/", "/**";"#),
+    ("delete", r#"allow delete "/", "/**";"#),
+    ("setattr", r#"allow setattr "/", "/**";"#),
+    ("exec", r#"allow exec "/**";"#),
+    ("load", r#"allow load "/**";"#),
+    ("bind", r#"allow bind tcp; allow bind udp; allow bind unix "/**", "@**";"#),
+    ("connect", r#"allow connect tcp; allow connect udp; allow connect unix "/**", "@**";"#),
+    ("accept", "allow accept tcp;"),
+    ("capability", "allow capability any;"),
+    ("kernel", "allow kernel any;"),
+];
+
+impl Variant {
+    /// The part of a test's name, empty for what is always run.
+    pub const fn name(self) -> &'static str {
+        match (self.full, self.sandbox) {
+            (false, false) => "",
+            (true, false) => "full",
+            (false, true) => "sandbox",
+            (true, true) => "full_sandbox",
+        }
+    }
+
+    /// Whether it makes a difference to the case.
+    pub fn concerns(self, case: &Case) -> bool {
+        !self.full || case.kind == Kind::Profile
+    }
+
+    /// The head line and the rules of the case's blocks.
+    pub fn rules(self, case: &Case) -> (String, String) {
+        if !self.full || case.kind == Kind::Guard {
+            return (case.governs.clone(), case.rules.clone());
+        }
+        let governed: Vec<&str> = case.governs.split(',').map(str::trim).collect();
+        let governs = |class: &str| {
+            governed.contains(&class)
+                || (governed.contains(&"write") && ["modify", "create", "delete", "setattr"].contains(&class))
+        };
+        let free = |class: &str| !governs(class) && !case.implied.iter().any(|implied| implied == class);
+        let rest: Vec<&str> = CLASSES.iter().filter(|(class, _)| free(class)).map(|(_, all)| *all).collect();
+        let all: Vec<&str> = CLASSES.iter().map(|(class, _)| *class).collect();
+        (all.join(", "), format!("{}\n{rest}", case.rules.trim(), rest = rest.join("\n")))
+    }
+}
+
+/// What this run asks for: the plain one, and what `KILN_MATRIX` says.
+///
+/// # Errors
+/// If it says something else.
+pub fn asked() -> Result<Vec<Variant>, String> {
+    let mut found = vec![Variant::default()];
+    let others = [(true, false), (false, true), (true, true)].map(|(full, sandbox)| Variant { full, sandbox });
+    let asked = std::env::var("KILN_MATRIX").unwrap_or_default();
+    for word in asked.split(',').filter(|word| !word.is_empty()) {
+        if word == "all" {
+            found.extend(others);
+            continue;
+        }
+        let known = others.into_iter().find(|variant| variant.name() == word);
+        found.push(known.ok_or(format!("KILN_MATRIX={asked}: say all, or some of full, sandbox, full_sandbox"))?);
+    }
+    Ok(found)
+}
