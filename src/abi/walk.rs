@@ -179,7 +179,7 @@ impl Kernel {
         self.next(subject, start, path)
     }
 
-    /// The subject of a task that comes into the systemd unit `name` (`nginx.service`).
+    /// The subject of a task that comes into the cgroup `name` of a systemd unit (`nginx.service`; `model::cgroup_name`).
     pub fn after_unit(&self, subject: u32, name: &[u8]) -> u32 {
         let start = self.subject(subject).map_or(0, |s| s.unit_start);
         self.next(subject, start, name)

@@ -109,6 +109,29 @@ impl Dfa {
         }
         None
     }
+    /// A shortest text that is accepted between `prefix` and `suffix`, of bytes that `within` has and not empty.
+    pub fn between(&self, start: u32, prefix: &[u8], suffix: &[u8], within: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
+        let step = |state, byte: &u8| self.next(state, self.classes.class(*byte));
+        let first = prefix.iter().fold(start, step);
+        let usable: Vec<(u8, u8)> = (0..=u8::MAX).filter(|b| within(*b)).map(|b| (self.classes.class(b), b)).collect();
+        let byte_of = |class: u8| usable.iter().find(|(c, _)| *c == class).map(|(_, b)| *b);
+        let mut known = vec![false; self.len()];
+        let mut queue = std::collections::VecDeque::from([(first, Vec::new())]);
+        while let Some((state, text)) = queue.pop_front() {
+            for (class, next) in self.row(state) {
+                let Some(byte) = byte_of(*class).filter(|_| !std::mem::replace(&mut known[*next as usize], true))
+                else {
+                    continue;
+                };
+                let text: Vec<u8> = text.iter().copied().chain([byte]).collect();
+                if self.accept(suffix.iter().fold(*next, step)) != 0 {
+                    return Some(text);
+                }
+                queue.push_back((*next, text));
+            }
+        }
+        None
+    }
     /// The same automaton with other accept numbers: `map` is asked for all but 0 and must be one to one.
     pub fn map_accepts(mut self, map: impl Fn(u32) -> u32) -> Dfa {
         self.accept.iter_mut().filter(|a| **a != 0).for_each(|a| *a = map(*a));

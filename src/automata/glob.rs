@@ -140,10 +140,24 @@ impl Pattern {
         if let [.., Token::Byte(b'/'), Token::Run(set)] = tokens[..] {
             tokens.insert(tokens.len() - 1, Token::Set(set));
         }
+        Ok(Pattern::of(tokens))
+    }
+
+    fn of(tokens: Vec<Token>) -> Pattern {
         let mut program = Vec::new();
         assemble(&tokens, &mut program);
         program.push(Step::Match);
-        Ok(Pattern { tokens, program })
+        Pattern { tokens, program }
+    }
+
+    /// What this pattern matches, with `byte` before it.
+    pub fn behind(&self, byte: u8) -> Pattern {
+        Pattern::of(std::iter::once(Token::Byte(byte)).chain(self.tokens.iter().cloned()).collect())
+    }
+
+    /// What this pattern matches and does not begin with `byte`.
+    pub fn not_beginning_with(&self, byte: u8) -> Pattern {
+        Pattern::of(not_beginning(&self.tokens, byte))
     }
 
     /// Parses a glob of paths, which must be absolute and normalised.
@@ -244,6 +258,24 @@ fn assemble(tokens: &[Token], program: &mut Vec<Step>) {
                 let behind = program.len();
                 ends.into_iter().for_each(|end| program[end] = Step::Goto(behind));
             }
+        }
+    }
+}
+
+/// The part of a sequence's language that does not begin with `byte`. What may be empty hands on to what follows it.
+fn not_beginning(tokens: &[Token], byte: u8) -> Vec<Token> {
+    let without = |set: ByteSet| Token::Set(set.intersection(ByteSet::byte(byte).complement()));
+    let Some((first, rest)) = tokens.split_first() else { return Vec::new() };
+    let behind = |head: Vec<Token>| head.into_iter().chain(rest.iter().cloned()).collect::<Vec<_>>();
+    match first {
+        Token::Byte(b) => behind(vec![without(ByteSet::byte(*b))]),
+        Token::Set(set) => behind(vec![without(*set)]),
+        Token::Run(set) => {
+            vec![Token::Alternatives(vec![behind(vec![without(*set), Token::Run(*set)]), not_beginning(rest, byte)])]
+        }
+        Token::Alternatives(all) => {
+            let one = |one: &Vec<Token>| not_beginning(&one.iter().chain(rest).cloned().collect::<Vec<_>>(), byte);
+            vec![Token::Alternatives(all.iter().map(one).collect())]
         }
     }
 }
@@ -450,6 +482,25 @@ mod tests {
         }
         for bad in ["/a/", "//", "/a//b", "/./a", "/a/.", "/a/..", "/../a"] {
             assert!(matches!(Pattern::parse_path(bad), Err(GlobError::NotNormal { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_first_byte_put_before_or_taken_out() {
+        for glob in ["a*", "*", "_x", "{_a,b}c", "{,_}*{,_}a", "?[_a]", "**_", "", "{,{,x}}_{a,}"] {
+            let pattern = Pattern::parse(glob).unwrap();
+            let (behind, rest) = (pattern.behind(b'_'), pattern.not_beginning_with(b'_'));
+            let mut texts = vec![String::new()];
+            for _ in 0..4 {
+                texts = texts.iter().flat_map(|t| ["", "_", "a", "x", "c"].map(|c| format!("{t}{c}"))).collect();
+            }
+            for text in texts {
+                let own = pattern.matches(text.as_bytes());
+                assert_eq!(rest.matches(text.as_bytes()), own && !text.starts_with('_'), "{glob} {text}");
+                assert!(!own || behind.matches(format!("_{text}").as_bytes()), "{glob} {text}");
+                let under = text.strip_prefix('_').is_some_and(|t| pattern.matches(t.as_bytes()));
+                assert_eq!(behind.matches(text.as_bytes()), under, "{glob} {text}");
+            }
         }
     }
 

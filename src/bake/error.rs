@@ -74,11 +74,39 @@ pub enum BakeError {
          configuration to add it to; add it where the image is booted and pass --boot-parameter-elsewhere"
     )]
     NoBootLoader(String),
-    /// The policy confines units that the image does not have.
+    /// The policy confines units or programs that the image does not have.
     #[error(
         "the policy confines {0}, which the image does not have; correct the policy, or pass --allow-missing-units"
     )]
     MissingUnits(String),
+    /// A template runs nothing.
+    #[error(
+        "{0} is a template and runs nothing itself; name an instance, or write {all} for all of them",
+        all = .0.replacen('@', "@*", 1)
+    )]
+    BareTemplate(String),
+    /// systemd's escape within a pattern.
+    #[error(
+        "the policy's unit \"{selector}\" has `{escape}` where a backslash only quotes what follows it; a unit's name \
+         that has a backslash is written with two: `\\{escape}`"
+    )]
+    UnquotedEscape {
+        /// As written in the policy.
+        selector: String,
+        /// `\x2d`.
+        escape: String,
+    },
+    /// The tables do not do what the selectors beside them say.
+    #[error(
+        "the tables would not confine {unit}, which their selector \"{selector}\" names: they are not what they say; \
+         compile the policy again from its source"
+    )]
+    Unattached {
+        /// The unit.
+        unit: String,
+        /// The selector.
+        selector: String,
+    },
     /// The policy names a unit by an alias.
     #[error(
         "{alias} is an alias of {unit} in the image, and the kernel knows only the latter; name {unit} in the policy"

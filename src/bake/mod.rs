@@ -22,6 +22,7 @@ pub mod kernel;
 pub mod layout;
 mod payload;
 mod plan;
+mod programs;
 mod render;
 mod rootdir;
 mod units;
@@ -36,7 +37,7 @@ pub use error::BakeError;
 pub use payload::{KernelCheck, Options, Payload};
 pub use plan::{MANIFEST_SCHEMA, Manifest, Plan};
 pub use rootdir::RootDir;
-pub use units::UnitPattern;
+pub use units::UnitSelector;
 
 use crate::model::Digest;
 use disk::Shape;

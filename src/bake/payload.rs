@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::units::UnitPattern;
+use super::units::UnitSelector;
 
 /// The files that make an image enforce its policy.
 pub struct Payload<'a> {
@@ -22,7 +22,9 @@ pub struct Payload<'a> {
     /// The agent's configuration, JSON.
     pub agent_config: Vec<u8>,
     /// The unit selectors of the policy's subjects.
-    pub units: Vec<UnitPattern<'a>>,
+    pub units: Vec<&'a dyn UnitSelector>,
+    /// Programs that its subjects name, without wildcards.
+    pub programs: Vec<String>,
     /// The policy's name, as signed.
     pub name: String,
     /// The policy's serial, as signed.

@@ -13,7 +13,8 @@ use super::layout::{
     drop_in,
 };
 use super::payload::{KernelCheck, Options, Payload};
-use super::{binary, render, units};
+use super::units::{self, Confined};
+use super::{binary, programs, render};
 use crate::model::Digest;
 
 /// `manifest.json`: what a bake put into the image. Its own digest is the image's identity towards the POS.
@@ -73,12 +74,16 @@ pub fn plan(image: &dyn Image, payload: &Payload<'_>, options: &Options) -> Resu
         }
         warnings.push(format!("boot this image with `{parameter}`, or nothing is enforced"));
     }
-    let (confined, missing) = units::confined(image, &payload.units)?;
+    let Confined { units: confined, mut missing, unstarted } = units::confined(image, &payload.units)?;
+    missing.extend(programs::missing(image, &payload.programs)?);
     if !missing.is_empty() {
         if !options.allow_missing_units {
             return Err(BakeError::MissingUnits(missing.join(", ")));
         }
-        warnings.push(format!("the image has no unit {}", missing.join(", ")));
+        warnings.push(format!("the image has no {}", missing.join(", ")));
+    }
+    if !unstarted.is_empty() {
+        warnings.push(format!("no link in the image starts {}: is that the instance's name?", unstarted.join(", ")));
     }
 
     let mut nodes = own_files(payload, &confined)?;

@@ -40,7 +40,41 @@ fn agent() -> Vec<u8> {
     elf
 }
 
-const IS_NGINX: &dyn Fn(&str) -> bool = &|u| u == "nginx.service";
+/// A selector whose tables agree with it, unless it says otherwise.
+struct Fake {
+    text: String,
+    literal: Option<String>,
+    matches: fn(&str) -> bool,
+    attaches: bool,
+}
+
+impl UnitSelector for Fake {
+    fn text(&self) -> &str {
+        &self.text
+    }
+    fn literal(&self) -> Option<&str> {
+        self.literal.as_deref()
+    }
+    fn matches(&self, unit: &str) -> bool {
+        (self.matches)(unit)
+    }
+    fn instance(&self, template: &str) -> Option<String> {
+        Some(template.replace('@', "@x")).filter(|i| self.matches(i))
+    }
+    fn attaches(&self, unit: &str) -> bool {
+        self.attaches && self.matches(unit)
+    }
+}
+
+fn named(unit: &'static str) -> &'static dyn UnitSelector {
+    static NAMES: std::sync::Mutex<BTreeMap<String, &'static Fake>> = std::sync::Mutex::new(BTreeMap::new());
+    let fake = || Fake { text: unit.into(), literal: Some(unit.into()), matches: |_| true, attaches: true };
+    *NAMES.lock().unwrap().entry(unit.to_owned()).or_insert_with(|| Box::leak(Box::new(fake())))
+}
+
+fn wild(text: &str, matches: fn(&str) -> bool) -> &'static dyn UnitSelector {
+    Box::leak(Box::new(Fake { text: text.into(), literal: None, matches, attaches: true }))
+}
 
 fn payload() -> Payload<'static> {
     Payload {
@@ -51,7 +85,8 @@ fn payload() -> Payload<'static> {
         source: Some("pdl 1;\n".into()),
         trust: BTreeMap::from([("policy.pub".to_owned(), b"key".to_vec())]),
         agent_config: b"{}\n".to_vec(),
-        units: vec![UnitPattern { text: "nginx.service".into(), matches: IS_NGINX }],
+        units: vec![named("nginx.service")],
+        programs: Vec::new(),
         name: "nginx".into(),
         serial: 1,
     }
@@ -166,7 +201,7 @@ fn a_later_bake_replaces_the_earlier_whole() {
     let (dir, other) = (root(), root());
     let mut first = payload();
     first.trust.insert("policy-old.pub".into(), b"old".to_vec());
-    first.units = vec![UnitPattern { text: "app@*".into(), matches: &|u| u.starts_with("app@") }];
+    first.units = vec![wild("app@*", |u| u.starts_with("app@"))];
     bake(dir.path(), None, &first, &options()).unwrap();
     // A key that nobody baked is not trusted after the next bake.
     fs::write(dir.path().join("usr/lib/kiln/trust/policy-planted.pub"), "planted").unwrap();
@@ -193,8 +228,7 @@ fn output_leaves_the_target_alone() {
     assert!(bake(dir.path(), Some(&out.path().join("baked")), &payload(), &options()).is_err());
     // A failure leaves no output at all.
     let mut bad = payload();
-    bad.units[0].text = "none.service".into();
-    bad.units[0].matches = &|_| false;
+    bad.units = vec![named("none.service")];
     assert!(bake(dir.path(), Some(&out.path().join("failed")), &bad, &options()).is_err());
     assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1);
 }
@@ -285,12 +319,30 @@ fn what_cannot_work_is_said() {
         assert_eq!(picture(dir.path()), before);
         error
     };
-    let unit = |text: &str, matches: &'static dyn Fn(&str) -> bool| Payload {
-        units: vec![UnitPattern { text: text.to_owned(), matches }],
-        ..payload()
+    let unit = |name: &'static str| Payload { units: vec![named(name)], ..payload() };
+    assert!(say(&unit("none.service"), &options()).contains("none.service, which"));
+    assert!(say(&unit("ngin.service"), &options()).contains("ngin.service (near to it: nginx.service)"));
+    assert!(say(&unit("www.service"), &options()).contains("alias of nginx.service"));
+    assert!(say(&unit("app@.service"), &options()).contains("write app@*.service"));
+    assert!(say(&unit("app@a\\x2db.service"), &options()).contains("written with two: `\\\\x2d`"));
+    let none = Payload { units: vec![wild("db-*", |u| u.starts_with("db-"))], ..payload() };
+    assert!(say(&none, &options()).contains("db-*, which"));
+    let forged = Fake { text: "nginx*".into(), literal: None, matches: |u| u.starts_with("nginx"), attaches: false };
+    let forged = Payload { units: vec![&forged], ..payload() };
+    assert!(say(&forged, &options()).contains("would not confine nginx.service"));
+    symlink("usr/bin", dir.path().join("bin")).unwrap();
+    symlink("tool", dir.path().join("usr/tool2")).unwrap();
+    fs::write(dir.path().join("usr/tool"), "").unwrap();
+    let before = picture(dir.path());
+    let say = |payload: &Payload<'_>, options: &Options| {
+        let error = bake(dir.path(), None, payload, options).unwrap_err().to_string();
+        assert_eq!(picture(dir.path()), before);
+        error
     };
-    assert!(say(&unit("none.service", &|_| false), &options()).contains("none.service"));
-    assert!(say(&unit("www.service", &|u| u == "www.service"), &options()).contains("alias of nginx.service"));
+    let programs = ["/usr/tool", "/usr/tool2", "/bin/x", "/opt/x"].map(str::to_owned).to_vec();
+    let said = say(&Payload { programs, ..payload() }, &options());
+    assert!(said.contains("/usr/tool2 (a link") && said.contains("/bin/x (/bin is a link"), "{said}");
+    assert!(said.contains("/opt/x, which") && !said.contains("/usr/tool,"), "{said}");
     let mut dynamic = agent();
     dynamic.truncate(20);
     assert!(say(&Payload { agent: dynamic, ..payload() }, &options()).contains("ELF"));
@@ -303,7 +355,7 @@ fn what_cannot_work_is_said() {
     let error = bake(dir.path(), None, &payload(), &options()).unwrap_err();
     assert!(matches!(&error, BakeError::NoBootLoader(p) if p == "lsm=landlock,apparmor,bpf"), "{error}");
     let elsewhere = Options { boot_parameter_elsewhere: true, allow_missing_units: true, ..options() };
-    let report = bake(dir.path(), None, &unit("none.service", &|_| false), &elsewhere).unwrap();
+    let report = bake(dir.path(), None, &unit("none.service"), &elsewhere).unwrap();
     assert_eq!(report.warnings.iter().filter(|w| !w.contains("root")).count(), 2, "{:?}", report.warnings);
     fs::remove_file(dir.path().join("boot/config-6.1.0-1-test")).unwrap();
     assert!(matches!(bake(dir.path(), None, &payload(), &options()), Err(BakeError::NoKernel)));
@@ -313,12 +365,15 @@ fn what_cannot_work_is_said() {
 fn an_instance_of_a_template_and_every_unit_of_a_pattern_are_tied() {
     let dir = root();
     let mut payload = payload();
-    payload.units = vec![
-        UnitPattern { text: "app@blue.service".into(), matches: &|u| u == "app@blue.service" },
-        UnitPattern { text: "*".into(), matches: &|_| true },
-    ];
+    payload.units = vec![named("app@blue.service"), wild("*", |_| true)];
     let report = bake(dir.path(), None, &payload, &options()).unwrap();
     assert_eq!(report.units, ["app@.service", "app@blue.service", "nginx.service"]);
+    assert!(report.warnings.iter().any(|w| w.contains("no link in the image starts app@blue.service")));
+    let wants = dir.path().join("etc/systemd/system/multi-user.target.wants");
+    fs::create_dir_all(&wants).unwrap();
+    symlink("/usr/lib/systemd/system/app@.service", wants.join("app@blue.service")).unwrap();
+    let report = bake(dir.path(), None, &payload, &options()).unwrap();
+    assert!(!report.warnings.iter().any(|w| w.contains("no link")));
 }
 
 #[test]

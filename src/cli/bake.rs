@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::policy_file::{self, PolicyFile};
+use super::selector::{self, Selector};
 use super::sign::read_bounded;
 use super::{Exit, Format, Out};
-use crate::automata::Pattern;
-use crate::bake::{self, KernelCheck, Options, Payload, Report, UnitPattern};
+use crate::bake::{self, KernelCheck, Options, Payload, Report, UnitSelector};
 use crate::bundle::{Envelope, PolicyStatement, SigningKey, TrustedKeys};
 
 /// Example: kiln bake rootfs --policy nginx.pdl --key keys/policy.key --trust keys
@@ -52,7 +52,7 @@ pub struct Args {
     /// Do not ask whether the image's kernel can enforce.
     #[arg(long)]
     no_kernel_check: bool,
-    /// Only warn when the policy confines a unit that the image does not have.
+    /// Only warn when the policy confines a unit or a program that the image does not have.
     #[arg(long)]
     allow_missing_units: bool,
     /// Only warn when the `lsm=` boot parameter is needed and the image has no place for it.
@@ -89,12 +89,11 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
         (None, Some(path)) => Some(policy_file::read_text(path)?),
         (None, None) => None,
     };
-    let patterns =
-        policy.units.iter().map(|u| Ok((u.clone(), Pattern::parse(u)?))).collect::<anyhow::Result<Vec<_>>>()?;
-    let matchers: Vec<_> = patterns.iter().map(|(_, p)| move |unit: &str| p.matches(unit.as_bytes())).collect();
-    let units = patterns.iter().zip(&matchers).map(|((text, _), m)| UnitPattern { text: text.clone(), matches: m });
+    let selectors = Selector::all(&policy.tables)?;
+    let programs = selector::programs(&policy.tables)?;
     let payload = Payload {
-        units: units.collect(),
+        units: selectors.iter().map(|s| s as &dyn UnitSelector).collect(),
+        programs,
         agent_path,
         agent,
         tables: policy.tables,

@@ -16,6 +16,7 @@ pub mod out;
 mod policy_file;
 mod pos_args;
 mod publish;
+mod selector;
 mod sign;
 pub mod sources;
 mod status;

@@ -21,8 +21,6 @@ pub(super) struct PolicyFile {
     pub tables: Vec<u8>,
     /// Its source, if that was given.
     pub source: Option<String>,
-    /// Globs of the units that it confines.
-    pub units: Vec<String>,
 }
 
 /// Reads a policy, compiling it where it is PDL.
@@ -32,8 +30,8 @@ pub(super) fn load(path: &Path, serial: u64, kernel: KernelVersion, out: &mut Ou
     file.take(8).read_to_end(&mut head).with_context(|| format!("cannot read {}", path.display()))?;
     if head == *b"KILNTAB1" {
         let bytes = read_bounded(path, MAX_TABLES as u64)?;
-        let units = Tables::read(&bytes).with_context(|| path.display().to_string())?.metadata.units;
-        return Ok(PolicyFile { tables: bytes, source: None, units });
+        Tables::read(&bytes).with_context(|| path.display().to_string())?;
+        return Ok(PolicyFile { tables: bytes, source: None });
     }
     let source = sources::read(path)?;
     let text = source.text.to_string();
@@ -56,8 +54,7 @@ pub(super) fn load(path: &Path, serial: u64, kernel: KernelVersion, out: &mut Ou
         }
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     })?;
-    let units = tables.metadata.units.clone();
-    Ok(PolicyFile { tables: tables.to_bytes()?, source: Some(text), units })
+    Ok(PolicyFile { tables: tables.to_bytes()?, source: Some(text) })
 }
 
 /// Reads a file of text, no longer than PDL can be.

@@ -8,7 +8,7 @@ use super::random::{self, Asked, Random};
 use super::*;
 use crate::abi::layout;
 use crate::abi::walk::{Object as Wanted, Verdict, walkable};
-use crate::model::{Mode, Severity};
+use crate::model::{Mode, Severity, cgroup_name};
 use crate::policy::eval::{Atom, Attachment, Cause, Evaluator, Refusal, Target, Task};
 use crate::policy::glob::Matcher;
 use crate::policy::normal::*;
@@ -247,7 +247,7 @@ fn subjects_follow_exec_and_unit() {
             let before = subject;
             subject = match at_exec {
                 true => tables.kernel.after_exec(subject, text.as_bytes()),
-                false => tables.kernel.after_unit(subject, text.as_bytes()),
+                false => tables.kernel.after_unit(subject, cgroup_name(&text).as_bytes()),
             };
             changes += usize::from(before != subject);
             let info = &tables.metadata.subjects[subject as usize - 1];

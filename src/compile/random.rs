@@ -218,5 +218,5 @@ pub(crate) fn program(r: &mut Random) -> String {
     }
 }
 pub(crate) fn unit(r: &mut Random) -> String {
-    format!("{}{}.service", r.pick(&["p", "x", "y"]), r.pick(&["0", "1", "2", "3", "01", ""]))
+    format!("{}{}.service", r.pick(&["p", "x", "y", "_", "cpu", "p\\x2d"]), r.pick(&["0", "1", "2", "3", "01", ""]))
 }

@@ -134,7 +134,11 @@ fn attachment(block: &Block, gaps: &mut Vec<Gap>) -> Result<Attachment, CompileE
                     .to_owned(),
             )),
             [] => out.host = true,
-            [Selector { key: SelectorKey::Unit, pattern }] => out.units.push(parse(&pattern.0)?),
+            [Selector { key: SelectorKey::Unit, pattern }] => {
+                // The kernel programs see names of cgroups: of a unit, or `_` and a unit (cg_escape() of systemd).
+                let unit = parse(&pattern.0)?;
+                out.units.extend([unit.not_beginning_with(b'_'), unit.behind(b'_')]);
+            }
             [Selector { key: SelectorKey::Exec, pattern }] => out.exec.push(parse(&pattern.0)?),
             [_] => {} // a key that `gap` reports
             _ => gaps.push(Gap::of_block(

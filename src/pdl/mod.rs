@@ -12,9 +12,9 @@ mod parser;
 mod quantity;
 mod source;
 mod standard;
-mod suggest;
 mod syntax;
 
+pub use crate::model::closest;
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, FileId, Level, Record, RelatedRecord};
 pub use format::format;
@@ -22,5 +22,4 @@ pub use parser::{Parse, parse};
 pub use quantity::{Quantity, QuantityError, parse_quantity, parse_time};
 pub use source::{LoadError, Loader, MAX_FILE, NoFiles, Source};
 pub use standard::standard;
-pub use suggest::closest;
 pub use syntax::{Pdl, SyntaxElement, SyntaxKind, SyntaxNode, SyntaxToken};

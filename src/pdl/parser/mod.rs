@@ -7,10 +7,10 @@ mod top;
 
 use rowan::{GreenNode, GreenNodeBuilder};
 
+use super::closest;
 use super::code::Code;
 use super::diagnostic::{Diagnostic, FileId};
 use super::lexer::{Token, lex};
-use super::suggest::closest;
 use super::syntax::{SyntaxKind, SyntaxNode};
 use SyntaxKind::*;
 
