@@ -1,33 +1,48 @@
 //! `kiln derive`.
 
+mod coverage;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use serde::Serialize;
 
+use self::coverage::{Kind, Uncovered};
+use super::out::Fail;
 use super::{Exit, Format, Out};
+use crate::automata::Pattern;
 use crate::bundle::write_aside;
 use crate::derive::{Derived, derive, render};
 use crate::manifest::dpkg::Database;
-use crate::manifest::systemd::{Unit, UnitError, enabled};
-use crate::manifest::{Root, service};
+use crate::manifest::systemd::{Unit, census};
+use crate::manifest::{Note, Origin, Root, service};
 use crate::model::Mode;
 use crate::pdl::{NoFiles, Source};
 
 /// Reads units, configuration, packages and programs of an image and writes the policy that they declare.
 ///
-/// Without --unit, every service that the image starts gets a profile, but for those of the base system; what is
-/// left out is listed on standard error.
+/// Without --unit, every service that the image starts gets a profile, but for those of the system itself. What gets
+/// none is listed on standard error, each with its reason.
 ///
 /// Example: kiln derive rootfs --unit nginx.service -o nginx.pdl
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The image's root directory.
     root: PathBuf,
-    /// A service to derive a profile for; may be repeated.
+    /// A service to derive a profile for; may be repeated. A template (`app@.service`) stands for all of its instances.
     #[arg(long = "unit", short = 'u', value_name = "UNIT")]
     units: Vec<String>,
+    /// Every service that the image starts, but for those that their own unit shows to be the system's: what packages
+    /// say counts no longer.
+    #[arg(long, conflicts_with = "units")]
+    all: bool,
+    /// Leave the units out that this pattern matches; may be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    except: Vec<String>,
+    /// Write nothing and end with 1 if something that the image starts gets no profile.
+    #[arg(long)]
+    strict: bool,
     /// Where the policy is written; standard output without it.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -40,26 +55,10 @@ fn mode(text: &str) -> Result<Mode, String> {
     text.parse().map_err(|_| "one of enforce, audit, learn".to_owned())
 }
 
-/// A service without a profile.
-#[derive(Debug, Serialize)]
-struct Skipped {
-    unit: String,
-    reason: String,
-    /// The package of the base system that it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base: Option<String>,
-}
-
-impl Skipped {
-    fn new(unit: &str, reason: String) -> Skipped {
-        Skipped { unit: unit.to_owned(), reason, base: None }
-    }
-}
-
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     profiles: &'a [Derived],
-    skipped: &'a [Skipped],
+    uncovered: &'a [Uncovered],
     policy: &'a str,
 }
 
@@ -69,11 +68,24 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let bar = out.progress("reading the package database");
     let db = Database::read(&root)?;
     let explicit = !args.units.is_empty();
-    let (units, mut skipped) = if explicit { (args.units.clone(), Vec::new()) } else { choose(&root, &db)? };
+    if let Some(missing) = db.missing() {
+        if !explicit && !args.all {
+            let message = format!(
+                "{missing}, so packages do not tell the image's own services from the base system's: name services with \
+                 --unit, or pass --all for every one that is not the system's by its own unit"
+            );
+            return Err(Fail { code: 2, message }.into());
+        }
+        out.note(format!("note: {missing}: rules that follow from packages are not derived"));
+    }
+    bar.set_message("looking for what the image starts");
+    let except = args.except.iter().map(|p| Pattern::parse(p).with_context(|| format!("--except {p}")));
+    let except = except.collect::<anyhow::Result<Vec<_>>>()?;
+    let named = names(&root, &args.units)?;
+    let base = if args.all { None } else { Some(&db) };
+    let mut coverage = coverage::judge(&root, base, census::read(&root)?, explicit.then_some(&named), &except);
     let mut profiles = Vec::new();
-    for name in &units {
-        // `nginx` is short for `nginx.service`, as in systemctl(1).
-        let name = if name.contains('.') { name.clone() } else { format!("{name}.service") };
+    for name in if explicit { named } else { std::mem::take(&mut coverage.wanted) } {
         bar.set_message(format!("deriving {name}"));
         let mut notes = Vec::new();
         match service::read(&root, &db, &name, &mut notes) {
@@ -81,70 +93,94 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
             Err(error) if explicit => {
                 return Err(error).with_context(|| format!("cannot derive a policy for `{name}`"));
             }
-            Err(error) => skipped.push(Skipped::new(&name, error.to_string())),
+            Err(error) => coverage.add(&name, Kind::Failed, error.to_string()),
         }
     }
     bar.finish_and_clear();
-    profiles.sort_by(|a, b| a.profile.cmp(&b.profile));
-    profiles.dedup_by(|a, b| a.unit == b.unit);
-    if let Some([a, b]) = profiles.windows(2).find(|w| w[0].profile == w[1].profile) {
-        anyhow::bail!("`{}` and `{}` would both be profile `{}`: derive one at a time", a.unit, b.unit, a.profile);
+    tell_apart(&mut profiles);
+    let mut text = checked(&render(&profiles));
+    if text.is_err() {
+        leave_out_what_does_not_check(&mut profiles);
+        text = checked(&render(&profiles));
     }
-    tell_skipped(&skipped, out);
+    coverage.tell(out);
     if profiles.is_empty() {
         anyhow::bail!("no service to derive a policy for; name one with --unit, or enable it in the image");
     }
     for profile in &profiles {
         profile.notes.iter().for_each(|n| out.note(format!("note: {}: {n}", profile.unit)));
     }
-    let text = checked(&render(&profiles))?;
+    let text = text?;
+    let findings = coverage.findings();
+    let refused = args.strict && findings > 0;
     match (&args.output, out.format()) {
+        _ if refused => {}
         (Some(path), _) => write_aside(path, text.as_bytes(), 0o644)?,
         (None, Format::Text) => out.raw(text.as_bytes())?,
         (None, Format::Json) => {}
     }
     if out.format() == Format::Json {
-        out.json(&Report { profiles: &profiles, skipped: &skipped, policy: &text })?;
-    } else if let Some(path) = &args.output {
+        out.json(&Report { profiles: &profiles, uncovered: &coverage.uncovered, policy: &text })?;
+    } else if let Some(path) = args.output.as_ref().filter(|_| !refused) {
         for p in &profiles {
             out.note(format!("{}: profile `{}` for {}, {} rules", path.display(), p.profile, p.unit, p.rules.len()));
         }
     }
+    if refused {
+        out.note(format!(
+            "strict: {findings} of what the image starts would run without a profile; nothing was written"
+        ));
+        return Ok(Exit::Finding);
+    }
     Ok(Exit::Done)
 }
 
-/// The services that the image starts and that are not of its base system.
-fn choose(root: &Root, db: &Database) -> anyhow::Result<(Vec<String>, Vec<Skipped>)> {
-    let (mut units, mut skipped) = (Vec::new(), Vec::new());
-    for (unit, link) in enabled::services(root)? {
-        match Unit::load(root, &unit, &mut Vec::new()) {
-            Err(UnitError::Masked { path, .. }) => skipped.push(Skipped::new(&unit, format!("masked by {path}"))),
-            Err(UnitError::Missing(_)) => skipped.push(Skipped::new(&unit, format!("{link} leads to no unit"))),
-            Err(e) => skipped.push(Skipped::new(&unit, e.to_string())),
-            Ok(loaded) => match db.owner(&loaded.fragment) {
-                Some(package) if package.is_base() => {
-                    let reason = format!("package {} is part of the base system", package.name);
-                    skipped.push(Skipped { unit, reason, base: Some(package.name.clone()) });
-                }
-                _ => units.push(unit),
-            },
+/// The own names of the units that were asked for.
+fn names(root: &Root, asked: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut out: BTreeSet<String> = BTreeSet::new();
+    for name in asked {
+        // `nginx` is short for `nginx.service`, as in systemctl(1).
+        let name = if name.contains('.') { name.clone() } else { format!("{name}.service") };
+        let failed = || format!("cannot derive a policy for `{name}`");
+        out.insert(Unit::load(root, &name, &mut Vec::new()).with_context(failed)?.name);
+    }
+    for name in &out {
+        if let Some(template) = coverage::wider(name).filter(|t| out.contains(t)) {
+            anyhow::bail!("--unit {template} stands for all of its instances, {name} among them; name one of the two");
         }
     }
-    Ok((units, skipped))
+    Ok(out.into_iter().collect())
 }
 
-/// Says what was left out, the many services of the base system in one line.
-fn tell_skipped(skipped: &[Skipped], out: &mut Out) {
-    for s in skipped.iter().filter(|s| s.base.is_none()) {
-        out.note(format!("skipped {}: {}", s.unit, s.reason));
+/// `a-b.service` and `a_b.service` would both be profile `a_b`.
+fn tell_apart(profiles: &mut [Derived]) {
+    profiles.sort_by(|a, b| (&a.profile, &a.unit).cmp(&(&b.profile, &b.unit)));
+    let mut taken: BTreeSet<String> = profiles.iter().map(|p| p.profile.clone()).collect();
+    for n in 1..profiles.len() {
+        if profiles[..n].iter().any(|p| p.profile == profiles[n].profile) {
+            let stem = profiles[n].profile.clone();
+            let free = (2u32..).map(|k| format!("{stem}_{k}")).find(|name| !taken.contains(name));
+            profiles[n].profile = free.unwrap_or(stem);
+            taken.insert(profiles[n].profile.clone());
+        }
     }
-    let packages: BTreeSet<&str> = skipped.iter().filter_map(|s| s.base.as_deref()).collect();
-    if !packages.is_empty() {
-        let count = skipped.iter().filter(|s| s.base.is_some()).count();
-        let packages: Vec<&str> = packages.into_iter().collect();
-        let packages = packages.join(", ");
-        let services = if count == 1 { "service" } else { "services" };
-        out.note(format!("skipped {count} {services} of the base system ({packages}); --unit NAME derives one"));
+}
+
+/// What the front end does not take costs the rule, never the rest.
+fn leave_out_what_does_not_check(profiles: &mut [Derived]) {
+    for profile in profiles {
+        let mut whole = Derived { rules: Vec::new(), notes: Vec::new(), ..profile.clone() };
+        for rule in std::mem::take(&mut profile.rules) {
+            whole.rules = vec![rule.clone()];
+            match crate::policy::load(&[Source::new("rule", &render(std::slice::from_ref(&whole)))], &NoFiles) {
+                Ok(_) => profile.rules.push(rule),
+                Err(found) => {
+                    let why = found.records().first().map_or_else(String::new, |d| d.message.clone());
+                    let origin = rule.because.first().cloned().unwrap_or_else(|| Origin::known("kiln", "derive"));
+                    profile.notes.push(Note::new(origin, format!("gives no rule: {why}")));
+                }
+            }
+        }
     }
 }
 

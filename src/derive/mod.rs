@@ -18,7 +18,7 @@ mod write;
 use serde::Serialize;
 
 pub use rule::{Rule, Section, What};
-pub use text::{profile_name, render};
+pub use text::{profile_name, render, subject};
 
 use crate::manifest::{Note, ServiceFacts};
 use crate::model::Mode;
@@ -28,8 +28,10 @@ use crate::model::Mode;
 pub struct Derived {
     /// Its name in PDL.
     pub profile: String,
-    /// The unit that it is for.
+    /// The unit that it is for; a template stands for all of its instances.
     pub unit: String,
+    /// The pattern of its names.
+    pub subject: String,
     /// Enforce, audit or learn.
     pub mode: Mode,
     /// In the order of the text.
@@ -55,6 +57,7 @@ pub fn derive(facts: &ServiceFacts, mode: Mode, mut notes: Vec<Note>) -> Derived
     Derived {
         profile: profile_name(&facts.unit.name),
         unit: facts.unit.name.clone(),
+        subject: subject(&facts.unit.name),
         mode,
         rules: rule::tidy(rules),
         notes,

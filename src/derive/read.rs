@@ -2,6 +2,7 @@
 
 use super::connect;
 use super::rule::{Rule, Section};
+use super::text::subject;
 use crate::manifest::{PathFact, ServiceFacts};
 use crate::model::Verb;
 
@@ -33,7 +34,8 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
         ["LoadCredential", "LoadCredentialEncrypted", "SetCredential", "SetCredentialEncrypted", "ImportCredential"]
     {
         if let Some(entry) = facts.unit.list("Service", key).first() {
-            let folder = PathFact::new(format!("/run/credentials/{}", facts.unit.name), entry.origin.clone());
+            let path = format!("/run/credentials/{}", subject(&facts.unit.name));
+            let folder = PathFact { path, pattern: true, origin: entry.origin.clone() };
             out.push(Rule::tree(Section::Read, READ, &folder));
         }
     }

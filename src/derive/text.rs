@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::Derived;
 use super::rule::{Rule, Section, What};
-use crate::model::{Because, Verb, VerbSet};
+use crate::model::{Because, Verb, VerbSet, quote_pattern};
 
 /// The classes that a derived profile governs: every one that can be enforced. System calls are not among them.
 const GOVERNS: &str = "read, modify, create, delete, setattr, exec, load, bind, connect, accept, capability, kernel";
@@ -14,6 +14,16 @@ pub fn profile_name(unit: &str) -> String {
     let stem = unit.rsplit_once('.').map_or(unit, |(s, _)| s).to_ascii_lowercase();
     let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     if name.starts_with(|c: char| c.is_ascii_lowercase()) { name } else { format!("unit_{name}") }
+}
+
+/// The pattern that matches a unit's name and no other, or the names of all instances of a template.
+pub fn subject(unit: &str) -> String {
+    match unit.split_once("@.") {
+        Some((prefix, suffix)) if !prefix.contains('@') => {
+            format!("{}@*.{}", quote_pattern(prefix), quote_pattern(suffix))
+        }
+        _ => quote_pattern(unit),
+    }
 }
 
 /// The policy text of some profiles.
@@ -28,7 +38,7 @@ pub fn render(profiles: &[Derived]) -> String {
             let _ = writeln!(out, "# Note: {}", single_line(&note.to_string()));
         }
         let _ = writeln!(out, "profile {} {{", profile.profile);
-        let _ = writeln!(out, "  subject unit {};", pattern(&profile.unit));
+        let _ = writeln!(out, "  subject unit {};", pattern(&profile.subject));
         let _ = writeln!(out, "  mode {};", profile.mode);
         let _ = writeln!(out, "  governs {GOVERNS};");
         out.push_str("  on violation severity medium;\n  on violation of exec, load severity high;\n");
@@ -97,7 +107,7 @@ fn verb_list(verbs: VerbSet) -> String {
     words.join(", ")
 }
 
-/// A pattern in quotes: backslashes quote within it already, a quote gets one.
+/// A pattern in quotes: backslashes quote within it already (see `quote_pattern`), a quote gets one.
 fn pattern(text: &str) -> String {
     let mut out = String::from("\"");
     let mut chars = text.chars();
@@ -134,6 +144,7 @@ fn single_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn names_and_quotes() {
@@ -142,6 +153,31 @@ mod tests {
         assert_eq!(profile_name("389-ds.service"), "unit_389_ds");
         assert_eq!(pattern("/a\\[b\"c"), "\"/a\\[b\\\"c\"");
         assert_eq!(single_line("a\nb"), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn a_subject_is_its_units_name_and_no_other() {
+        assert_eq!(subject("nginx.service"), "nginx.service");
+        assert_eq!(subject("o-esc@dev-my\\x2ddisk.service"), "o-esc@dev-my\\\\x2ddisk.service");
+        assert_eq!(subject("app@.service"), "app@*.service");
+        assert_eq!(subject("a\\x2db@.service"), "a\\\\x2db@*.service");
+    }
+
+    proptest! {
+        /// Any text that a policy can hold, quoted, through the whole front end: that text and nothing else.
+        #[test]
+        fn quoted_text_means_itself(name in "/[\\PC*?{}\\[\\],\\\\\"!-]{1,40}") {
+            prop_assume!(!name.ends_with('/') && !name.contains("//"));
+            prop_assume!(name.split('/').skip(1).all(|part| !matches!(part, "." | "..")));
+            let quoted = quote_pattern(&name);
+            let text = format!("pdl 1;\nprofile p {{\n  subject unit {0};\n  allow read {0};\n}}\n", pattern(&quoted));
+            let loaded = crate::policy::load(&[crate::pdl::Source::new("t", &text)], &crate::pdl::NoFiles);
+            let policy = loaded.map_err(|e| TestCaseError::fail(e.render(false)))?;
+            let unit = &policy.blocks[0].subjects[0][0].pattern.0;
+            let matcher = crate::policy::glob::Matcher::new(unit).unwrap();
+            prop_assert_eq!(matcher.literal().map(|b| b.to_vec()), Some(name.clone().into_bytes()));
+            prop_assert!(matcher.matches(name.as_bytes()));
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
         // Made and given to the workers' user by the master (ngx_create_paths()), filled by the workers.
         let verbs = [Verb::Read, Verb::Create, Verb::Setattr];
         out.push(Rule::file(Section::Write, &verbs, vec![folder.glob()], &folder.origin));
-        let all = format!("{}/**", folder.glob());
+        let all = format!("{}/**", folder.glob().trim_end_matches('/'));
         out.push(Rule::file(Section::Write, READ_WRITE, vec![all], &folder.origin));
     }
     out.extend(nginx.uploads.iter().map(below));

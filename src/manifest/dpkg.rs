@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::root::{Kind, Root, RootError};
 
 const STATUS: &str = "/var/lib/dpkg/status";
+const STATUS_D: &str = "/var/lib/dpkg/status.d";
 const INFO: &str = "/var/lib/dpkg/info";
 /// Bytes of the status file; of one file list.
 const MAX_STATUS: u64 = 256 << 20;
@@ -50,37 +51,92 @@ pub struct Database {
     lists: Vec<Vec<String>>,
     /// Top folders that are links: `/lib` → `/usr/lib`.
     merged: Vec<(String, String)>,
+    missing: Option<&'static str>,
 }
 
 impl Database {
     /// Reads the database.
     pub fn read(root: &Root) -> Result<Database, RootError> {
         let mut db = Database::default();
-        let status = match root.text(STATUS, MAX_STATUS) {
-            Err(e) if e.is_not_found() => return Ok(db),
-            other => other?,
-        };
-        db.packages = packages(&status);
         for top in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
             let path = format!("/{top}");
             if let Ok(Some(_)) = root.link(&path) {
                 db.merged.push((format!("{path}/"), format!("{}/", root.resolve(&path)?.path)));
             }
         }
-        for (file, kind) in root.entries(INFO)? {
-            let Some(stem) = file.strip_suffix(".list").filter(|_| kind == Kind::File) else { continue };
-            let name = stem.split_once(':').map_or(stem, |(n, _)| n);
-            if !db.packages.contains_key(name) {
-                continue;
-            }
-            let text = root.text(&format!("{INFO}/{file}"), MAX_LIST)?;
-            let list: Vec<String> = text.lines().filter(|l| l.starts_with('/')).map(|l| db.merge(l)).collect();
-            let id = db.names.len() as u32;
-            db.owners.extend(list.iter().map(|p| (p.clone(), id)));
-            db.names.push(name.to_owned());
-            db.lists.push(list);
+        match root.text(STATUS, MAX_STATUS) {
+            Ok(status) => db.whole(root, &status)?,
+            Err(e) if e.is_not_found() => db.distroless(root)?,
+            Err(e) => return Err(e),
+        }
+        if db.missing.is_none() && db.owners.is_empty() {
+            db.missing = Some("the package database has no file lists (/var/lib/dpkg/info)");
         }
         Ok(db)
+    }
+
+    /// One status file, and a list of files for each package.
+    fn whole(&mut self, root: &Root, status: &str) -> Result<(), RootError> {
+        self.packages = packages(status);
+        let lists = match root.entries(INFO) {
+            Err(e) if e.is_not_found() => Vec::new(),
+            other => other?,
+        };
+        for (file, kind) in lists {
+            let Some(stem) = file.strip_suffix(".list").filter(|_| kind == Kind::File) else { continue };
+            let name = stem.split_once(':').map_or(stem, |(n, _)| n);
+            if self.packages.contains_key(name) {
+                let text = root.text(&format!("{INFO}/{file}"), MAX_LIST)?;
+                self.add(name, text.lines().filter(|l| l.starts_with('/')).map(str::to_owned));
+            }
+        }
+        Ok(())
+    }
+
+    /// `status.d/PACKAGE` and `PACKAGE.md5sums`, as distroless images have them: files only, so folders are those above.
+    fn distroless(&mut self, root: &Root) -> Result<(), RootError> {
+        let files = match root.entries(STATUS_D) {
+            Err(e) if e.is_not_found() => {
+                self.missing = Some("the image has no package database (/var/lib/dpkg)");
+                return Ok(());
+            }
+            other => other?,
+        };
+        for (file, kind) in files {
+            if kind != Kind::File || file.ends_with(".md5sums") {
+                continue;
+            }
+            let text = root.text(&format!("{STATUS_D}/{file}"), MAX_STATUS)?;
+            // These stanzas say nothing of their state: what is there is installed.
+            let stanza = format!("{}\nStatus: install ok installed\n", text.trim_end());
+            let found = packages(&stanza);
+            let names: Vec<String> = found.keys().cloned().collect();
+            self.packages.extend(found);
+            let Ok(sums) = root.text(&format!("{STATUS_D}/{file}.md5sums"), MAX_LIST) else { continue };
+            for name in names {
+                let mut list = std::collections::BTreeSet::new();
+                for path in sums.lines().filter_map(|l| l.split_once("  ").map(|(_, p)| p)) {
+                    let path = format!("/{}", path.trim_start_matches(['.', '/']));
+                    list.extend(path.match_indices('/').skip(1).map(|(at, _)| path[..at].to_owned()));
+                    list.insert(path);
+                }
+                self.add(&name, list.into_iter());
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, paths: impl Iterator<Item = String>) {
+        let list: Vec<String> = paths.map(|l| self.merge(&l)).collect();
+        let id = self.names.len() as u32;
+        self.owners.extend(list.iter().map(|p| (p.clone(), id)));
+        self.names.push(name.to_owned());
+        self.lists.push(list);
+    }
+
+    /// Why it is not known which files are whose; `None` where it is.
+    pub fn missing(&self) -> Option<&'static str> {
+        self.missing
     }
 
     /// A path of a file list as the merged /usr names it.
@@ -182,7 +238,30 @@ mod tests {
     #[test]
     fn an_image_without_dpkg_has_no_packages() {
         let (_dir, root) = image(&[("etc/x", "")]);
-        assert!(Database::read(&root).unwrap().owner("/etc/x").is_none());
+        let db = Database::read(&root).unwrap();
+        assert!(db.owner("/etc/x").is_none());
+        assert!(db.missing().unwrap().contains("no package database"));
+        let (_dir, root) = image(&[("var/lib/dpkg/status", STATUS_TEXT)]);
+        let db = Database::read(&root).unwrap();
+        assert!(db.package("libc6").is_some());
+        assert!(db.missing().unwrap().contains("no file lists"));
+    }
+
+    #[test]
+    fn distroless_images_have_one_file_a_package() {
+        let (_dir, root) = image(&[
+            ("var/lib/dpkg/status.d/web", "Package: web-common\nSource: web (1)\nPriority: optional\nVersion: 1\n"),
+            ("var/lib/dpkg/status.d/web.md5sums", "0123  usr/sbin/web\n4567  lib/systemd/system/web.service\n"),
+            ("var/lib/dpkg/status.d/none", "Package: none\nPriority: required\n"),
+            ("usr/lib/x", ""),
+            ("lib", "-> usr/lib"),
+        ]);
+        let db = Database::read(&root).unwrap();
+        assert_eq!(db.owner("/usr/lib/systemd/system/web.service").unwrap().name, "web-common");
+        assert!(db.files("web-common").any(|p| p == "/usr/sbin"));
+        assert_eq!(db.package("web-common").unwrap().source(), "web");
+        assert!(db.package("none").unwrap().is_base());
+        assert!(db.missing().is_none());
     }
 
     proptest! {

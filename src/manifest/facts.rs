@@ -30,14 +30,7 @@ impl PathFact {
     }
     /// Quotes the characters that mean something in a PDL glob.
     pub fn quote(path: &str) -> String {
-        let mut out = String::with_capacity(path.len());
-        for c in path.chars() {
-            if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '\\') {
-                out.push('\\');
-            }
-            out.push(c);
-        }
-        out
+        crate::model::quote_pattern(path)
     }
 }
 

@@ -41,6 +41,8 @@ pub enum ServiceError {
 /// Reads the facts of a service.
 pub fn read(root: &Root, db: &Database, name: &str, notes: &mut Vec<Note>) -> Result<ServiceFacts, ServiceError> {
     let unit = Unit::load(root, name, notes)?;
+    // The unit's own name, where it was asked for by an alias.
+    let name = &unit.name.clone();
     let mut loader = Loader::new(root);
     let mut programs = BTreeMap::new();
     let mut list = Vec::new();
@@ -56,6 +58,7 @@ pub fn read(root: &Root, db: &Database, name: &str, notes: &mut Vec<Note>) -> Re
                             continue;
                         };
                         program(root, &mut loader, &path, &entry.origin, 0, &mut programs, notes)?;
+                        notes.extend(line.unknown.iter().map(|why| Note::new(entry.origin.clone(), why.clone())));
                         list.push(Command { key: key.to_owned(), line, program: path, origin: entry.origin.clone() });
                     }
                 }
@@ -169,7 +172,7 @@ fn arguments(root: &Root, commands: &[Command]) -> Vec<PathFact> {
 }
 
 /// The file that a program's name leads to.
-fn find(root: &Root, program: &str) -> Option<String> {
+pub(super) fn find(root: &Root, program: &str) -> Option<String> {
     let candidates = match program.starts_with('/') {
         true => vec![program.to_owned()],
         false if program.contains('/') => return None,

@@ -28,7 +28,9 @@ fn corpus() {
     assert!(files.len() >= 4, "{files:?}");
     for path in files {
         let dir = root(&fs::read_to_string(&path).unwrap());
-        let output = kiln().arg("derive").arg(dir.path()).output().unwrap();
+        // An image without packages says which services it means.
+        let all = (!dir.path().join("var/lib/dpkg").exists()).then_some("--all");
+        let output = kiln().arg("derive").arg(dir.path()).args(all).output().unwrap();
         let shown = format!(
             "exit {}\n--- stderr\n{}--- stdout\n{}",
             output.status.code().unwrap(),
@@ -92,7 +94,13 @@ fn what_cannot_be_derived_ends_with_2_and_writes_nothing() {
     fails("nginx.socket", "has no unit");
     kiln().args(["derive", "/no/such/root"]).assert().code(2).stderr(contains("image root"));
     let empty = tempfile::tempdir().unwrap();
-    kiln().arg("derive").arg(empty.path()).assert().code(2).stderr(contains("--unit"));
+    kiln()
+        .arg("derive")
+        .arg(empty.path())
+        .assert()
+        .code(2)
+        .stderr(contains("no package database").and(contains("--unit")));
+    kiln().arg("derive").arg(empty.path()).arg("--all").assert().code(2).stderr(contains("no service"));
 }
 
 /// Each line of the text of `nginx.conf`, and what must be said about it.

@@ -11,4 +11,5 @@ mod image;
 mod keygen;
 mod pdl;
 mod pos;
+mod reach;
 mod style;

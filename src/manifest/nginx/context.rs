@@ -1,5 +1,7 @@
 //! How nginx makes paths of words: relative ones, and those with variables.
 
+use crate::model::quote_pattern;
+
 /// What a word of a path directive names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Named {
@@ -27,7 +29,7 @@ pub(super) fn named(text: &str, base: &str) -> Named {
     let mut glob = String::new();
     let mut rest = full.as_str();
     while let Some(at) = rest.find('$') {
-        push_literal(&mut glob, &rest[..at]);
+        glob.push_str(&quote_pattern(&rest[..at]));
         let tail = &rest[at + 1..];
         let (name, after) = match tail.strip_prefix('{').and_then(|t| t.split_once('}')) {
             Some(parts) => parts,
@@ -36,18 +38,8 @@ pub(super) fn named(text: &str, base: &str) -> Named {
         glob.push_str(if FLAT.contains(&name) { "*" } else { "**" });
         rest = after;
     }
-    push_literal(&mut glob, rest);
+    glob.push_str(&quote_pattern(rest));
     Named::Pattern { folder, glob }
-}
-
-/// Appends text with the characters that mean something in a PDL glob quoted.
-fn push_literal(glob: &mut String, text: &str) {
-    for c in text.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '\\') {
-            glob.push('\\');
-        }
-        glob.push(c);
-    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ pub struct CommandLine {
     pub program: String,
     /// Arguments behind the program, specifiers expanded, `$VARIABLES` as written.
     pub arguments: Vec<String>,
+    /// What is not known of the arguments, which then stand as written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
 }
 
 /// Why a command line cannot be used.
@@ -104,8 +107,16 @@ fn command(words: Vec<String>, unit: &str) -> Result<CommandLine, CommandError> 
     if prefixes.argv0 {
         words.next();
     }
-    let arguments = words.map(|w| specifier::expand(&w, unit)).collect::<Result<_, _>>()?;
-    Ok(CommandLine { prefixes, program, arguments })
+    let mut unknown = Vec::new();
+    let mut argument = |word: String| match specifier::expand(&word, unit) {
+        Err(e @ SpecifierError::RunTime(_)) => {
+            unknown.push(format!("of the argument `{word}`, {e}"));
+            Ok(word)
+        }
+        other => other,
+    };
+    let arguments = words.map(&mut argument).collect::<Result<_, _>>()?;
+    Ok(CommandLine { prefixes, program, arguments, unknown })
 }
 
 struct Word {
@@ -226,6 +237,13 @@ mod tests {
         assert!(one("+!/bin/x").prefixes.full_privileges);
         assert!(one("!/bin/x").prefixes.keep_user && !one("!!/bin/x").prefixes.keep_user);
         assert_eq!(one("\"/bin/with space\" x").program, "/bin/with space");
+    }
+
+    #[test]
+    fn what_only_the_machine_knows_costs_its_argument() {
+        let c = one("/usr/bin/node --name %H --file /etc/x");
+        assert_eq!((c.arguments.len(), c.unknown.len()), (4, 1));
+        assert!(c.unknown[0].contains("`%H` is known only"), "{:?}", c.unknown);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! systemd units: files and drop-ins, command lines, specifiers, and which units an image starts (systemd.unit(5),
 //! systemd.service(5), systemd.exec(5)).
 
-pub mod enabled;
+pub mod census;
 pub mod exec;
+pub mod own;
 pub mod parse;
 pub mod socket;
 pub mod specifier;

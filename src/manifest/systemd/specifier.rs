@@ -18,6 +18,8 @@ pub enum SpecifierError {
 pub fn expand(text: &str, unit: &str) -> Result<String, SpecifierError> {
     let stem = unit.rsplit_once('.').map_or(unit, |(s, _)| s);
     let (prefix, instance) = stem.split_once('@').unwrap_or((stem, ""));
+    // A template: its instances are many.
+    let open = instance.is_empty() && stem.contains('@');
     let last = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
@@ -29,6 +31,7 @@ pub fn expand(text: &str, unit: &str) -> Result<String, SpecifierError> {
         let Some(spec) = chars.next() else { return Err(SpecifierError::Open) };
         match spec {
             '%' => out.push('%'),
+            'n' | 'N' | 'i' | 'I' | 'f' | 'd' if open => return Err(SpecifierError::RunTime(spec)),
             'n' => out.push_str(unit),
             'N' => out.push_str(stem),
             'p' => out.push_str(prefix),
@@ -99,6 +102,8 @@ mod tests {
             "getty@dev-tty\\x2d1.service|getty@dev-tty\\x2d1|getty|dev-tty\\x2d1|dev/tty-1|100%"
         );
         assert_eq!(expand("%t/%p %S %C %L %E", "a.service").unwrap(), "/run/a /var/lib /var/cache /var/log /etc");
+        assert_eq!(expand("%i", "a@.service"), Err(SpecifierError::RunTime('i')));
+        assert_eq!(expand("%p", "a@.service").unwrap(), "a");
         assert_eq!(expand("%H", "a.service"), Err(SpecifierError::RunTime('H')));
         assert_eq!(expand("%!", "a.service"), Err(SpecifierError::Unknown('!')));
         assert_eq!(expand("x%", "a.service"), Err(SpecifierError::Open));

@@ -50,6 +50,15 @@ pub enum UnitError {
     Root(#[from] RootError),
 }
 
+/// Links from alias to alias.
+const MAX_ALIASES: usize = 8;
+
+/// What stands under a name.
+enum Found {
+    Unit(Box<Unit>),
+    Alias(String),
+}
+
 /// Whether the text can name a unit (unit_name_is_valid() of systemd).
 pub fn is_unit_name(name: &str) -> bool {
     const SUFFIXES: [&str; 11] =
@@ -59,25 +68,73 @@ pub fn is_unit_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b))
 }
 
-/// `getty@tty1.service` is an instance of `getty@.service`.
-fn template(name: &str) -> Option<String> {
+/// The template of an instance: `getty@.service` of `getty@tty1.service`. A template is its own.
+pub fn template_of(name: &str) -> Option<String> {
     let (stem, suffix) = name.rsplit_once('.')?;
-    let (prefix, instance) = stem.split_once('@')?;
-    (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
+    let (prefix, _) = stem.split_once('@')?;
+    Some(format!("{prefix}@.{suffix}"))
+}
+
+/// Whether the name is that of a template, which runs nothing itself.
+pub fn is_template(name: &str) -> bool {
+    template_of(name).is_some_and(|t| t == name)
+}
+
+/// The unit for which a link of another name stands: `ssh.service` of `sshd.service -> ssh.service`. A link from an
+/// instance to its template, or from another folder to the same name, is no alias.
+fn alias_of(name: &str, target: &str) -> Option<String> {
+    let last = target.rsplit('/').next().unwrap_or_default();
+    let suffix = |n: &str| n.rsplit_once('.').map(|(_, s)| s.to_owned());
+    if last == name || !is_unit_name(last) || suffix(last) != suffix(name) {
+        return None;
+    }
+    match template_of(name).filter(|t| t != name) {
+        Some(own) if own == last => None,
+        // alias@x.service -> real@.service is real@x.service.
+        Some(_) if is_template(last) => {
+            let instance = name.split_once('@')?.1.rsplit_once('.')?.0;
+            Some(last.replacen("@.", &format!("@{instance}."), 1))
+        }
+        _ => Some(last.to_owned()),
+    }
 }
 
 impl Unit {
-    /// Loads a unit with its drop-ins.
+    /// Loads a unit with its drop-ins, by its name or an alias; `name` of the result is its own name, which is what its
+    /// cgroup is called.
     pub fn load(root: &Root, name: &str, notes: &mut Vec<Note>) -> Result<Unit, UnitError> {
+        let mut name = name.to_owned();
+        for _ in 0..MAX_ALIASES {
+            match Unit::load_named(root, &name, notes)? {
+                Found::Unit(unit) => return Ok(*unit),
+                Found::Alias(real) => name = real,
+            }
+        }
+        Err(UnitError::Missing(name))
+    }
+
+    fn load_named(root: &Root, name: &str, notes: &mut Vec<Note>) -> Result<Found, UnitError> {
         if !is_unit_name(name) {
             return Err(UnitError::Name(name.chars().take(100).collect()));
         }
-        let names: Vec<String> = [Some(name.to_owned()), template(name)].into_iter().flatten().collect();
+        let template = template_of(name).filter(|t| t != name);
+        let names: Vec<String> = [Some(name.to_owned()), template].into_iter().flatten().collect();
         let path = names
             .iter()
             .flat_map(|n| DIRECTORIES.map(|d| format!("{d}/{n}")))
             .find(|p| root.link(p).is_ok())
             .ok_or_else(|| UnitError::Missing(name.to_owned()))?;
+        if let Some(target) = root.link(&path)? {
+            let at = path.rsplit('/').next().unwrap_or_default();
+            let real = match alias_of(at, &target) {
+                Some(real) if is_template(&real) && !is_template(name) => alias_of(name, &target),
+                other => other,
+            };
+            let there = |n: &String| DIRECTORIES.iter().any(|d| root.link(&format!("{d}/{n}")).is_ok());
+            if let Some(real) = real.filter(|r| there(r) || template_of(r).is_some_and(|t| there(&t))) {
+                return Ok(Found::Alias(real));
+            }
+        }
         let resolved = root.resolve(&path)?;
         if resolved.path == "/dev/null" {
             return Err(UnitError::Masked { name: name.to_owned(), path });
@@ -94,7 +151,7 @@ impl Unit {
             unit.add(&path, &text, notes);
             unit.drop_ins.push(path);
         }
-        Ok(unit)
+        Ok(Found::Unit(Box::new(unit)))
     }
 
     fn add(&mut self, path: &str, text: &str, notes: &mut Vec<Note>) {
@@ -216,5 +273,36 @@ mod tests {
         assert!(matches!(load("none.service"), Err(UnitError::Missing(_))));
         assert!(matches!(load("../x.service"), Err(UnitError::Name(_))));
         assert!(load("t@x.service").unwrap().fragment.ends_with("t@.service"));
+    }
+
+    #[test]
+    fn an_alias_loads_the_unit_itself() {
+        let (_dir, root) = image(&[
+            ("usr/lib/systemd/system/web.service", "[Service]\nExecStart=/bin/a\n"),
+            ("usr/lib/systemd/system/t@.service", "[Service]\nExecStart=/bin/a\n"),
+            ("etc/systemd/system/www.service", "-> /usr/lib/systemd/system/web.service"),
+            ("etc/systemd/system/http.service", "-> www.service"),
+            ("etc/systemd/system/t@one.service", "-> /usr/lib/systemd/system/t@.service"),
+            ("etc/systemd/system/u@.service", "-> t@.service"),
+            ("etc/systemd/system/default.service", "-> t@two.service"),
+            ("etc/systemd/system/linked.service", "-> /opt/x/linked.service"),
+            ("opt/x/linked.service", "[Service]\nExecStart=/bin/a\n"),
+            ("etc/systemd/system/round.service", "-> round2.service"),
+            ("etc/systemd/system/round2.service", "-> round.service"),
+        ]);
+        let name = |n: &str| Unit::load(&root, n, &mut Vec::new()).map(|u| u.name);
+        for (asked, own) in [
+            ("web.service", "web.service"),
+            ("www.service", "web.service"),
+            ("http.service", "web.service"),
+            ("t@one.service", "t@one.service"),
+            ("u@three.service", "t@three.service"),
+            ("u@.service", "t@.service"),
+            ("default.service", "t@two.service"),
+            ("linked.service", "linked.service"),
+        ] {
+            assert_eq!(name(asked).unwrap(), own, "{asked}");
+        }
+        assert!(name("round.service").is_err());
     }
 }

@@ -1,0 +1,250 @@
+//! Which units get a profile, and that each profile reaches its unit: from `kiln derive` through `kiln bake`.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use assert_cmd::Command;
+use predicates::prelude::PredicateBooleanExt;
+use predicates::str::contains;
+
+use crate::image;
+
+fn kiln(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command.current_dir(dir).env("NO_COLOR", "1");
+    command
+}
+
+/// A folder with an image of these units, as `root`; `NAME` starts by a link.
+fn scene(units: &[(&str, &str)], started: &[&str]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    image::build(&dir.path().join("root"), "-- usr/bin/app elf --\n-- etc/machine-id --\n");
+    let system = dir.path().join("root/usr/lib/systemd/system");
+    let wants = dir.path().join("root/etc/systemd/system/multi-user.target.wants");
+    fs::create_dir_all(&system).unwrap();
+    fs::create_dir_all(&wants).unwrap();
+    for (name, text) in units {
+        fs::write(system.join(name), text).unwrap();
+    }
+    for name in started {
+        let file = match name.split_once('@') {
+            Some((prefix, rest)) => format!("{prefix}@.{}", rest.rsplit_once('.').unwrap().1),
+            None => (*name).to_owned(),
+        };
+        symlink(format!("/usr/lib/systemd/system/{file}"), wants.join(name)).unwrap();
+    }
+    dir
+}
+
+/// What a bake needs beside the image and the policy.
+fn bake(dir: &Path, policy: &str) -> Command {
+    let elf = {
+        let mut elf = vec![0u8; 64];
+        elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        elf[16..20].copy_from_slice(&[2, 0, 62, 0]);
+        elf[20] = 1;
+        elf[24..32].copy_from_slice(&0x40_1000u64.to_le_bytes());
+        elf[52..54].copy_from_slice(&64u16.to_le_bytes());
+        elf
+    };
+    fs::write(dir.join("agent"), elf).unwrap();
+    if !dir.join("keys").exists() {
+        kiln(dir).args(["keygen", "keys"]).assert().success();
+    }
+    let mut command = kiln(dir);
+    let fixed = ["--key", "keys/policy.key", "--agent", "agent", "--no-kernel-check"];
+    command.args(["bake", "root", "--policy", policy]).args(fixed);
+    command
+}
+
+const APP: &str = "[Service]\nExecStart=/usr/bin/app\n";
+
+/// systemd-escape(1) is the judge of what an instance is called.
+fn escaped(template: &str, path: &str) -> Option<String> {
+    let run = std::process::Command::new("systemd-escape").args(["--path", "--template", template, path]).output();
+    Some(String::from_utf8(run.ok()?.stdout).unwrap().trim().to_owned())
+}
+
+#[test]
+fn a_unit_whose_name_is_escaped_is_confined() {
+    let name = r"disk@dev-my\x2ddisk.service";
+    if let Some(judged) = escaped("disk@.service", "/dev/my-disk") {
+        assert_eq!(judged, name);
+    }
+    let odd = ["cpu.service", "memory.service", "_under.service", "cgroup.service", r"a\x2db.service", "x:y.service"];
+    let units: Vec<(&str, &str)> = odd.iter().map(|n| (*n, APP)).chain([("disk@.service", APP)]).collect();
+    let dir = scene(&units, &[&odd[..], &[name]].concat());
+    kiln(dir.path()).args(["derive", "root", "--all", "-o", "p.pdl"]).assert().success();
+    let text = fs::read_to_string(dir.path().join("p.pdl")).unwrap();
+    assert!(text.contains(r#"subject unit "disk@dev-my\\x2ddisk.service";"#), "{text}");
+    kiln(dir.path()).args(["check", "p.pdl"]).assert().success();
+    let mut all = [&odd[..], &[name]].concat();
+    all.sort_unstable();
+    bake(dir.path(), "p.pdl").assert().success().stdout(contains(format!("confines {}\n", all.join(", "))));
+    assert!(dir.path().join("root/usr/lib/systemd/system").join(format!("{name}.d/50-kiln.conf")).exists());
+    // The name as it stands, in a pattern, is another name.
+    fs::write(dir.path().join("raw.pdl"), text.replace(r"\\x2d", r"\x2d")).unwrap();
+    bake(dir.path(), "raw.pdl").assert().code(2).stderr(contains(r"is written with two: `\\x2d`"));
+}
+
+#[test]
+fn a_template_is_confined_by_its_instances() {
+    let dir = scene(&[("app@.service", APP), ("one.service", APP)], &["app@blue.service", "one.service"]);
+    let policy = |unit: &str| {
+        let text = format!("pdl 1;\nprofile p {{\n  subject unit \"{unit}\";\n  governs exec;\n}}\n");
+        fs::write(dir.path().join("p.pdl"), text).unwrap();
+        bake(dir.path(), "p.pdl")
+    };
+    policy("app@.service").assert().code(2).stderr(contains("is a template").and(contains("write app@*.service")));
+    policy("app@*.service").assert().success().stdout(contains("confines app@.service"));
+    policy("app@[a-c]?*.service").assert().success().stdout(contains("confines app@.service"));
+    policy("app@blue.service").assert().success().stdout(contains("confines app@blue.service"));
+    policy("app@red.service").assert().success().stderr(contains("no link in the image starts app@red.service"));
+    policy("on.service").assert().code(2).stderr(contains("on.service (near to it: one.service)"));
+    policy("{one,two}-*.service").assert().code(2).stderr(contains("does not have"));
+}
+
+#[test]
+fn every_instance_of_an_accepting_socket_gets_the_templates_profile() {
+    let socket = "[Socket]\nListenStream=8097\nAccept=yes\n";
+    let dir = scene(
+        &[
+            ("echo.socket", socket),
+            ("echo@.service", "[Service]\nExecStart=-/usr/bin/app --peer %i\nStandardInput=socket\n"),
+        ],
+        &["echo.socket"],
+    );
+    let output = kiln(dir.path()).args(["derive", "root", "--all", "-o", "p.pdl"]).assert().success();
+    output.stderr(contains("of the argument `%i`"));
+    let text = fs::read_to_string(dir.path().join("p.pdl")).unwrap();
+    assert!(text.contains("subject unit \"echo@*.service\";"), "{text}");
+    bake(dir.path(), "p.pdl").assert().success().stdout(contains("confines echo@.service"));
+}
+
+fn report(dir: &Path, args: &[&str], code: i32) -> serde_json::Value {
+    let output = kiln(dir).args(["derive", "root", "--format", "json"]).args(args).assert().code(code);
+    serde_json::from_slice(&output.get_output().stdout).unwrap()
+}
+
+#[test]
+fn what_is_not_covered_is_listed_with_its_reason_and_strict_ends_with_1() {
+    let dir = scene(
+        &[
+            ("one.service", APP),
+            ("two.service", APP),
+            ("day.timer", "[Timer]\nOnCalendar=daily\n"),
+            ("day.service", APP),
+            ("broken.service", "[Service]\nExecStart=/usr/bin/not-there\n"),
+            ("idle.service", APP),
+            ("user@.service", "[Service]\nExecStart=/usr/lib/systemd/systemd --user\nPAMName=systemd-user\n"),
+            ("systemd-logind.service", "[Service]\nExecStart=/usr/lib/systemd/systemd-logind\n"),
+        ],
+        &["one.service", "two.service", "broken.service", "systemd-logind.service", "day.timer", "gone.service"],
+    );
+    let root = dir.path().join("root");
+    let generator = root.join("usr/lib/systemd/system-generators/odd-generator");
+    fs::create_dir_all(generator.parent().unwrap()).unwrap();
+    fs::write(&generator, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&generator, fs::Permissions::from_mode(0o755)).unwrap();
+    let wants = root.join("etc/systemd/user/default.target.wants");
+    fs::create_dir_all(&wants).unwrap();
+    symlink("../mine.service", wants.join("mine.service")).unwrap();
+
+    let found = report(dir.path(), &["--all"], 0);
+    let units: Vec<&str> = found["profiles"].as_array().unwrap().iter().map(|p| p["unit"].as_str().unwrap()).collect();
+    assert_eq!(units, ["day.service", "one.service", "two.service"]);
+    let rest = |found: &serde_json::Value| {
+        let all = found["uncovered"].as_array().unwrap().iter();
+        let text = |u: &serde_json::Value, key: &str| u[key].as_str().unwrap().to_owned();
+        all.map(|u| format!("{} {}{}", text(u, "kind"), text(u, "unit"), if u["finding"] == true { " !" } else { "" }))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        rest(&found),
+        [
+            "failed broken.service !",
+            "generator /usr/lib/systemd/system-generators/odd-generator !",
+            "user user/mine.service !",
+            "system systemd-logind.service",
+            "system user@.service",
+            "absent gone.service",
+            "idle idle.service",
+            "run_time run-*.service, *.scope"
+        ]
+    );
+    assert!(found["uncovered"].as_array().unwrap().iter().all(|u| !u["reason"].as_str().unwrap().is_empty()));
+
+    let found = report(dir.path(), &["--unit", "one"], 0);
+    assert!(rest(&found).contains(&"not_named two.service !".to_owned()));
+    let output = dir.path().join("p.pdl");
+    let strict = ["derive", "root", "--all", "--strict", "-o", "p.pdl"];
+    kiln(dir.path()).args(strict).assert().code(1).stderr(
+        contains("strict: 3 of what the image starts")
+            .and(contains("no profile for broken.service"))
+            .and(contains("odd-generator")),
+    );
+    assert!(!output.exists());
+    let but = ["--except", "broken.service", "--except", "user/**", "--except", "/usr/lib/systemd/system-generators/*"];
+    kiln(dir.path()).args(strict).args(but).assert().success().stderr(contains("left out by --except"));
+    assert!(output.exists());
+}
+
+/// Which services are the system's is told by themselves: the same with a package database and without.
+#[test]
+fn an_image_without_packages_gets_no_profile_for_the_system_itself() {
+    let unit = |program: &str| format!("[Service]\nExecStart={program}\n");
+    let system = [
+        ("systemd-journald.service", "/usr/lib/systemd/systemd-journald"),
+        ("systemd-udevd.service", "/usr/lib/systemd/systemd-udevd"),
+        ("systemd-logind.service", "/lib/systemd/systemd-logind"),
+        ("dbus.service", "@/usr/bin/dbus-daemon @dbus-daemon --system"),
+        ("getty@.service", "-/sbin/agetty -o '-p -- \\\\u' --noclear - $TERM"),
+        ("ssh.service", "/usr/sbin/sshd -D $SSHD_OPTS"),
+        ("cron.service", "/usr/sbin/cron -f"),
+        ("polkit.service", "/usr/lib/polkit-1/polkitd --no-debug"),
+    ];
+    let mut units: Vec<(&str, String)> = system.iter().map(|(name, program)| (*name, unit(program))).collect();
+    units.push(("one.service", APP.to_owned()));
+    let units: Vec<(&str, &str)> = units.iter().map(|(n, t)| (*n, t.as_str())).collect();
+    let names: Vec<&str> =
+        units.iter().map(|(n, _)| if *n == "getty@.service" { "getty@tty1.service" } else { *n }).collect();
+    let dir = scene(&units, &names);
+    kiln(dir.path())
+        .args(["derive", "root"])
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(contains("no package database").and(contains("--unit")).and(contains("--all")));
+    let found = report(dir.path(), &["--all"], 0);
+    assert_eq!(found["profiles"].as_array().unwrap().len(), 1);
+    let left = found["uncovered"].as_array().unwrap().iter().filter(|u| u["kind"] == "system").count();
+    assert_eq!(left, system.len());
+    kiln(dir.path()).args(["derive", "root", "--unit", "one"]).assert().success().stderr(
+        contains("note: the image has no package database")
+            .and(contains("left alone, as each is the message bus: dbus.service")),
+    );
+    // A database without lists knows no files; with `status.d` it does.
+    let dpkg = dir.path().join("root/var/lib/dpkg");
+    fs::create_dir_all(dpkg.join("status.d")).unwrap();
+    fs::write(dpkg.join("status"), "Package: app\nStatus: install ok installed\nPriority: optional\n").unwrap();
+    kiln(dir.path()).args(["derive", "root"]).assert().code(2).stderr(contains("no file lists"));
+    fs::remove_file(dpkg.join("status")).unwrap();
+    fs::write(dpkg.join("status.d/app"), "Package: app\nPriority: optional\n").unwrap();
+    fs::write(dpkg.join("status.d/app.md5sums"), "00  usr/lib/systemd/system/one.service\n").unwrap();
+    let found = report(dir.path(), &[], 0);
+    assert_eq!(found["profiles"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn an_alias_and_names_that_meet_in_one_identifier() {
+    let dir = scene(&[("a-b.service", APP), ("a_b.service", APP)], &["a-b.service", "a_b.service"]);
+    let system = dir.path().join("root/etc/systemd/system");
+    symlink("/usr/lib/systemd/system/a-b.service", system.join("other.service")).unwrap();
+    let found = report(dir.path(), &["--all"], 0);
+    let names: Vec<&str> =
+        found["profiles"].as_array().unwrap().iter().map(|p| p["profile"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a_b", "a_b_2"]);
+    let found = report(dir.path(), &["--unit", "other"], 0);
+    assert_eq!(found["profiles"][0]["unit"], "a-b.service");
+}
