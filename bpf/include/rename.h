@@ -56,8 +56,6 @@ static __always_inline bool kiln_as_strict(struct kiln_who *who, struct kiln_pla
 	struct kiln_decision *d = kiln_decision_at(who->t, who->s->path_default);
 	u32 governed = who->s->verbs & KILN_CARRIED;
 
-	if (from->pos == PATH_FAIL || to->pos == PATH_FAIL)
-		return to->pos == from->pos;
 	if (from->below == to->below)
 		return true;
 	if (!d)
@@ -90,7 +88,9 @@ static __always_inline int kiln_check_renaming(struct vfsmount *from_mnt, struct
 	kiln_find(&new, &who, s, to_mnt, to);
 	kiln_find(&old, &who, s, from_mnt, from);
 	about.pos = old.pos;
-	if ((BPF_CORE_READ(from, d_inode, i_mode) & S_IFMT) == S_IFDIR && !kiln_as_strict(&who, &old, &new)) {
+	/* Of two names that are unknown nothing says that they are decided alike. */
+	if (old.pos == PATH_FAIL || new.pos == PATH_FAIL ||
+	    ((BPF_CORE_READ(from, d_inode, i_mode) & S_IFMT) == S_IFDIR && !kiln_as_strict(&who, &old, &new))) {
 		about.reason = KILN_R_PATH;
 		ret = kiln_decide(&who, s, &about, who.s->fail, KILN_CARRIED);
 		goto out;

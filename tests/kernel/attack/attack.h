@@ -37,7 +37,8 @@ struct attack {
 /* Families end with a null name. */
 extern const struct attack exec_attacks[], loader_attacks[], memory_attacks[], file_attacks[], inode_attacks[],
     mount_attacks[], net_attacks[], unix_attacks[], uring_attacks[], kernel_attacks[], escape_attacks[], self_attacks[],
-    story_attacks[], thread_attacks[], route_attacks[], group_attacks[];
+    story_attacks[], thread_attacks[], route_attacks[], group_attacks[],
+    path_attacks[], box_attacks[];
 
 /* Ends the process: the attack could not be tried. */
 __attribute__((noreturn, format(printf, 1, 2))) void unattempted(const char *format, ...);
@@ -50,6 +51,8 @@ static inline int outcome(long result)
 	return result < 0 ? -errno : 0;
 }
 
+/* By its name; NULL: there is none. */
+const struct attack *find_attack(const char *name);
 /* The attack's argument by place (from 0), or unattempted(). */
 const char *argument(int argc, char **argv, int place);
 /* Runs `attack` in a child of the same confinement: what it returned, or 0 if it ended with RAN. */

@@ -87,12 +87,13 @@ int in_child(int (*attack)(void *), void *context)
 	return child_result(child);
 }
 
-static const struct attack *find(const char *name)
+const struct attack *find_attack(const char *name)
 {
 	static const struct attack *const families[] = {exec_attacks,  loader_attacks, memory_attacks, file_attacks,
 							inode_attacks, mount_attacks,  net_attacks,    unix_attacks,
 							uring_attacks, kernel_attacks, escape_attacks, self_attacks,
-							story_attacks, thread_attacks, route_attacks,  group_attacks};
+							story_attacks, thread_attacks, route_attacks,  group_attacks,
+							path_attacks,  box_attacks};
 
 	for (size_t family = 0; family < sizeof(families) / sizeof(*families); family++)
 		for (const struct attack *attack = families[family]; attack->name; attack++)
@@ -153,7 +154,7 @@ static int run(int argc, char **argv)
 	}
 	argv += at + 1;
 	argc -= at + 1;
-	attack = find(argv[0]);
+	attack = find_attack(argv[0]);
 	report = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (!attack || report == MAP_FAILED || pipe2(ready, O_CLOEXEC) || pipe2(go, O_CLOEXEC)) {
 		fprintf(stderr, "kt: no attack named %s\n", argv[0]);
