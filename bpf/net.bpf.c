@@ -39,7 +39,7 @@ int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, in
 	if (kiln_is_inet(family))
 		return kiln_check_address(KILN_BIND, sock, address, addrlen);
 	/* A path is decided where its node is made (path_mknod); an empty address asks for a random abstract name. */
-	if (family != AF_UNIX || addrlen < 4)
+	if (family != AF_UNIX || addrlen < 3)
 		return 0;
 	u8 first = 1;
 	if (bpf_probe_read_kernel(&first, 1, (void *)address + 2) || first)
