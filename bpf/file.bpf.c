@@ -7,6 +7,7 @@
 /* ia_valid bits of utimensat(2); mode and owner come by path_chmod and path_chown (include/linux/fs.h). */
 #define ATTR_MTIME_SET (1u << 8)
 #define ATTR_ATIME_SET (1u << 7)
+#define ATTR_TIMES_SET (1u << 16) /* one of both may be UTIME_NOW, the other UTIME_OMIT */
 #define ATTR_TOUCH (1u << 17)
 
 static __always_inline u32 kiln_open_verbs(struct file *file)
@@ -218,41 +219,32 @@ int BPF_PROG(kiln_path_chown, const struct path *path, u64 uid, u64 gid)
 	return kiln_check_path(V(SETATTR), path->mnt, path->dentry, KILN_NAMED);
 }
 
-/*
- * Times and extended attributes come without a mount. The first mount of the
- * file system in the task's namespace stands for all; none is a denial.
- */
-static __always_inline struct vfsmount *kiln_some_mount(struct dentry *dentry)
+/* Attached for those that follow: they don't know the mount. */
+SEC("fentry/mnt_want_write")
+int BPF_PROG(kiln_mnt_want_write, struct vfsmount *mnt)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct mnt_namespace *ns = task->nsproxy->mnt_ns;
-	struct super_block *sb = BPF_CORE_READ(dentry, d_sb);
-	struct list_head *at, *head = &sb->s_mounts;
-
-	if (!bpf_core_field_exists(struct mount, mnt_instance))
-		return NULL;
-	at = BPF_CORE_READ(sb, s_mounts.next);
-	for (int i = 0; i < 32; i++) {
-		struct mount *mount;
-
-		if (at == head)
-			return NULL;
-		mount = (void *)at - bpf_core_field_offset(struct mount, mnt_instance);
-		if (BPF_CORE_READ(mount, mnt_ns) == ns)
-			return (void *)mount + bpf_core_field_offset(struct mount, mnt);
-		at = BPF_CORE_READ(at, next);
-	}
-	return NULL;
+	kiln_want(mnt);
+	return 0;
 }
 
+SEC("fentry/mnt_want_write_file")
+int BPF_PROG(kiln_mnt_want_write_file, struct file *file)
+{
+	kiln_want(file->f_path.mnt);
+	return 0;
+}
+
+/* Times and extended attributes come without a mount. */
 static __always_inline int kiln_check_dentry(u32 verbs, struct dentry *dentry)
 {
-	return kiln_check_path(verbs, kiln_some_mount(dentry), dentry, KILN_ADDRESS);
+	if (kiln_inner())
+		return 0;
+	return kiln_check_path(verbs, kiln_wanted(dentry), dentry, KILN_ADDRESS);
 }
 
 static __always_inline int kiln_setattr(struct dentry *dentry, struct iattr *attr)
 {
-	if (!(attr->ia_valid & (ATTR_MTIME_SET | ATTR_ATIME_SET | ATTR_TOUCH)))
+	if (!(attr->ia_valid & (ATTR_MTIME_SET | ATTR_ATIME_SET | ATTR_TIMES_SET | ATTR_TOUCH)))
 		return 0;
 	return kiln_check_dentry(V(SETATTR), dentry);
 }
@@ -293,4 +285,25 @@ SEC("?lsm/inode_remove_acl")
 int BPF_PROG(kiln_inode_remove_acl, void *idmap, struct dentry *dentry)
 {
 	return kiln_check_dentry(V(SETATTR), dentry);
+}
+
+/*
+ * POSIX message queues have names in their own file system, which mq_open(2) and mq_unlink(2) reach without any path:
+ * of the hooks above none sees one made or removed.
+ */
+static __always_inline bool kiln_on_mqueue(struct dentry *dentry)
+{
+	return dentry->d_sb->s_magic == MQUEUE_FS_MAGIC;
+}
+
+SEC("lsm/inode_create")
+int BPF_PROG(kiln_inode_create, struct inode *dir, struct dentry *dentry)
+{
+	return kiln_on_mqueue(dentry) ? kiln_check_dentry(V(CREATE), dentry) : 0;
+}
+
+SEC("lsm/inode_unlink")
+int BPF_PROG(kiln_inode_unlink, struct inode *dir, struct dentry *dentry)
+{
+	return kiln_on_mqueue(dentry) ? kiln_check_dentry(V(DELETE), dentry) : 0;
 }

@@ -13,6 +13,7 @@
 #include "include/path.h"
 #include "include/group.h"
 #include "include/label.h"
+#include "include/wanted.h"
 #include "include/subject.h"
 #include "include/agent.h"
 #include "include/event.h"

@@ -51,6 +51,7 @@ struct kiln_edge {
  * head, the entry of the class, and the next state by the entry if it is the
  * row's own, else by the head.
  */
+#ifndef KILN_STEP
 #define KILN_STEP(t, state, bytes, at, classes)                                                                        \
 	({                                                                                                             \
 		u64 row, edge, check;                                                                                  \
@@ -74,6 +75,7 @@ struct kiln_edge {
 			     : [from] "r"(bytes), [place] "i"(at), [tables] "r"(t), [last] "i"(KILN_WORDS - 258),      \
 			       [class] "i"(classes), [entry] "i"(__builtin_offsetof(struct kiln_tables, words)));      \
 	})
+#endif
 #define KILN_STEP_2(t, state, bytes, at, classes)                                                                      \
 	KILN_STEP(t, state, bytes, at, classes);                                                                       \
 	KILN_STEP(t, state, bytes, at + 1, classes)

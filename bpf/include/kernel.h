@@ -44,6 +44,7 @@ enum bpf_map_type_kiln {
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 #endif
 
+struct cred;
 struct list_head {
 	struct list_head *next, *prev;
 };
@@ -72,7 +73,6 @@ struct super_block {
 	unsigned long s_flags;
 	unsigned long s_magic;
 	struct dentry *s_root;
-	struct list_head s_mounts;
 };
 struct inode {
 	unsigned short i_mode;
@@ -99,24 +99,30 @@ struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
-	unsigned char d_iname[32];
+	unsigned char d_iname[40]; /* or 32 */
 	struct super_block *d_sb;
 };
 /* From 6.14 on d_iname is a union of this name. */
 struct dentry___shortname {
-	unsigned char d_shortname[32];
+	unsigned char d_shortname[40];
 };
 struct vfsmount {
 	struct dentry *mnt_root;
 	struct super_block *mnt_sb;
 };
-struct mnt_namespace;
+struct mnt_namespace {
+	struct mount *root;
+	u64 seq;   /* 0: of a detached mount */
+	u64 event; /* of all namespaces one number for each change of mounts */
+};
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
-	struct list_head mnt_instance;
+	struct list_head mnt_mounts; /* by the children's mnt_child */
+	struct list_head mnt_child;
 	struct mnt_namespace *mnt_ns;
+	int mnt_id;
 };
 struct path {
 	struct vfsmount *mnt;
@@ -157,6 +163,8 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
 	struct css_set *cgroups;
+	const struct cred *real_cred;
+	const struct cred *cred;
 	struct nsproxy *nsproxy;
 	struct fs_struct *fs;
 	struct bpf_local_storage *bpf_storage;
@@ -176,7 +184,6 @@ struct iattr {
 struct pt_regs {
 	unsigned long bx, di, orig_ax;
 };
-struct cred;
 struct user_namespace;
 struct kernel_siginfo;
 
@@ -301,6 +308,6 @@ struct bpf_prog {
 #define SB_NOUSER (1ul << 31) /* a file system of the kernel's own */
 #define PROC_SUPER_MAGIC 0x9fa0ul
 #define BPF_FS_MAGIC 0xcafe4a11ul
-#define PID_FS_MAGIC 0x50494446ul
+#define MQUEUE_FS_MAGIC 0x19800202ul
 
 #endif

@@ -10,13 +10,25 @@ struct kiln_scratch {
 	u64 pos;
 	/* The walk towards the root, as kernel addresses: where it is, and what it knows of the mount it is on. */
 	u64 dentry, mount, parent, mountpoint, root, found;
-	/* The mount that was last seen to be a namespace's root: most paths end there. */
-	u64 top_ns, top_mnt, top_root;
+	/* The mount that was last seen to be a namespace's root, and the namespace's `event` then: most paths end
+	 * there.
+	 */
+	u64 top_ns, top_mnt, top_event;
+	/* What is asked for, and the search for the task's own mount of it (elsewhere.h). */
+	u64 asked, asked_mount, sb, top, at, up, seek, goal, best, rank;
 	u8 before[8]; /* path[-1] may be written */
 	/* Components are written from the end; the slack lets the verifier see that a 255-byte name always fits. */
 	u8 path[KILN_PATH_MAX + 256];
 	struct kiln_event event;
 };
+
+/* By which mount a task changes something, where the hook that decides it knows only the dentry (wanted.h). */
+struct kiln_want {
+	u64 task, mnt;
+	u32 id; /* of the mount */
+	u32 pad;
+};
+#define KILN_WANTS 4096u
 
 struct kiln_inner {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -83,6 +95,14 @@ struct {
 	__type(key, u32);
 	__type(value, u32);
 } kiln_agent_ids SEC(".maps");
+
+/* By the thread's number: a thread that another one overwrites loses the mount, not the decision. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KILN_WANTS);
+	__type(key, u32);
+	__type(value, struct kiln_want);
+} kiln_wants SEC(".maps");
 
 /*
  * KILN_SCRATCHES of each CPU; who loads it says how many CPUs there are. Not a per-CPU array: that would fill the

@@ -177,7 +177,7 @@ static __always_inline int kiln_decide_path(struct kiln_who *who, struct kiln_sc
 enum kiln_how {
 	KILN_NAMED,   /* a name: there now, or about to be */
 	KILN_OPENED,  /* of an open file: removed, it has no path */
-	KILN_ADDRESS, /* both are mere addresses; without a mount there is no path */
+	KILN_ADDRESS, /* both are mere addresses; the mount may be NULL */
 };
 
 /* Resolves and decides for a process. */
@@ -202,14 +202,13 @@ static __always_inline int kiln_check_path_as(const struct kiln_me *me, u32 verb
 						       : KILN_R_LABEL);
 	} else {
 		if (how == KILN_ADDRESS) {
-			if (mnt)
-				about.pos = kiln_resolve_any(s, mnt, dentry);
+			about.pos = kiln_resolve_any(s, mnt, dentry);
 		} else if (how == KILN_NAMED || !kiln_unlinked(dentry)) {
 			about.pos = kiln_resolve(s, mnt, dentry);
 		}
-		/* A pidfd has no path: it comes from pidfd_open(2) and clone(2), never from a name (pidfs, from 6.9
-		 * on). */
-		if (how == KILN_OPENED && about.pos == PATH_FAIL && dentry->d_sb->s_magic == PID_FS_MAGIC)
+		/* What is executed or mapped to be executed is a matter of names, whatever it is. */
+		if (about.pos == PATH_FAIL && mnt && !(verbs & (1u << KILN_EXEC | 1u << KILN_LOAD)) &&
+		    kiln_kernels_own(mnt, dentry))
 			ret = 0;
 		else
 			ret = kiln_decide_path(&who, s, &about, verbs);

@@ -81,6 +81,8 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_file_send_sigiotask", ALWAYS),
     ("kiln_file_truncate", verbs(M)),
     ("kiln_inet_conn_request", verbs(v(Verb::Accept))),
+    // Message queues alone.
+    ("kiln_inode_create", verbs(C)),
     ("kiln_inode_init_security_anon", op(KernelOp::ExecMemory)),
     ("kiln_inode_remove_acl", verbs(S)),
     ("kiln_inode_removexattr", verbs(S)),
@@ -88,6 +90,7 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_inode_setattr", verbs(S)),
     ("kiln_inode_setattr_idmap", verbs(S)),
     ("kiln_inode_setxattr", verbs(S)),
+    ("kiln_inode_unlink", verbs(D)),
     (
         "kiln_kernel_load_data",
         Need { always: false, verbs: 0, ops: k(KernelOp::Module) | k(KernelOp::Kexec), revocation: false },
@@ -100,6 +103,8 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_locked_down", op(KernelOp::Lockdown)),
     (MARK_GROUPS, ALWAYS),
     ("kiln_mmap_file", either(v(Verb::Load), KernelOp::ExecMemory)),
+    ("kiln_mnt_want_write", verbs(S)),
+    ("kiln_mnt_want_write_file", verbs(S)),
     // A profile that governs files must not be left by giving files other names.
     ("kiln_move_mount", either(FILES, KernelOp::Mount)),
     ("kiln_path_chmod", verbs(S)),

@@ -13,3 +13,4 @@ mod pdl;
 mod pos;
 mod reach;
 mod style;
+mod walk;
