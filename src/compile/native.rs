@@ -107,3 +107,26 @@ fn long_paths_are_walked_to_their_end() {
         assert_eq!(decide.ask(&request(3, Verb::Read, &asked)).ret == 0, permitted);
     }
 }
+
+#[test]
+#[ignore = "loads a BPF program, for which it must be root; scripts/test runs it"]
+fn every_length_is_walked_in_whatever_pieces() {
+    let mut decide = Decide::new();
+    let mut r = Random(7);
+    use crate::policy::normal::Effect::{Allow, Deny};
+    // What is decided hangs on bytes at the end, at the beginning, and everywhere between.
+    for patterns in ["/**b[ab]c", "/a**", "/{ab,ac,b,c/}*{a,b}", "/**c"] {
+        let rules = vec![super::tests::file_rule(Allow, patterns), super::tests::file_rule(Deny, "/**ccccc**")];
+        let block = super::tests::block(crate::policy::normal::BlockKind::Profile, rules);
+        let policy = Policy { edition: 1, windows: Default::default(), blocks: vec![block] };
+        let tables = compile(&policy, &options()).unwrap();
+        decide.load(&tables.kernel.to_bytes());
+        for len in (1..=200).chain((201..4000).step_by(37)).chain(4030..=4096) {
+            let mut path = vec![b'/'];
+            path.extend((1..len).map(|at| if at % 97 == 0 { b'/' } else { *r.pick(b"aaabbbc") }));
+            let asked = Asked::Path(path);
+            let verdict = tables.kernel.verdict(3, Verb::Read, &wanted(&asked)).unwrap();
+            assert_eq!(decide.ask(&request(3, Verb::Read, &asked)), expected(verdict, Verb::Read), "{patterns} {len}");
+        }
+    }
+}
