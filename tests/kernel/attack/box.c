@@ -9,6 +9,7 @@
  *   rw=PATH        ReadWritePaths=
  *   bind=FROM:TO   BindPaths=
  *   tmpfs=PATH     TemporaryFileSystem=
+ *   gone=PATH      what is mounted there is not
  *   root=DIRECTORY RootDirectory=: it is mounted over the root
  *
  * in that order, separated by commas; `-` is none but the namespace.
@@ -101,6 +102,9 @@ static void feature(char *text)
 		bound(value, to);
 	} else if (!strcmp(text, "tmpfs") && value) {
 		empty(value);
+	} else if (!strcmp(text, "gone") && value) {
+		if (umount2(value, MNT_DETACH))
+			unattempted("unmounting %s", value);
 	} else if (!strcmp(text, "root") && value) {
 		own_root(value);
 	} else {
