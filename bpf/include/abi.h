@@ -104,7 +104,7 @@ struct kiln_subject {
 	__u32 flags;		  /* KILN_S_* */
 	__u32 net4_tcp, net4_udp; /* the state of net_start after a protocol and ::ffff: IPv4 begins here */
 	__u16 any_tcp, any_udp;	  /* verbs that are plainly permitted for every address and port of the protocol */
-	__u32 pad;
+	__u32 kernel_detour;	  /* of kernel_deny and kernel_would: refused only for what they go round */
 	__u64 reserved[4];
 };
 #define KILN_HOST_EXEC 0x10000u /* in host_verbs: subject 1 has an exec_start */
@@ -179,10 +179,11 @@ struct kiln_tables {
 struct kiln_state {
 	__u64 active;
 	__u64 serial[KILN_GENERATIONS];
-	__u64 turn;   /* of the last flip; the agent's */
-	__u64 strays; /* not 0: a task outside the labelled cgroups may have a label of its own; stays so */
-	__u64 moves;  /* enum kiln_moves */
-	__u64 moving; /* address of the process that is being moved to another cgroup, and KILN_MOVING_LABELLED */
+	__u64 turn;    /* of the last flip; the agent's */
+	__u64 strays;  /* not 0: a task outside the labelled cgroups may have a label of its own; stays so */
+	__u64 moves;   /* enum kiln_moves */
+	__u64 moving;  /* address of the process that is being moved to another cgroup, and KILN_MOVING_LABELLED */
+	__u64 backing; /* the bits of f_mode by which this kernel tells a file below an overlay's; 0: not seen yet */
 };
 #define KILN_MOVING_LABELLED 1ull /* it has a label where it comes from */
 

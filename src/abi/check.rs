@@ -94,7 +94,9 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
         }
         lists(h.n_outcome_refs, &s)?;
         ensure(s.verbs < 1 << crate::model::Verb::ALL.len(), "the verbs of a subject", s.verbs)?;
-        ensure(s.reserved == [0; 4] && s.pad == 0, "a reserved field of subject", n)?;
+        ensure(s.reserved == [0; 4], "a reserved field of subject", n)?;
+        let refused = s.kernel_deny | s.kernel_would;
+        ensure(s.kernel_detour & !refused == 0, "the detours of a subject", s.kernel_detour)?;
         let quick = (kernel.net4_state(s.net_start, 6), kernel.net4_state(s.net_start, 17));
         ensure((s.net4_tcp, s.net4_udp) == quick, "the IPv4 state of subject", n)?;
         let any = (kernel.any_address(&s, 6), kernel.any_address(&s, 17));

@@ -100,7 +100,7 @@ impl Kernel {
             net4_udp: hi(10),
             any_tcp: lo(11) as u16,
             any_udp: (lo(11) >> 16) as u16,
-            pad: hi(11),
+            kernel_detour: hi(11),
             reserved: [w[12], w[13], w[14], w[15]],
         })
     }
@@ -182,7 +182,7 @@ pub fn subject_words(s: &Subject) -> [u64; SUBJECT_WORDS] {
         pair(s.kernel_deny, s.kernel_would),
         pair(s.kernel_watch, s.flags),
         pair(s.net4_tcp, s.net4_udp),
-        pair(u32::from(s.any_tcp) | u32::from(s.any_udp) << 16, s.pad),
+        pair(u32::from(s.any_tcp) | u32::from(s.any_udp) << 16, s.kernel_detour),
         r[0],
         r[1],
         r[2],

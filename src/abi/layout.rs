@@ -90,7 +90,7 @@ pub struct Subject {
     pub net4_udp: u32,
     pub any_tcp: u16,
     pub any_udp: u16,
-    pub pad: u32,
+    pub kernel_detour: u32,
     pub reserved: [u64; 4],
 }
 
@@ -143,6 +143,7 @@ pub struct State {
     pub strays: u64,
     pub moves: u64,
     pub moving: u64,
+    pub backing: u64,
 }
 
 #[repr(C)]

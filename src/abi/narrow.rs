@@ -4,6 +4,10 @@ use std::collections::HashSet;
 
 use super::kernel::Kernel;
 use super::layout::Decision;
+use crate::model::KernelOp;
+
+/// Kernel operations of which something can be had before they are refused, and used after.
+const MEMORY_OPS: u32 = 1 << KernelOp::ExecMemory as u32 | 1 << KernelOp::Ptrace as u32;
 
 /// Pairs of states that are looked at before the answer is "yes" without looking further.
 const MOST: usize = 1 << 19;
@@ -38,6 +42,10 @@ impl<'a> Narrowing<'a> {
             _ => true,
         };
         if gone(self.before.decision(a.fail), self.after.decision(b.fail)) {
+            return true;
+        }
+        // Descriptors of memory, and traced processes.
+        if !a.kernel_deny & b.kernel_deny & MEMORY_OPS != 0 {
             return true;
         }
         let mut open = vec![[a.path_start, b.path_start, a.path_default, b.path_default]];

@@ -278,7 +278,7 @@ fn deciding(policy: &Policy, answer: &Answer, atom: &Atom, verdict: &Verdict) ->
     if let Some(rule) = verdict.permits.first() {
         return Some(by_rule(policy, *rule, "a rule allows it"));
     }
-    let profile = answer.attachment.profile.filter(|p| !policy.blocks[*p].governs.contains(atom.verb));
+    let profile = answer.attachment.profile.filter(|p| !crate::policy::eval::governs(policy.blocks[*p].governs, atom));
     profile.map(|p| Deciding {
         block: block_name(&policy.blocks[p]),
         reason: format!("it does not govern {}", atom.verb),

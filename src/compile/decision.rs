@@ -31,6 +31,17 @@ struct Refusal {
 /// The verdict on `verb` for the blocks of a subject, where `matched` are the numbers of the rules whose object
 /// matches, in order. Rules that do not speak of the verb are ignored.
 pub(super) fn joint(rules: &Rules<'_>, blocks: &[usize], matched: &[u32], verb: Verb) -> Joint {
+    joint_where(rules, blocks, matched, verb, &|governs| governs.contains(verb))
+}
+
+/// The same, where a profile refuses the object by default if `governed` says so of what it governs.
+pub(super) fn joint_where(
+    rules: &Rules<'_>,
+    blocks: &[usize],
+    matched: &[u32],
+    verb: Verb,
+    governed: &dyn Fn(VerbSet) -> bool,
+) -> Joint {
     let speaks = |n: &&u32| rules.entries[**n as usize].verbs.contains(verb);
     let mut refusals: Vec<Refusal> = Vec::new();
     for block in blocks {
@@ -44,7 +55,7 @@ pub(super) fn joint(rules: &Rules<'_>, blocks: &[usize], matched: &[u32], verb: 
         let denies = own(Effect::Deny).count();
         if denies > 0 {
             refusals.extend(own(Effect::Deny).map(|n| refusal(rules, *n, verb)));
-        } else if b.kind == BlockKind::Profile && b.governs.contains(verb) && own(Effect::Allow).next().is_none() {
+        } else if b.kind == BlockKind::Profile && governed(b.governs) && own(Effect::Allow).next().is_none() {
             refusals.extend(rules.defaults[*block].map(|n| refusal(rules, n, verb)));
         }
     }

@@ -1,6 +1,6 @@
 //! The parts of the tables, put together.
 
-use super::decision::{Book, joint};
+use super::decision::{Book, Joint, joint, joint_where};
 use super::pack::pack;
 use super::rules::Rules;
 use super::subjects::{Combination, HOST, Plan, SENTINEL, key, kind_name};
@@ -11,6 +11,7 @@ use crate::abi::layout::{self, Header, Subject};
 use crate::abi::metadata::{BlockInfo, HOST_KEY, Metadata, NO_RULE, SENTINEL_KEY, SubjectInfo};
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset, region};
 use crate::model::{Action, KernelOp, Mode, Severity, Verb, VerbSet};
+use crate::policy::detour;
 use crate::policy::normal::{Addresses, BlockKind, Effect, Object, Policy, SelectorKey};
 
 /// The verbs of a decision on a path or unix socket.
@@ -127,16 +128,22 @@ fn subject(
     };
     let caps = book.list(64, |n| {
         let ids = matching(&|o| matches!(o, Object::Capability { numbers } if numbers.contains(&n)));
-        joint(rules, blocks, &ids, Verb::Capability)
+        joint_where(rules, blocks, &ids, Verb::Capability, &|governs| detour::governs_capability(governs, n))
     });
     (s.cap_deny, s.cap_would, s.cap_watch, s.cap_off) = (caps.deny, caps.would, caps.watch, caps.offset);
+    let about = |op: KernelOp| matching(&|o| matches!(o, Object::Kernel { ops } if ops.contains(&op)));
     let ops = book.list(32, |n| match KernelOp::ALL.get(usize::from(n)) {
-        None => super::decision::Joint::Allow,
-        Some(op) => {
-            let ids = matching(&|o| matches!(o, Object::Kernel { ops } if ops.contains(op)));
-            joint(rules, blocks, &ids, Verb::Kernel)
-        }
+        None => Joint::Allow,
+        Some(op) => joint_where(rules, blocks, &about(*op), Verb::Kernel, &|governs| detour::governs_op(governs, *op)),
     });
+    // What is refused as a detour and by nobody's own word: of these the kernel programs let pass what goes round nothing.
+    for op in KernelOp::ALL {
+        let refuses = |joint| matches!(joint, Joint::Deny(_) | Joint::Would(_));
+        let bit = 1 << *op as u8;
+        if (ops.deny | ops.would) as u32 & bit != 0 && !refuses(joint(rules, blocks, &about(*op), Verb::Kernel)) {
+            s.kernel_detour |= bit;
+        }
+    }
     (s.kernel_deny, s.kernel_would, s.kernel_watch) = (ops.deny as u32, ops.would as u32, ops.watch as u32);
     s.kernel_off = ops.offset;
     Ok((s, starts))
@@ -148,7 +155,7 @@ fn governed(rules: &Rules<'_>, blocks: &[usize]) -> VerbSet {
     for block in blocks {
         let b = &rules.blocks[*block];
         if b.kind == BlockKind::Profile {
-            verbs = verbs.union(b.governs);
+            verbs = verbs.union(detour::closure(b.governs));
         }
         let speaking = rules.of_block(*block).filter(|(_, e)| e.effect != Effect::Allow);
         verbs = speaking.fold(verbs, |v, (_, e)| v.union(e.verbs));
@@ -171,7 +178,7 @@ fn sentinel(book: &mut Book) -> Subject {
         mode: Mode::Enforce as u8,
         pad: 0,
     };
-    let deny = super::decision::Joint::Deny(outcome);
+    let deny = Joint::Deny(outcome);
     let all = book.decision(PATH_VERBS, |_| deny);
     let caps = book.list(64, |_| deny);
     let ops = book.list(32, |_| deny);

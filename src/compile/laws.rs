@@ -195,6 +195,22 @@ fn a_narrowing_is_seen() {
 }
 
 #[test]
+fn taking_memory_or_tracing_away_is_a_narrowing() {
+    use crate::abi::narrow::Narrowing;
+    use crate::model::KernelOp::{self, Clock, ExecMemory, Ptrace};
+    let of = |ops: &[KernelOp]| {
+        let rule =
+            Rule { object: Object::Kernel { ops: ops.to_vec() }, ..super::tests::file_rule(Effect::Allow, "/a") };
+        let blocks = vec![super::tests::block(BlockKind::Profile, vec![rule])];
+        compile(&Policy { edition: 1, windows: BTreeMap::new(), blocks }, &options()).unwrap().kernel
+    };
+    let narrows = |before: &[KernelOp], after: &[KernelOp]| Narrowing::new(&of(before), &of(after)).narrows(3, 3, 3);
+    let both = [Ptrace, ExecMemory];
+    assert!(narrows(&both, &[Ptrace]) && narrows(&both, &[ExecMemory]));
+    assert!(!narrows(&[Ptrace], &both) && !narrows(&[Ptrace, Clock], &[Ptrace]));
+}
+
+#[test]
 fn a_protocol_without_a_name_meets_the_default() {
     for seed in 0..50 {
         let mut r = Random(seed);

@@ -65,6 +65,7 @@ codes! {
     HeadInGuard = "P0408", "The head line has no meaning in a guard.";
     Ungoverned = "P0409", "A rule allows what its profile does not govern (a warning).";
     DeadRule = "P0410", "The rule can never take effect (a warning).";
+    Detour = "P0411", "The rule opens a detour round what its profile governs (a warning).";
 
     TooMany = "P0501", "The policy expands beyond its bounds.";
 }

@@ -4,6 +4,7 @@
 mod check;
 #[cfg(test)]
 mod corpus;
+pub mod detour;
 mod digest;
 pub mod eval;
 pub mod glob;

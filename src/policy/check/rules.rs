@@ -1,8 +1,9 @@
 //! Rules against each other: `never`, switches, rules without effect.
 
-use crate::model::VerbSet;
+use crate::model::{KernelOp, VerbSet};
 use crate::pdl::{Code, Diagnostic, Diagnostics};
 
+use super::super::detour;
 use super::super::normal::{Block, BlockKind, Effect, Object, Policy};
 use super::super::print::object_text;
 use super::super::resolve::{BlockPlaces, Place};
@@ -15,6 +16,7 @@ pub(super) fn check(policy: &Policy, places: &[BlockPlaces], patterns: &mut Patt
         if block.kind == BlockKind::Profile {
             switches(policy, block, places, patterns, found);
             without_effect(block, places, patterns, found);
+            detours(block, places, found);
         }
     }
     nevers(policy, places, patterns, found);
@@ -24,6 +26,15 @@ pub(super) fn check(policy: &Policy, places: &[BlockPlaces], patterns: &mut Patt
 fn denied(block: &Block) -> Vec<&Object> {
     let always = |effect: Effect| move |r: &&super::super::normal::Rule| r.effect == effect && r.conditions.is_empty();
     block.rules.iter().filter(always(Effect::Deny)).map(|r| &r.object).collect()
+}
+
+/// Whether the object is, of a class that is not governed, something that is refused for what it goes round.
+fn names_detour(block: &Block, object: &Object) -> bool {
+    match object {
+        Object::Kernel { ops } => ops.iter().any(|op| detour::goes_round(block.governs, *op)),
+        Object::Capability { numbers } => numbers.iter().any(|n| detour::capability_goes_round(block.governs, *n)),
+        _ => false,
+    }
 }
 
 fn nevers(policy: &Policy, places: &[BlockPlaces], patterns: &mut Patterns, found: &mut Diagnostics) {
@@ -104,11 +115,39 @@ fn switches(policy: &Policy, block: &Block, places: &BlockPlaces, patterns: &mut
     }
 }
 
+/// A permission by which the profile's other rules can be got round.
+fn detours(block: &Block, places: &BlockPlaces, found: &mut Diagnostics) {
+    for (rule, place) in block.rules.iter().zip(&places.rules) {
+        for name in detour::opened(block, rule) {
+            let how = match name.parse() {
+                Ok(KernelOp::Bpf) => "a BPF program reads and changes what the kernel does for others",
+                Ok(KernelOp::Kexec) => "another kernel enforces nothing",
+                Ok(KernelOp::Module) => "a module is part of the kernel",
+                Ok(KernelOp::Ptrace) => "who traces a process acts as that process",
+                Ok(KernelOp::Lockdown) => "what lockdown guards is the kernel's own memory and devices",
+                Ok(KernelOp::Mount) => "a mount gives files and sockets other names",
+                Ok(KernelOp::RawSocket) => "packets made by hand go where no rule about addresses looks",
+                _ => "a device node is a second name for all that is on the device",
+            };
+            found.push(
+                Diagnostic::warning(
+                    Code::Detour,
+                    place.file,
+                    place.span.clone(),
+                    format!("`{name}` goes round the other rules of `{}`", block.name),
+                )
+                .because(how)
+                .mend("remove it if the program can do without; what it is needed for may be given to another unit"),
+            );
+        }
+    }
+}
+
 fn without_effect(block: &Block, places: &BlockPlaces, patterns: &mut Patterns, found: &mut Diagnostics) {
     let denies = denied(block);
     for (rule, place) in block.rules.iter().zip(&places.rules).filter(|(r, _)| r.effect == Effect::Allow) {
         let asked = verbs(&rule.object);
-        if asked.intersection(block.governs) == VerbSet::EMPTY {
+        if asked.intersection(block.governs) == VerbSet::EMPTY && !names_detour(block, &rule.object) {
             found.push(
                 Diagnostic::warning(
                     Code::Ungoverned,

@@ -10,8 +10,9 @@ mod window;
 
 use jiff::Timestamp;
 
-use crate::model::{Action, Outcome, Severity, Verb};
+use crate::model::{Action, Outcome, Severity, Verb, VerbSet};
 
+use super::detour;
 use super::glob::{GlobError, Matcher};
 use super::normal::{Addresses, Block, BlockKind, Condition, Effect, Object, Policy};
 
@@ -98,6 +99,18 @@ impl<'p> Evaluator<'p> {
                     atoms.push(lacks);
                 }
             }
+            // Nor does it change to which profile who executes the file switches.
+            let run = |path: &[u8]| decided(Atom { verb: Verb::Exec, target: Target::Path(path.to_vec()) });
+            let ((atom, had), (_, gets)) = (run(old), run(new));
+            if let Some(id) = attachment.profile.filter(|_| gets.allowed() && had.switch != gets.switch) {
+                let block = &self.policy.blocks[id];
+                let refused = vec![refusal(block, id, Cause::Default, Outcome::default(), Verb::Exec)];
+                let verdict = match block.mode {
+                    crate::model::Mode::Enforce => Verdict { refusals: refused, ..Verdict::default() },
+                    _ => Verdict { would: refused, ..Verdict::default() },
+                };
+                atoms.push((atom, verdict));
+            }
         }
         Answer { atoms, attachment }
     }
@@ -126,7 +139,7 @@ impl<'p> Evaluator<'p> {
         let matching: Vec<usize> = (0..block.rules.len()).filter(|n| self.applies(id, *n, task, atom, at)).collect();
         let with = |effect: Effect| matching.iter().copied().filter(move |n| block.rules[*n].effect == effect);
         verdict.watched.extend(with(Effect::Watch).map(|rule| RuleRef { block: id, rule }));
-        let governed = block.kind == BlockKind::Profile && block.governs.contains(atom.verb);
+        let governed = block.kind == BlockKind::Profile && governs(block.governs, atom);
         if governed && let Some(active) = block.active.as_ref().filter(|_| !open) {
             let outcome = Outcome { severity: None, action: active.otherwise };
             return vec![refusal(block, id, Cause::Closed, outcome, atom.verb)];
@@ -159,6 +172,15 @@ impl<'p> Evaluator<'p> {
                 Condition::During(window) => self.windows.is_open(window, at),
                 Condition::By(_) => by.next().is_some_and(|line| line.matches(task)),
             })
+    }
+}
+
+/// Whether the atom is of a class that is governed, or a detour round one.
+pub fn governs(governs: VerbSet, atom: &Atom) -> bool {
+    match &atom.target {
+        Target::Kernel(op) => detour::governs_op(governs, *op),
+        Target::Capability(number) => detour::governs_capability(governs, *number),
+        _ => governs.contains(atom.verb),
     }
 }
 

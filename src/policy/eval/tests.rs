@@ -50,6 +50,36 @@ fn default_deny_covers_what_is_governed() {
 }
 
 #[test]
+fn what_goes_round_a_class_is_governed_with_it() {
+    let of = |op: crate::model::KernelOp| Atom { verb: Verb::Kernel, target: Target::Kernel(op) };
+    use crate::model::KernelOp::{Bpf, Chroot, Mount, Ptrace, RawSocket};
+    let p = policy(r#"profile p { subject unit "a"; governs read; allow kernel mount; allow read "/a"; }"#);
+    for (op, allowed) in [(Bpf, false), (Ptrace, false), (Mount, true), (RawSocket, true), (Chroot, true)] {
+        assert_eq!(ask(&p, &unit("a"), of(op)).allowed(), allowed, "{}", op.name());
+    }
+    let device = |n| Atom { verb: Verb::Capability, target: Target::Capability(n) };
+    assert!(!ask(&p, &unit("a"), device(27)).allowed(), "mknod");
+    assert!(ask(&p, &unit("a"), device(12)).allowed(), "net_admin");
+    let guard = policy(r#"guard g { subject unit "a"; deny read "/a"; }"#);
+    assert!(ask(&guard, &unit("a"), of(Ptrace)).allowed(), "a guard refuses what it names");
+}
+
+#[test]
+fn a_rename_changes_no_switch() {
+    let p = policy(
+        r#"profile p { subject unit "a"; allow exec "/tool" as q; allow exec "/tmp/*"; allow read, write "/**"; }
+           profile q { subject exec "/never"; }"#,
+    );
+    let evaluator = Evaluator::new(&p).unwrap();
+    let allowed = |from: &str, to: &str| {
+        let rename = Operation::Rename { from: from.into(), to: to.into() };
+        evaluator.evaluate(&unit("a"), &rename, NOON.parse().unwrap()).allowed()
+    };
+    assert!(!allowed("/tmp/x", "/tool") && !allowed("/tool", "/tmp/x") && allowed("/tmp/x", "/tmp/y"));
+    assert!(allowed("/tool", "/out"), "where nothing may be executed, nothing switches");
+}
+
+#[test]
 fn deny_wins_and_order_does_not_count() {
     for text in [
         r#"profile p { subject unit "a"; allow read "/a/**"; deny read "/a/b"; }"#,
