@@ -2,20 +2,30 @@
 /* Capabilities: asked only after the kernel itself would grant them. */
 
 #define CAP_OPT_NOAUDIT 2u /* include/linux/security.h */
+#define CAP_SYS_CHROOT 18
 #define CAP_SYS_ADMIN 21
 #define CAP_SYS_TIME 25
 
 /* System calls that make or change a mount and have no hook but this: the same numbers by each of x86's entries. */
 #define NR_FSMOUNT 432
 #define NR_MOUNT_SETATTR 442
-#define X32_BIT 0x40000000ul
 
 static __always_inline bool kiln_mounts(void)
 {
-	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	u64 call = regs->orig_ax & ~X32_BIT;
+	u64 call = kiln_call();
 
 	return call == NR_FSMOUNT || call == NR_MOUNT_SETATTR;
+}
+
+/*
+ * setns(2) into another mount namespace, where files have other names: of what it enters only that asks for chroot(2)'s
+ * capability. By 64 bits and by 32.
+ */
+static __always_inline bool kiln_enters(void)
+{
+	u64 call = kiln_call();
+
+	return call == 308 || call == 346;
 }
 
 SEC("lsm/capable")
@@ -27,7 +37,7 @@ int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, i
 	/* adjtimex(2) slews the clock and has no hook of its own. */
 	if (!ret && cap == CAP_SYS_TIME)
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_CLOCK, quiet);
-	if (!ret && cap == CAP_SYS_ADMIN && kiln_mounts())
+	if (!ret && ((cap == CAP_SYS_ADMIN && kiln_mounts()) || (cap == CAP_SYS_CHROOT && kiln_enters())))
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_MOUNT, quiet);
 	return ret;
 }

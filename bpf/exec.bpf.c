@@ -59,10 +59,18 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 		return 0;
 	if (word && !kiln_take_along(current, word))
 		return -ENOMEM;
-	if (!word && !((active >> 32) & V(EXEC)))
+	kiln_forget_switch(bprm);
+	/* The interpreter gets a descriptor of the program, as binfmt_misc's `O` asks (AT_EXECFD). */
+	if (BPF_CORE_READ_BITFIELD(bprm, have_execfd) && bprm->executable) {
+		ret = kiln_check_path_as(&me, V(READ), bprm->executable->f_path.mnt, bprm->executable->f_path.dentry,
+					 KILN_OPENED);
+		if (ret)
+			return ret;
+	}
+	if (!word && !((active >> 32) & (V(EXEC) | KILN_HOST_EXEC)))
 		return 0;
 	entry = kiln_enter_label(&who, active, word ? (u32)word : KILN_LABEL_HOST, V(EXEC));
-	if (entry == KILN_PASS && !starting)
+	if (entry == KILN_PASS && !starting && !who.s->exec_start)
 		return 0;
 	s = kiln_scratch_take();
 	if (entry == KILN_BROKEN || !s || !who.s) {
@@ -80,6 +88,8 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 				ret = kiln_decide_path(&who, s, &about, V(EXEC));
 			if (starting && !ret)
 				ret = kiln_started(&me, current->group_leader);
+			if (!ret && who.s->exec_start)
+				ret = kiln_find_switch(&who, s, &about, bprm);
 		}
 	}
 	if (s)
@@ -98,7 +108,7 @@ int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 {
 	struct kiln_me me = kiln_me();
 
-	return kiln_unbound(&me, V(EXEC)) ? 0 : kiln_execute(bprm);
+	return kiln_unbound(&me, V(EXEC) | V(READ) | KILN_HOST_EXEC) ? 0 : kiln_execute(bprm);
 }
 
 /* The new program runs: an exec selector may attach a subject. Attached only where some subject has one. */
@@ -107,40 +117,34 @@ int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
 	struct kiln_me me = kiln_me();
-	u64 active = kiln_active(), word = kiln_word(&me);
-	u32 before = word ? (u32)word : KILN_LABEL_HOST, label = before, next;
-	struct kiln_who who = {};
-	struct kiln_scratch *s;
-	u32 pos;
+	u64 word = kiln_word(&me);
+	u32 label = kiln_take_switch();
 
-	if ((u32)active == KILN_INACTIVE || (!word && !((active >> 32) & KILN_HOST_EXEC)))
-		return 0;
 	/* Still systemd's helper. */
-	if (word >> 32 & KILN_T_STARTING)
-		return 0;
-	kiln_enter_label(&who, active, label, 0);
-	if (!who.s || !who.s->exec_start)
-		return 0;
-	s = kiln_scratch_take();
-	if (!s) {
-		/* The label can't be found out: the task must not go on with a weaker one. */
-		bpf_send_signal(9);
-		return 0;
-	}
-	pos = kiln_resolve(s, bprm->file->f_path.mnt, bprm->file->f_path.dentry);
-	if (pos != PATH_FAIL) {
-		s->pos = pos;
-		next = kiln_match(who.t, s, who.s->exec_start, KILN_PATH_MAX);
-		if (next)
-			label = kiln_label_of(who.t, next);
-	}
-	kiln_scratch_give(s);
-	if (label == before)
+	if (!label || label == (u32)word || word >> 32 & KILN_T_STARTING)
 		return 0;
 	kiln_stray();
+	/* Without a label of its own it must not go on with another one's. */
 	if (!kiln_give(current, label))
 		bpf_send_signal(9);
 	return 0;
+}
+
+/*
+ * A set-user-id or set-group-id program, or one with capabilities of its own: the change that `kernel setuid` is about,
+ * by a file. Where the ids were different before, the kernel's own word says nothing new.
+ */
+SEC("lsm/bprm_creds_from_file")
+int BPF_PROG(kiln_bprm_creds_from_file, struct linux_binprm *bprm)
+{
+	struct kiln_me me = kiln_me();
+	const struct cred *now = me.task->cred, *next = bprm->cred;
+	bool apart = now->uid.val != now->euid.val || now->gid.val != now->egid.val;
+
+	if (now->euid.val == next->euid.val && now->egid.val == next->egid.val &&
+	    (apart || !BPF_CORE_READ_BITFIELD(bprm, secureexec)))
+		return 0;
+	return kiln_check_bit(KILN_KERNEL, KILN_K_SETUID, 0);
 }
 
 /* The program's own image was decided as exec. */
@@ -149,6 +153,17 @@ static __always_inline bool kiln_is_image(struct file *file)
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	return task->mm && task->mm->exe_file && task->mm->exe_file->f_inode == file->f_inode;
+}
+
+/* The verdict on a file that is mapped already; on an overlay that is the one below, from 6.5 on. */
+static __always_inline int kiln_check_mapped(u32 verbs, struct file *file)
+{
+	struct path at = {};
+
+	if (!kiln_is_backing(file))
+		return kiln_check_path(verbs, file->f_path.mnt, file->f_path.dentry, KILN_OPENED);
+	kiln_user_path(file, &at);
+	return kiln_check_path(verbs, at.mnt, at.dentry, KILN_ADDRESS);
 }
 
 static __always_inline int kiln_check_mapping(struct file *file)
@@ -211,7 +226,7 @@ int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqpr
 		if (ret || !file)
 			return ret;
 	}
-	return kiln_is_image(file) ? 0 : kiln_check_mapping(file);
+	return kiln_is_image(file) ? 0 : kiln_check_mapped(V(LOAD), file);
 }
 
 #define PR_SET_MM 35 /* include/uapi/linux/prctl.h */

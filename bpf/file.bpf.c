@@ -2,7 +2,6 @@
 /* Files: opening, receiving, naming, changing. The path_* hooks know the mount, so they are used where they exist. */
 
 #define __O_TMPFILE 020000000u
-#define CAP_MKNOD 27
 
 /* ia_valid bits of utimensat(2); mode and owner come by path_chmod and path_chown (include/linux/fs.h). */
 #define ATTR_MTIME_SET (1u << 8)
@@ -39,7 +38,7 @@ static __noinline int kiln_open(struct file *file)
 	if (ret)
 		return ret;
 	/* The file below an overlay's is decided by the overlay's own path. */
-	if (mode & FMODE_BACKING)
+	if (kiln_is_backing(file))
 		return 0;
 	verbs = kiln_open_verbs(file);
 	nameless = flags & __O_TMPFILE;
@@ -56,8 +55,7 @@ int BPF_PROG(kiln_file_open, struct file *file)
 
 	if (kiln_unbound(&me, V(READ) | V(MODIFY) | V(CREATE) | V(KERNEL)))
 		return 0;
-	/* The kernel's own open for execve(2): decided as exec and load, and never readable by the task. */
-	return file->f_flags & FMODE_EXEC ? 0 : kiln_open(file);
+	return kiln_for_exec(file) ? 0 : kiln_open(file);
 }
 
 /* Sockets, pipes and anonymous files have no path; what they carry was decided where it was opened. */
@@ -74,26 +72,9 @@ int BPF_PROG(kiln_file_receive, struct file *file)
 	int ret;
 
 	if (kiln_pathless(file))
-		return 0;
+		return kiln_is_ring(file) ? kiln_check_ring(file) : 0;
 	ret = kiln_check_memory(file, file->f_mode);
 	return ret ? ret : kiln_check_file(kiln_open_verbs(file), file);
-}
-
-/* Attached while a tightening is in force: descriptors opened before it are decided again at each use. */
-SEC("lsm/file_permission")
-int BPF_PROG(kiln_file_permission, struct file *file, int mask)
-{
-	u32 verbs = 0;
-	int ret;
-
-	if (kiln_pathless(file))
-		return 0;
-	if (mask & 4) /* MAY_READ */
-		verbs |= V(READ);
-	if (mask & 2) /* MAY_WRITE: the same bit as FMODE_WRITE */
-		verbs |= V(MODIFY);
-	ret = kiln_check_memory(file, mask);
-	return ret ? ret : kiln_check_file(verbs, file);
 }
 
 SEC("lsm/path_truncate")
@@ -109,36 +90,14 @@ int BPF_PROG(kiln_file_truncate, struct file *file)
 	return kiln_check_path(V(MODIFY), file->f_path.mnt, file->f_path.dentry, KILN_NAMED);
 }
 
-/*
- * A device node in a folder that the profile permits would be a second name for
- * the device. `capability mknod` decides; where the class is not governed,
- * governing files refuses it.
- */
-static __always_inline int kiln_check_device(void)
-{
-	struct kiln_who who = {};
-	int entry = kiln_enter(&who, V(READ) | V(MODIFY));
-
-	if (entry == KILN_PASS)
-		return 0;
-	if (entry == KILN_BROKEN || !who.s)
-		return kiln_refuse_here(&who.id, KILN_O_CAPABILITY, CAP_MKNOD, KILN_CAPABILITY | kiln_broken(entry));
-	if (who.s->verbs & V(CAPABILITY))
-		return 0;
-	return kiln_refuse_detour(&who, V(READ) | V(MODIFY), KILN_O_CAPABILITY, CAP_MKNOD, KILN_CAPABILITY);
-}
-
 SEC("lsm/path_mknod")
 int BPF_PROG(kiln_path_mknod, const struct path *dir, struct dentry *dentry, unsigned int mode, unsigned int dev)
 {
-	u32 kind = mode & S_IFMT;
-	int ret = 0;
-
-	/* Device number 0 is overlayfs's whiteout and no device. */
-	if ((kind == S_IFCHR || kind == S_IFBLK) && dev)
-		ret = kiln_check_device();
-	/* A unix socket's name is made by bind(2). */
-	return ret ? ret : kiln_check_path(kind == S_IFSOCK ? V(BIND) : V(CREATE), dir->mnt, dentry, KILN_NAMED);
+	/*
+	 * A unix socket's name is made by bind(2). A device's second name is a matter of the capability `mknod`, which
+	 * the kernel asked for.
+	 */
+	return kiln_check_path((mode & S_IFMT) == S_IFSOCK ? V(BIND) : V(CREATE), dir->mnt, dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_mkdir")
@@ -193,6 +152,10 @@ int BPF_PROG(kiln_path_rename, const struct path *old_dir, struct dentry *old_de
 		ret = kiln_check_renaming(old_dir->mnt, old_dentry, new_dir->mnt, new_dentry);
 	if (!ret && swap)
 		ret = kiln_check_renaming(new_dir->mnt, new_dentry, old_dir->mnt, old_dentry);
+	if (!ret)
+		ret = kiln_check_switching(old_dir->mnt, old_dentry, new_dir->mnt, new_dentry);
+	if (!ret && swap)
+		ret = kiln_check_switching(new_dir->mnt, new_dentry, old_dir->mnt, old_dentry);
 	return ret;
 }
 
@@ -204,7 +167,9 @@ int BPF_PROG(kiln_path_link, struct dentry *old_dentry, const struct path *new_d
 
 	if (!ret)
 		ret = kiln_check_path(V(CREATE), new_dir->mnt, new_dentry, KILN_NAMED);
-	return ret ? ret : kiln_check_renaming(new_dir->mnt, old_dentry, new_dir->mnt, new_dentry);
+	if (!ret)
+		ret = kiln_check_renaming(new_dir->mnt, old_dentry, new_dir->mnt, new_dentry);
+	return ret ? ret : kiln_check_switching(new_dir->mnt, old_dentry, new_dir->mnt, new_dentry);
 }
 
 SEC("lsm/path_chmod")

@@ -3,50 +3,32 @@
 
 #define KERNEL_OP(op) kiln_check_bit(KILN_KERNEL, KILN_K_##op, 0)
 
-/*
- * A profile that governs no kernel class must still not be able to give files
- * other names by mounting, or to unmount what holds Kiln's pins.
- */
-static __always_inline int kiln_check_mount(void)
-{
-	struct kiln_who who = {};
-	int entry = kiln_enter(&who, ~0u);
-
-	if (entry == KILN_PASS)
-		return 0;
-	if (entry == KILN_BROKEN || !who.s)
-		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_MOUNT, KILN_KERNEL | kiln_broken(entry));
-	if (who.s->verbs & V(KERNEL))
-		return kiln_decide_bit(&who, KILN_KERNEL, KILN_K_MOUNT, 0);
-	return kiln_refuse_detour(&who, ~0u, KILN_O_KERNEL, KILN_K_MOUNT, KILN_KERNEL);
-}
-
 SEC("lsm/sb_mount")
 int BPF_PROG(kiln_sb_mount)
 {
-	return kiln_check_mount();
+	return KERNEL_OP(MOUNT);
 }
 SEC("lsm/sb_remount")
 int BPF_PROG(kiln_sb_remount)
 {
-	return kiln_check_mount();
+	return KERNEL_OP(MOUNT);
 }
 SEC("lsm/sb_umount")
 int BPF_PROG(kiln_sb_umount, struct vfsmount *mnt, int flags)
 {
 	if (BPF_CORE_READ(mnt, mnt_sb, s_magic) == BPF_FS_MAGIC && kiln_confined())
 		return kiln_refuse_self(KILN_KERNEL);
-	return kiln_check_mount();
+	return KERNEL_OP(MOUNT);
 }
 SEC("lsm/sb_pivotroot")
 int BPF_PROG(kiln_sb_pivotroot)
 {
-	return kiln_check_mount();
+	return KERNEL_OP(MOUNT);
 }
 SEC("lsm/move_mount")
 int BPF_PROG(kiln_move_mount)
 {
-	return kiln_check_mount();
+	return KERNEL_OP(MOUNT);
 }
 
 SEC("lsm/path_chroot")
@@ -62,44 +44,72 @@ int BPF_PROG(kiln_userns_create)
 SEC("lsm/kernel_module_request")
 int BPF_PROG(kiln_kernel_module_request)
 {
-	return KERNEL_OP(MODULE);
+	/* The host's own modprobe(8) loads one of the host's own modules. */
+	return kiln_check_harmless(KILN_K_MODULE, 0);
 }
 
-/* enum kernel_read_file_id and kernel_load_data_id (include/linux/kernel_read_file.h) agree on these. */
-static __always_inline int kiln_check_load(int id)
-{
-	if (id == 2)
-		return KERNEL_OP(MODULE);
-	if (id == 3 || id == 4)
-		return KERNEL_OP(KEXEC);
-	return 0;
-}
+/* The kernel's own numbers, read when the object is loaded; the two lists name the same things. */
+#define KILN_IS(list, id, name) ((id) == bpf_core_enum_value(enum list, name))
 SEC("lsm/kernel_read_file")
 int BPF_PROG(kiln_kernel_read_file, struct file *file, int id, bool contents)
 {
-	return kiln_check_load(id);
+	if (KILN_IS(kernel_read_file_id, id, READING_MODULE))
+		return KERNEL_OP(MODULE);
+	if (KILN_IS(kernel_read_file_id, id, READING_KEXEC_IMAGE) ||
+	    KILN_IS(kernel_read_file_id, id, READING_KEXEC_INITRAMFS))
+		return KERNEL_OP(KEXEC);
+	return 0;
 }
 SEC("lsm/kernel_load_data")
 int BPF_PROG(kiln_kernel_load_data, int id, bool contents)
 {
-	return kiln_check_load(id);
+	if (KILN_IS(kernel_load_data_id, id, LOADING_MODULE))
+		return KERNEL_OP(MODULE);
+	if (KILN_IS(kernel_load_data_id, id, LOADING_KEXEC_IMAGE) ||
+	    KILN_IS(kernel_load_data_id, id, LOADING_KEXEC_INITRAMFS))
+		return KERNEL_OP(KEXEC);
+	return 0;
 }
 
-#define PTRACE_MODE_NOAUDIT 4u /* include/linux/ptrace.h */
+/* include/linux/ptrace.h; a mode without the bit of a look is taken for the more. */
+#define PTRACE_MODE_READ 1u
+#define PTRACE_MODE_ATTACH 2u
+#define PTRACE_MODE_NOAUDIT 4u
+
+/*
+ * Acting as another process: ptrace(2), /proc/PID/mem, process_vm_writev(2), pidfd_getfd(2), input to its terminal.
+ * Where it is refused only because it goes round what is governed, a process of the same label is no way round.
+ */
+static __always_inline int kiln_check_acting_as(struct task_struct *other)
+{
+	struct kiln_who who = {};
+	int entry = kiln_enter(&who, V(KERNEL));
+
+	if (entry == KILN_PASS)
+		return 0;
+	if (entry == KILN_BROKEN || !who.s)
+		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_PTRACE, KILN_KERNEL | kiln_broken(entry));
+	if (who.s->kernel_detour >> KILN_K_PTRACE & 1 && kiln_label_of_process(other->group_leader) == who.id.label)
+		return 0;
+	return kiln_decide_bit(&who, KILN_KERNEL, KILN_K_PTRACE, 0);
+}
 
 SEC("lsm/ptrace_access_check")
 int BPF_PROG(kiln_ptrace_access_check, struct task_struct *child, unsigned int mode)
 {
-	u32 agent = kiln_agent();
+	bool looks = mode & PTRACE_MODE_READ && !(mode & PTRACE_MODE_ATTACH);
+	u32 agent = kiln_agent(), quiet = mode & PTRACE_MODE_NOAUDIT;
 
 	if (agent && child->tgid == agent && kiln_confined())
-		return kiln_refuse_self(KILN_KERNEL);
-	return kiln_check_bit(KILN_KERNEL, KILN_K_PTRACE, mode & PTRACE_MODE_NOAUDIT);
+		/* ps(1) asks so of every process, and leaves fields empty. */
+		return quiet ? -EPERM : kiln_refuse_self(KILN_KERNEL);
+	/* What is seen of another process is read in /proc: the path decides. */
+	return looks ? kiln_check_harmless(KILN_K_PTRACE, quiet) : kiln_check_acting_as(child);
 }
 SEC("lsm/ptrace_traceme")
-int BPF_PROG(kiln_ptrace_traceme)
+int BPF_PROG(kiln_ptrace_traceme, struct task_struct *parent)
 {
-	return KERNEL_OP(PTRACE);
+	return kiln_check_acting_as(parent);
 }
 SEC("lsm/perf_event_open")
 int BPF_PROG(kiln_perf_event_open)
@@ -163,15 +173,33 @@ static __always_inline bool kiln_attribute_ioctl(unsigned int cmd)
 	       cmd == 0x40047602 /* FS_IOC32_SETVERSION */ || cmd == 0x40806685 /* FS_IOC_ENABLE_VERITY */;
 }
 
+/* Types or pastes into a terminal, for whoever reads there (include/uapi/asm-generic/ioctls.h, linux/tiocl.h). */
+static __always_inline bool kiln_types(unsigned int cmd)
+{
+	return cmd == 0x5412 /* TIOCSTI */ || cmd == 0x541c /* TIOCLINUX */;
+}
+
+/* Makes a network device whose packets come from a file. */
+static __always_inline bool kiln_makes_packets(unsigned int cmd)
+{
+	return cmd == 0x400454ca /* TUNSETIFF */ || cmd == 0xc004743e /* PPPIOCNEWUNIT */ ||
+	       cmd == 0x5423 /* TIOCSETD: SLIP, PPP and others on a terminal */;
+}
+
 static __always_inline int kiln_check_ioctl(struct file *file, unsigned int cmd)
 {
 	unsigned short kind = file->f_inode->i_mode & S_IFMT;
+	int ret = 0;
 
 	if (kiln_attribute_ioctl(cmd))
 		return kiln_check_file(V(SETATTR), file);
 	if ((kind != S_IFCHR && kind != S_IFBLK) || kiln_harmless_ioctl(cmd))
 		return 0;
-	return KERNEL_OP(IOCTL);
+	if (kiln_types(cmd))
+		ret = KERNEL_OP(PTRACE);
+	else if (kiln_makes_packets(cmd))
+		ret = KERNEL_OP(RAW_SOCKET);
+	return ret ? ret : KERNEL_OP(IOCTL);
 }
 
 SEC("lsm/file_ioctl")

@@ -11,6 +11,7 @@
 #include "include/maps.h"
 #include "include/dfa.h"
 #include "include/path.h"
+#include "include/inside.h"
 #include "include/group.h"
 #include "include/label.h"
 #include "include/wanted.h"
@@ -26,13 +27,17 @@
 #define KILN_NETWORK_VERBS (V(BIND) | V(CONNECT) | V(ACCEPT))
 
 #include "include/rename.h"
+#include "include/switch.h"
 
+#include "inside.bpf.c"
 #include "memory.bpf.c"
 #include "exec.bpf.c"
+#include "ring.bpf.c"
 #include "file.bpf.c"
 #include "net.bpf.c"
 #include "capability.bpf.c"
 #include "kernel.bpf.c"
+#include "held.bpf.c"
 #include "group.bpf.c"
 #include "task.bpf.c"
 

@@ -26,6 +26,17 @@ static __always_inline int kiln_check_memory(struct file *file, u32 mode)
 	return (mode & FMODE_WRITE) && kiln_is_memory(file) ? kiln_check_exec_memory() : 0;
 }
 
+/*
+ * Memory of another process through a descriptor from before `kernel ptrace` was refused. What was opened keeps the
+ * address space that it is of.
+ */
+static __always_inline int kiln_check_others_memory(struct file *file)
+{
+	if (!kiln_is_memory(file) || (u64)file->private_data == (u64)bpf_get_current_task_btf()->mm)
+		return 0;
+	return kiln_check_bit(KILN_KERNEL, KILN_K_PTRACE, 0);
+}
+
 /* memfd_create(2), System V segments, rings, /dev/zero and removed files: what they hold is memory, not a file's. */
 static __always_inline bool kiln_is_nameless(struct file *file)
 {
@@ -34,16 +45,45 @@ static __always_inline bool kiln_is_nameless(struct file *file)
 	return (inode->i_mode & S_IFMT) != S_IFREG || !inode->i_nlink || inode->i_sb->s_flags & SB_NOUSER;
 }
 
-/* userfaultfd(2) fills pages of a mapping that is not writable, where memory or a tmpfs file is behind it. */
+static __always_inline int kiln_made_ring(struct inode *inode);
+
+/*
+ * userfaultfd(2) fills pages of a mapping that is not writable, where memory or a tmpfs file is behind it. And an
+ * io_uring is made.
+ */
 SEC("lsm/inode_init_security_anon")
 int BPF_PROG(kiln_inode_init_security_anon, struct inode *inode, const struct qstr *name)
 {
 	char head[4] = {};
 
-	if (bpf_probe_read_kernel(head, sizeof(head), name->name) || head[0] != '[' || head[1] != 'u' ||
-	    head[2] != 's' || head[3] != 'e')
+	if (bpf_probe_read_kernel(head, sizeof(head), name->name) || head[0] != '[')
+		return 0;
+	if (head[1] == 'i' && head[2] == 'o' && head[3] == '_')
+		return kiln_made_ring(inode);
+	if (head[1] != 'u' || head[2] != 's' || head[3] != 'e')
 		return 0;
 	return kiln_check_exec_memory();
+}
+
+/*
+ * A program's file asks for an executable stack (PT_GNU_STACK), or does not say that it can do without, and execve(2)
+ * makes it past the point where it could be refused.
+ */
+SEC("?fexit/setup_arg_pages")
+int BPF_PROG(kiln_setup_arg_pages, struct linux_binprm *bprm)
+{
+	if (bprm->vma->vm_flags & VM_EXEC && kiln_check_exec_memory())
+		bpf_send_signal(9);
+	return 0;
+}
+
+/* The end of an executable segment that the file does not fill is memory that is written and executed. */
+SEC("?fentry/vm_brk_flags")
+int BPF_PROG(kiln_vm_brk_flags, unsigned long address, unsigned long length, unsigned long flags)
+{
+	if (flags & VM_EXEC && kiln_check_exec_memory())
+		bpf_send_signal(9);
+	return 0;
 }
 
 #define READ_IMPLIES_EXEC 0x0400000u /* include/uapi/linux/personality.h */

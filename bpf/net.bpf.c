@@ -4,23 +4,12 @@
 SEC("lsm/socket_create")
 int BPF_PROG(kiln_socket_create, int family, int type, int protocol, int kern)
 {
-	struct kiln_who who = {};
-	int entry;
-
 	type &= 0xf;
 	if (kern || family == AF_UNIX || family == AF_NETLINK)
 		return 0;
 	if (kiln_is_inet(family) && type != SOCK_RAW && type != SOCK_PACKET)
 		return 0;
-	entry = kiln_enter(&who, V(KERNEL) | KILN_NETWORK_VERBS);
-	if (entry == KILN_PASS)
-		return 0;
-	if (entry == KILN_BROKEN || !who.s)
-		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_RAW_SOCKET, KILN_KERNEL | kiln_broken(entry));
-	if (who.s->verbs & V(KERNEL))
-		return kiln_decide_bit(&who, KILN_KERNEL, KILN_K_RAW_SOCKET, 0);
-	/* The network is governed and the kernel class is not: a raw socket would go round every address rule. */
-	return kiln_refuse_detour(&who, KILN_NETWORK_VERBS, KILN_O_KERNEL, KILN_K_RAW_SOCKET, KILN_KERNEL);
+	return kiln_check_bit(KILN_KERNEL, KILN_K_RAW_SOCKET, 0);
 }
 
 SEC("lsm/socket_bind")

@@ -33,6 +33,7 @@ enum bpf_map_type_kiln {
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_INODE_STORAGE = 28,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 #define BPF_F_NO_PREALLOC 1u
@@ -133,6 +134,7 @@ struct file {
 	struct inode *f_inode;
 	unsigned int f_flags;
 	unsigned int f_mode;
+	void *private_data;
 };
 struct fs_struct {
 	struct path root;
@@ -168,10 +170,35 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct fs_struct *fs;
 	struct bpf_local_storage *bpf_storage;
+	struct task_struct *parent; /* the tracer, if it is traced */
+	unsigned int ptrace;
 	char comm[16];
+	unsigned in_execve : 1;
 };
 struct linux_binprm {
 	struct file *file;
+	struct file *executable;
+	struct vm_area_struct *vma; /* of the stack to come */
+	struct cred *cred;	    /* to come */
+	const char *filename, *interp;
+	int unsafe;
+	unsigned have_execfd : 1;
+	unsigned secureexec : 1;
+};
+typedef struct {
+	u32 val;
+} kuid_t;
+typedef struct {
+	u32 val;
+} kgid_t;
+struct cred {
+	kuid_t uid, euid;
+	kgid_t gid, egid;
+};
+/* From 6.5 on, of this form from 6.8: the file below an overlay's, and the overlay's own path. */
+struct backing_file {
+	struct file file;
+	struct path user_path;
 };
 struct vm_area_struct {
 	unsigned long vm_flags;
@@ -184,6 +211,8 @@ struct iattr {
 struct pt_regs {
 	unsigned long bx, di, orig_ax;
 };
+enum kernel_read_file_id { READING_MODULE = 2, READING_KEXEC_IMAGE = 3, READING_KEXEC_INITRAMFS = 4 };
+enum kernel_load_data_id { LOADING_MODULE = 2, LOADING_KEXEC_IMAGE = 3, LOADING_KEXEC_INITRAMFS = 4 };
 struct user_namespace;
 struct kernel_siginfo;
 
@@ -280,13 +309,15 @@ struct bpf_prog {
 
 #define FMODE_READ 1u
 #define FMODE_WRITE 2u
-#define FMODE_EXEC 0x20u
-#define FMODE_BACKING 0x2000000u /* from 6.5 on */
+#define FMODE_EXEC 0x20u /* __FMODE_EXEC of f_flags: include/uapi/asm-generic/fcntl.h keeps the bit free */
+#define PROT_READ 1ul
 #define PROT_WRITE 2ul
 #define PROT_EXEC 4ul
 #define MAP_SHARED 1ul
+#define VM_READ 1ul
 #define VM_WRITE 2ul
 #define VM_EXEC 4ul
+#define VM_SHARED 8ul
 
 #define CLONE_THREAD 0x10000ul
 #define CLONE_INTO_CGROUP 0x200000000ul
@@ -307,6 +338,7 @@ struct bpf_prog {
 
 #define SB_NOUSER (1ul << 31) /* a file system of the kernel's own */
 #define PROC_SUPER_MAGIC 0x9fa0ul
+#define ANON_INODE_FS_MAGIC 0x09041934ul
 #define BPF_FS_MAGIC 0xcafe4a11ul
 #define MQUEUE_FS_MAGIC 0x19800202ul
 

@@ -60,6 +60,26 @@ struct {
 	__type(value, struct kiln_task);
 } kiln_labels SEC(".maps");
 
+/* Of an io_uring's inode: the label of who made it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, u32);
+} kiln_rings SEC(".maps");
+
+/* Of a task within execve(2): the label to which what it executes switches. */
+struct kiln_switch {
+	u32 label;
+	u32 pad;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct kiln_switch);
+} kiln_switches SEC(".maps");
+
 /* Id of a unit's cgroup -> label. An entry is made with the cgroup and goes with it. Preallocated: adding one can't
  * lack memory. */
 struct {

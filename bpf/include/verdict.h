@@ -309,40 +309,6 @@ static __always_inline int kiln_refuse_here(struct kiln_ids *id, u32 kind, u32 b
 	return -EPERM;
 }
 
-/* The same for a profile that only audits: a report. */
-__noinline int kiln_would_task(struct kiln_ids *id, u32 kind, u32 bit, u32 what)
-{
-	struct kiln_about about = {.kind = kind, .pos = PATH_FAIL, .bit = bit, .reason = what >> 8};
-	struct kiln_scratch *s;
-
-	if (!id)
-		return 0;
-	kiln_count(KILN_C_WOULD);
-	s = kiln_scratch_take();
-	if (s) {
-		kiln_report(id, s, &about, NULL, (what & 0xff) | KILN_V_WOULD_DENY << 8);
-		kiln_scratch_give(s);
-	}
-	return 0;
-}
-
-/*
- * What would go round rules on `verbs`, of a class that the profile does not
- * govern: decided as an object of theirs that cannot be resolved.
- */
-static __always_inline int kiln_refuse_detour(struct kiln_who *who, u32 verbs, u32 kind, u32 bit, u32 verb)
-{
-	struct kiln_decision *d = kiln_decision_at(who->t, who->s->fail);
-
-	if (!(who->s->flags & KILN_S_PROFILE))
-		return 0;
-	if (!d || d->deny & verbs)
-		return kiln_refuse_here(&who->id, kind, bit, verb | KILN_R_SELF << 8);
-	if (d->would & verbs)
-		kiln_would_task(&who->id, kind, bit, verb | KILN_R_SELF << 8);
-	return 0;
-}
-
 /* Why a request could not even be looked up. */
 static __always_inline u32 kiln_broken(int entry)
 {
@@ -360,6 +326,22 @@ static __always_inline int kiln_check_bit(u32 verb, u32 bit, u32 quiet)
 		return kiln_refuse_here(&who.id, verb == KILN_CAPABILITY ? KILN_O_CAPABILITY : KILN_O_KERNEL, bit,
 					verb | kiln_broken(entry));
 	return kiln_decide_bit(&who, verb, bit, quiet);
+}
+
+/*
+ * A kernel operation, in a form that goes round nothing: decided only where it is refused for its own sake, not as a
+ * detour.
+ */
+static __always_inline int kiln_check_harmless(u32 bit, u32 quiet)
+{
+	struct kiln_who who = {};
+	int entry = kiln_enter(&who, 1u << KILN_KERNEL);
+
+	if (entry == KILN_PASS)
+		return 0;
+	if (entry == KILN_BROKEN || !who.s)
+		return kiln_refuse_here(&who.id, KILN_O_KERNEL, bit, KILN_KERNEL | kiln_broken(entry));
+	return who.s->kernel_detour >> bit & 1 ? 0 : kiln_decide_bit(&who, KILN_KERNEL, bit, quiet);
 }
 
 #endif

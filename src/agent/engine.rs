@@ -272,7 +272,8 @@ impl Engine {
         }
     }
 
-    /// Whether some task that has a label may read or change a file by the old tables and not by the new ones.
+    /// Whether some task that has a label may read or change a file, or the memory of a process, by the old tables and
+    /// not by the new ones.
     fn narrows(&self, old: &Tables, new: &Tables, slots: &Slots) -> bool {
         let verbs = 1 << Verb::Read as u8 | 1 << Verb::Modify as u8;
         let before = self.registry.slots(&old.metadata.subjects);

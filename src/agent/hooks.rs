@@ -47,15 +47,30 @@ const C: u32 = v(Verb::Create);
 const D: u32 = v(Verb::Delete);
 const S: u32 = v(Verb::Setattr);
 const FILES: u32 = 0x7f;
+/// Files, and memory that is opened as one.
+const HELD: Need =
+    Need { always: false, verbs: R | M, ops: k(KernelOp::ExecMemory) | k(KernelOp::Ptrace), revocation: true };
+/// Beside devices' own and a file's attributes, what types into a terminal and what makes packets.
+const IOCTL: Need = Need {
+    always: false,
+    verbs: S,
+    ops: k(KernelOp::Ioctl) | k(KernelOp::Ptrace) | k(KernelOp::RawSocket),
+    revocation: false,
+};
 
 /// Every program of the object, with its need.
 const PROGRAMS: &[(&str, Need)] = &[
+    // Learns by which bits this kernel tells the files below an overlay's.
+    ("kiln_arch_ptrace", Need { always: false, verbs: 0, ops: k(KernelOp::Ptrace), revocation: true }),
+    ("kiln_arch_ptrace_compat", Need { always: false, verbs: 0, ops: k(KernelOp::Ptrace), revocation: true }),
+    ("kiln_backing", either(FILES, KernelOp::ExecMemory)),
     ("kiln_bpf", ALWAYS),
     ("kiln_bpf_map", ALWAYS),
     ("kiln_bpf_prog", ALWAYS),
     // Also sees a unit's first program start, and keeps the label of a process whose thread executes.
     ("kiln_bprm_check_security", ALWAYS),
     ("kiln_bprm_committed_creds", verbs(EXEC_TRANSITIONS)),
+    ("kiln_bprm_creds_from_file", op(KernelOp::Setuid)),
     // adjtimex(2), mount_setattr(2) and fsmount(2) are seen only as their capability.
     (
         "kiln_capable",
@@ -71,19 +86,20 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_cgroup_mkdir", ALWAYS),
     ("kiln_cgroup_release", ALWAYS),
     ("kiln_cgroup_rmdir", ALWAYS),
-    ("kiln_file_ioctl", either(S, KernelOp::Ioctl)),
-    ("kiln_file_ioctl_compat", either(S, KernelOp::Ioctl)),
+    ("kiln_file_ioctl", IOCTL),
+    ("kiln_file_ioctl_compat", IOCTL),
     ("kiln_file_mprotect", either(v(Verb::Load), KernelOp::ExecMemory)),
     // Also sees who opens /proc/PID/mem.
     ("kiln_file_open", either(R | M | C, KernelOp::ExecMemory)),
-    ("kiln_file_permission", Need { always: false, verbs: R | M, ops: 0, revocation: true }),
+    ("kiln_file_permission", HELD),
     ("kiln_file_receive", either(R | M, KernelOp::ExecMemory)),
     ("kiln_file_send_sigiotask", ALWAYS),
     ("kiln_file_truncate", verbs(M)),
     ("kiln_inet_conn_request", verbs(v(Verb::Accept))),
     // Message queues alone.
     ("kiln_inode_create", verbs(C)),
-    ("kiln_inode_init_security_anon", op(KernelOp::ExecMemory)),
+    // Also remembers who makes an io_uring.
+    ("kiln_inode_init_security_anon", either(R | M, KernelOp::ExecMemory)),
     ("kiln_inode_remove_acl", verbs(S)),
     ("kiln_inode_removexattr", verbs(S)),
     ("kiln_inode_set_acl", verbs(S)),
@@ -103,10 +119,11 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_locked_down", op(KernelOp::Lockdown)),
     (MARK_GROUPS, ALWAYS),
     ("kiln_mmap_file", either(v(Verb::Load), KernelOp::ExecMemory)),
+    ("kiln_mmap_held", Need { always: false, verbs: R | M, ops: 0, revocation: true }),
     ("kiln_mnt_want_write", verbs(S)),
     ("kiln_mnt_want_write_file", verbs(S)),
-    // A profile that governs files must not be left by giving files other names.
-    ("kiln_move_mount", either(FILES, KernelOp::Mount)),
+    ("kiln_move_mount", op(KernelOp::Mount)),
+    ("kiln_mprotect_held", Need { always: false, verbs: R | M, ops: 0, revocation: true }),
     ("kiln_path_chmod", verbs(S)),
     ("kiln_path_chown", verbs(S)),
     ("kiln_path_chroot", op(KernelOp::Chroot)),
@@ -124,16 +141,18 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_personality_compat", op(KernelOp::ExecMemory)),
     ("kiln_ptrace_access_check", ALWAYS),
     ("kiln_ptrace_traceme", op(KernelOp::Ptrace)),
-    ("kiln_sb_mount", either(FILES, KernelOp::Mount)),
-    ("kiln_sb_pivotroot", either(FILES, KernelOp::Mount)),
-    ("kiln_sb_remount", either(FILES, KernelOp::Mount)),
+    ("kiln_sb_mount", op(KernelOp::Mount)),
+    ("kiln_sb_pivotroot", op(KernelOp::Mount)),
+    ("kiln_sb_remount", op(KernelOp::Mount)),
     ("kiln_sb_umount", ALWAYS),
     ("kiln_sched_process_fork", ALWAYS),
     ("kiln_settime", op(KernelOp::Clock)),
+    // What execve(2) makes executable by itself.
+    ("kiln_setup_arg_pages", op(KernelOp::ExecMemory)),
     ("kiln_socket_accept", verbs(v(Verb::Accept))),
     ("kiln_socket_bind", verbs(v(Verb::Bind))),
     ("kiln_socket_connect", verbs(v(Verb::Connect))),
-    ("kiln_socket_create", either(v(Verb::Bind) | v(Verb::Connect) | v(Verb::Accept), KernelOp::RawSocket)),
+    ("kiln_socket_create", op(KernelOp::RawSocket)),
     // Also remembers who listens, for the accept side.
     ("kiln_socket_listen", verbs(v(Verb::Bind) | v(Verb::Accept))),
     ("kiln_socket_sendmsg", verbs(v(Verb::Connect))),
@@ -153,6 +172,7 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_uring_override_creds", op(KernelOp::IoUring)),
     ("kiln_uring_sqpoll", op(KernelOp::IoUring)),
     ("kiln_userns_create", op(KernelOp::Userns)),
+    ("kiln_vm_brk_flags", op(KernelOp::ExecMemory)),
 ];
 
 /// The programs that a policy needs.

@@ -3,6 +3,7 @@
 mod agent;
 mod bake;
 mod compile;
+mod constants;
 mod coverage;
 mod derive;
 mod frame;

@@ -107,11 +107,12 @@ pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
 }
 
 /// Whether the kernel has the hook of an LSM program, with the arguments that it reads, or the function at whose entry
-/// a program is.
+/// or return a program is.
 fn has_hook(kernel: &Btf<'_>, program: &str, kind: ProgramType, section: &str) -> bool {
     let Some((place, hook)) = section.rsplit_once('/') else { return false };
     if kind != ProgramType::Lsm {
-        return !place.ends_with("fentry") || kernel.type_by_name::<Func<'_>>(hook).is_some();
+        return !(place.ends_with("fentry") || place.ends_with("fexit"))
+            || kernel.type_by_name::<Func<'_>>(hook).is_some();
     }
     let Some(func) = kernel.type_by_name::<Func<'_>>(&format!("bpf_lsm_{hook}")) else { return false };
     // The mount's id mapping was added to inode_setattr after 6.1; the object has a program for either form.

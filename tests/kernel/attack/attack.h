@@ -38,7 +38,8 @@ struct attack {
 extern const struct attack exec_attacks[], loader_attacks[], memory_attacks[], file_attacks[], inode_attacks[],
     mount_attacks[], net_attacks[], unix_attacks[], uring_attacks[], kernel_attacks[], escape_attacks[], self_attacks[],
     story_attacks[], thread_attacks[], route_attacks[], group_attacks[],
-    path_attacks[], box_attacks[];
+    path_attacks[], box_attacks[],
+    detour_attacks[], program_attacks[], held_attacks[];
 
 /* Ends the process: the attack could not be tried. */
 __attribute__((noreturn, format(printf, 1, 2))) void unattempted(const char *format, ...);
@@ -63,6 +64,8 @@ int child_result(pid_t child);
 void sandbox(void);
 /* kt private PROGRAM [ARGUMENT]... */
 int private(int argc, char **argv);
+/* What the interpreter of a program that was given to it as a descriptor (AT_EXECFD) ends with. */
+int read_given(void);
 /* Ends a child of in_child()'s kind with what it has to say. */
 __attribute__((noreturn)) void child_end(int result);
 

@@ -18,6 +18,7 @@
 #include <grp.h>
 #include <libgen.h>
 #include <stdarg.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -93,7 +94,8 @@ const struct attack *find_attack(const char *name)
 							inode_attacks, mount_attacks,  net_attacks,    unix_attacks,
 							uring_attacks, kernel_attacks, escape_attacks, self_attacks,
 							story_attacks, thread_attacks, route_attacks,  group_attacks,
-							path_attacks,  box_attacks};
+							path_attacks,  box_attacks,
+							detour_attacks, program_attacks, held_attacks};
 
 	for (size_t family = 0; family < sizeof(families) / sizeof(*families); family++)
 		for (const struct attack *attack = families[family]; attack->name; attack++)
@@ -216,6 +218,8 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	if (getauxval(AT_EXECFD))
+		return read_given();
 	if (strcmp(basename(argv[0]), "kt") != 0)
 		return RAN;
 	if (argc > 1 && strcmp(argv[1], "run") == 0)
