@@ -14,7 +14,7 @@
 #ifndef KILN_ABI_H
 #define KILN_ABI_H
 
-#define KILN_ABI_VERSION 2
+#define KILN_ABI_VERSION 3
 #define KILN_ABI_MAGIC 0x314e4c4bu /* "KLN1" */
 
 #define KILN_TABLES_BYTES (4u << 20) /* KMALLOC_MAX_SIZE on 6.1 bounds a map value */
@@ -95,7 +95,7 @@ struct kiln_subject {
 	__u32 unit_start;   /* DFA state for unit names; accepts hold the next subject */
 	__u32 path_default; /* decision where no state accepts */
 	__u32 net_default;  /* decision where no state accepts */
-	__u32 fail;	    /* decision for an object that cannot be resolved */
+	__u32 fail;	    /* decision for a path or unix socket that cannot be resolved */
 	__u32 cap_off;	    /* into outcome_refs: 64 entries, by capability number */
 	__u32 kernel_off;   /* into outcome_refs: 32 entries, by kiln_kernel_op */
 	__u32 verbs;	    /* verbs for which a decision can be anything but plain allow */
@@ -105,7 +105,9 @@ struct kiln_subject {
 	__u32 net4_tcp, net4_udp; /* the state of net_start after a protocol and ::ffff: IPv4 begins here */
 	__u16 any_tcp, any_udp;	  /* verbs that are plainly permitted for every address and port of the protocol */
 	__u32 kernel_detour;	  /* of kernel_deny and kernel_would: refused only for what they go round */
-	__u64 reserved[4];
+	__u32 fail_net;		  /* decision for a network address that cannot be understood */
+	__u32 pad;
+	__u64 reserved[3];
 };
 #define KILN_HOST_EXEC 0x10000u /* in host_verbs: subject 1 has an exec_start */
 
@@ -118,6 +120,7 @@ struct kiln_subject {
  */
 #define KILN_H_EXEC (1u << 16) /* an exec can change the subject: exec_start is not 0 everywhere */
 #define KILN_H_UNIT (1u << 17) /* a unit can change the subject: unit_start is not 0 everywhere */
+#define KILN_H_PEER (1u << 18) /* a rule on accept names addresses: who connects decides, not the port alone */
 
 struct kiln_header {
 	__u32 magic;
@@ -245,8 +248,9 @@ struct kiln_groups {
 
 /* Who listens on a socket: kept with the socket, because a connection request arrives in no task's context. */
 struct kiln_listener {
-	__u32 label;
+	__u32 label; /* 0: no listener, but a connection that was refused after the kernel had handed it out */
 	__u32 pid;
+	__u64 refused; /* the request at the head of the queue that accept(2) was last refused for */
 };
 
 /* What an event is about. */

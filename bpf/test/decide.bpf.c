@@ -22,7 +22,7 @@
 struct test_request {
 	u32 label;
 	u32 verb;
-	u32 kind; /* enum kiln_object; TEST_UNRESOLVED */
+	u32 kind; /* enum kiln_object; TEST_UNRESOLVED, TEST_UNKNOWN_ADDRESS */
 	u32 bit;
 	u32 len;  /* of `path` */
 	u32 copy; /* 0: the path is in the scratch from the run before */
@@ -31,6 +31,7 @@ struct test_request {
 	u8 path[KILN_PATH_MAX];
 };
 #define TEST_UNRESOLVED 99u
+#define TEST_UNKNOWN_ADDRESS 98u
 
 /* What came of it. */
 struct test_answer {
@@ -142,6 +143,8 @@ static __always_inline int test_decide(struct test_request *r)
 		return -EPERM;
 	if (r->verb == KILN_CAPABILITY || r->verb == KILN_KERNEL)
 		return kiln_decide_bit(&who, r->verb, r->bit, 0);
+	if (r->kind == TEST_UNKNOWN_ADDRESS)
+		return kiln_decide_net(&who, &about, r->verb, false);
 	if (r->kind != KILN_O_NET)
 		return test_path(r, &who);
 	__builtin_memcpy(about.net, r->net, sizeof(about.net));

@@ -89,12 +89,12 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
     let h = &kernel.header;
     for n in 1..h.n_subjects {
         let s = kernel.subject(n).ok_or(TablesError::Bounds { what: "subject", number: n.into() })?;
-        for decision in [s.path_default, s.net_default, s.fail] {
+        for decision in [s.path_default, s.net_default, s.fail, s.fail_net] {
             ensure(decision < h.n_decisions, "the default decision of a subject", decision)?;
         }
         lists(h.n_outcome_refs, &s)?;
         ensure(s.verbs < 1 << crate::model::Verb::ALL.len(), "the verbs of a subject", s.verbs)?;
-        ensure(s.reserved == [0; 4], "a reserved field of subject", n)?;
+        ensure(s.reserved == [0; 3] && s.pad == 0, "a reserved field of subject", n)?;
         let refused = s.kernel_deny | s.kernel_would;
         ensure(s.kernel_detour & !refused == 0, "the detours of a subject", s.kernel_detour)?;
         let quick = (kernel.net4_state(s.net_start, 6), kernel.net4_state(s.net_start, 17));

@@ -101,7 +101,9 @@ impl Kernel {
             any_tcp: lo(11) as u16,
             any_udp: (lo(11) >> 16) as u16,
             kernel_detour: hi(11),
-            reserved: [w[12], w[13], w[14], w[15]],
+            fail_net: lo(12),
+            pad: hi(12),
+            reserved: [w[13], w[14], w[15]],
         })
     }
 
@@ -183,10 +185,10 @@ pub fn subject_words(s: &Subject) -> [u64; SUBJECT_WORDS] {
         pair(s.kernel_watch, s.flags),
         pair(s.net4_tcp, s.net4_udp),
         pair(u32::from(s.any_tcp) | u32::from(s.any_udp) << 16, s.kernel_detour),
+        pair(s.fail_net, s.pad),
         r[0],
         r[1],
         r[2],
-        r[3],
     ]
 }
 

@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 /// Version of the layout; the agent refuses tables of another.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 /// "KLN1".
 pub const ABI_MAGIC: u32 = 0x314e_4c4b;
 /// Size of the one map value of a generation.
@@ -45,6 +45,8 @@ pub const S_SENTINEL: u32 = 2;
 pub const H_EXEC: u32 = 1 << 16;
 /// `required_hooks_lo`: some unit changes a subject.
 pub const H_UNIT: u32 = 1 << 17;
+/// `required_hooks_lo`: some rule on accept names addresses.
+pub const H_PEER: u32 = 1 << 18;
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -91,7 +93,9 @@ pub struct Subject {
     pub any_tcp: u16,
     pub any_udp: u16,
     pub kernel_detour: u32,
-    pub reserved: [u64; 4],
+    pub fail_net: u32,
+    pub pad: u32,
+    pub reserved: [u64; 3],
 }
 
 #[repr(C)]

@@ -33,7 +33,7 @@ fn claims() -> Vec<Claim> {
     same!(c, layout::Decision = "kiln_decision": deny, would, watch, pad, outcome);
     same!(c, layout::Subject = "kiln_subject": path_start, net_start, exec_start, unit_start, path_default, net_default,
         fail, cap_off, kernel_off, verbs, cap_deny, cap_would, cap_watch, kernel_deny, kernel_would, kernel_watch, flags,
-        net4_tcp, net4_udp, any_tcp, any_udp, kernel_detour, reserved);
+        net4_tcp, net4_udp, any_tcp, any_udp, kernel_detour, fail_net, pad, reserved);
     same!(c, layout::Header = "kiln_header": magic, abi_version, words, subjects_off, n_subjects, decisions_off,
         n_decisions, outcomes_off, n_outcomes, outcome_refs_off, n_outcome_refs, host_verbs, required_hooks_lo,
         required_hooks_hi, reserved, path_class, net_class);
@@ -97,6 +97,7 @@ fn claims() -> Vec<Claim> {
         ("KILN_S_SENTINEL", u64::from(layout::S_SENTINEL)),
         ("KILN_H_EXEC", u64::from(layout::H_EXEC)),
         ("KILN_H_UNIT", u64::from(layout::H_UNIT)),
+        ("KILN_H_PEER", u64::from(layout::H_PEER)),
         ("KILN_T_STARTING", u64::from(layout::T_STARTING)),
         ("KILN_T_EXEMPT", u64::from(layout::T_EXEMPT)),
         ("KILN_PLACES", layout::PLACES as u64),

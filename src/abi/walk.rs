@@ -50,8 +50,10 @@ pub enum Object<'a> {
     Capability(u8),
     /// A kernel operation.
     Kernel(KernelOp),
-    /// A path or address that could not be found out.
+    /// A path, or a unix socket's, that could not be found out.
     Unresolved,
+    /// An address that could not be understood.
+    UnknownAddress,
 }
 
 /// Whether the kernel programs can resolve a path: at most `PATH_MAX` bytes, and fewer than `DEPTH_MAX` names. Where
@@ -169,6 +171,7 @@ impl Kernel {
                 self.of_decision(&self.net_decision(subject, &net_key(*protocol, *address, *port))?, v)
             }
             (v, Object::Unresolved) if v.is_file() || v.is_network() => self.of_decision(&self.decision(s.fail)?, v),
+            (v, Object::UnknownAddress) if v.is_network() => self.of_decision(&self.decision(s.fail_net)?, v),
             _ => None,
         }
     }

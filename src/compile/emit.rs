@@ -10,7 +10,7 @@ use crate::abi::kernel::{DEAD_WORDS, Kernel, decision_words, outcome_word, subje
 use crate::abi::layout::{self, Header, Subject};
 use crate::abi::metadata::{BlockInfo, HOST_KEY, Metadata, NO_RULE, SENTINEL_KEY, SubjectInfo};
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset, region};
-use crate::model::{Action, KernelOp, Mode, Severity, Verb, VerbSet};
+use crate::model::{Action, Cidr, KernelOp, Mode, Severity, Verb, VerbSet};
 use crate::policy::detour;
 use crate::policy::normal::{Addresses, BlockKind, Effect, Object, Policy, SelectorKey};
 
@@ -38,7 +38,7 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
         subjects.push(sentinel(&mut book));
     }
     let automata = Automata { paths: paths.finish(), nets: nets.finish(), starts };
-    let kernel = assemble(&plan, &book, subjects, &automata)?;
+    let kernel = assemble(&plan, &book, subjects, &automata, peers(&rules))?;
     let metadata = metadata(policy, options, &plan, &rules);
     Ok(Tables::new(kernel, metadata)?)
 }
@@ -100,7 +100,11 @@ fn subject(
     let on = |ids: &[u32], verbs: VerbSet, book: &mut Book| book.decision(verbs, |v| joint(rules, blocks, ids, v));
     s.path_default = on(&[], PATH_VERBS, book);
     s.net_default = on(&[], VerbSet::NETWORK, book);
-    s.fail = book.decision(PATH_VERBS, |v| joint(rules, blocks, &refusals(rules, blocks), v));
+    let addresses = |o: &Object| matches!(o, Object::Net { .. });
+    let unknown = refusals(rules, blocks, |o| !addresses(o));
+    s.fail = book.decision(PATH_VERBS, |v| joint(rules, blocks, &unknown, v));
+    let unknown = refusals(rules, blocks, addresses);
+    s.fail_net = book.decision(VerbSet::NETWORK, |v| joint(rules, blocks, &unknown, v));
     let roots = |all: &[Option<u32>]| blocks.iter().filter_map(|b| all[*b]).collect::<Vec<u32>>();
     let mut starts = (None, None);
     let (path_roots, net_roots) = (roots(&objects.path_roots), roots(&objects.net_roots));
@@ -163,10 +167,20 @@ fn governed(rules: &Rules<'_>, blocks: &[usize]) -> VerbSet {
     verbs
 }
 
-/// The rules that refuse an object that cannot be resolved: any of them might have.
-fn refusals(rules: &Rules<'_>, blocks: &[usize]) -> Vec<u32> {
+/// The rules that refuse an object that cannot be resolved: any of them might have that is about objects of its kind.
+fn refusals(rules: &Rules<'_>, blocks: &[usize], kind: impl Fn(&Object) -> bool) -> Vec<u32> {
     let own = blocks.iter().flat_map(|b| rules.of_block(*b));
-    own.filter(|(_, e)| e.effect == Effect::Deny).map(|(n, _)| n).collect()
+    own.filter(|(_, e)| e.effect == Effect::Deny && e.object.is_some_and(&kind)).map(|(n, _)| n).collect()
+}
+
+/// Whether a rule on accept names addresses: else the port alone decides, whoever connects.
+fn peers(rules: &Rules<'_>) -> bool {
+    rules.entries.iter().any(|e| match e.object {
+        Some(Object::Net { verbs, addresses: Addresses::Blocks(cidrs), .. }) => {
+            verbs.contains(Verb::Accept) && !cidrs.contains(&Cidr::ANY)
+        }
+        _ => false,
+    })
 }
 
 /// The subject that is denied everything, by which enforcement is proven.
@@ -186,6 +200,7 @@ fn sentinel(book: &mut Book) -> Subject {
         path_default: all,
         net_default: all,
         fail: all,
+        fail_net: all,
         cap_off: caps.offset,
         kernel_off: ops.offset,
         verbs: VerbSet::ALL.bits().into(),
@@ -202,7 +217,13 @@ struct Automata {
     starts: Vec<Starts>,
 }
 
-fn assemble(plan: &Plan, book: &Book, mut subjects: Vec<Subject>, automata: &Automata) -> Result<Kernel, CompileError> {
+fn assemble(
+    plan: &Plan,
+    book: &Book,
+    mut subjects: Vec<Subject>,
+    automata: &Automata,
+    peers: bool,
+) -> Result<Kernel, CompileError> {
     let mut words = vec![0u64; DEAD_WORDS];
     let subjects_off = words.len();
     words.resize(subjects_off + subjects.len() * crate::abi::kernel::SUBJECT_WORDS, 0);
@@ -254,7 +275,8 @@ fn assemble(plan: &Plan, book: &Book, mut subjects: Vec<Subject>, automata: &Aut
             | if subjects[HOST as usize].exec_start != 0 { layout::HOST_EXEC } else { 0 },
         required_hooks_lo: real().fold(0, |all, s| all | s.verbs)
             | attach(layout::H_EXEC, real().any(|s| s.exec_start != 0))
-            | attach(layout::H_UNIT, real().any(|s| s.unit_start != 0)),
+            | attach(layout::H_UNIT, real().any(|s| s.unit_start != 0))
+            | attach(layout::H_PEER, peers),
         required_hooks_hi: real().fold(0, |all, s| all | s.kernel_deny | s.kernel_would | s.kernel_watch),
         reserved: [0; 2],
         path_class,

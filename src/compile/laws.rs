@@ -25,6 +25,7 @@ pub(crate) fn wanted(asked: &Asked) -> Wanted<'_> {
         Asked::Capability(n) => Wanted::Capability(*n),
         Asked::Kernel(op) => Wanted::Kernel(*op),
         Asked::Unresolved => Wanted::Unresolved,
+        Asked::UnknownAddress => Wanted::UnknownAddress,
     }
 }
 
@@ -39,7 +40,7 @@ fn target(asked: &Asked) -> Option<Target> {
         }
         Asked::Capability(n) => Target::Capability(*n),
         Asked::Kernel(op) => Target::Kernel(*op),
-        Asked::Unresolved => return None,
+        Asked::Unresolved | Asked::UnknownAddress => return None,
     })
 }
 
@@ -87,14 +88,14 @@ fn evaluated(policy: &Policy, evaluator: &Evaluator<'_>, attachment: &Attachment
     denied.or_else(|| worst(policy, "would", &v.would, v.deciding_would())).or_else(watched).unwrap_or(("allow", None))
 }
 
-/// What must be said of an object that could not be resolved: any `deny` of the verb might be about it, no `allow` is.
-fn unresolved(policy: &Policy, attachment: &Attachment, verb: crate::model::Verb) -> &'static str {
+/// What must be said of an object that could not be resolved: any `deny` of the verb on objects of its kind might be
+/// about it, no `allow` is.
+fn unresolved(policy: &Policy, attachment: &Attachment, verb: crate::model::Verb, address: bool) -> &'static str {
     let refuses = |enforcing: bool| {
         attachment.blocks().map(|n| &policy.blocks[n]).filter(|b| (b.mode == Mode::Enforce) == enforcing).any(|b| {
             let speaks = |r: &Rule| match &r.object {
-                Object::File { verbs, .. } | Object::Net { verbs, .. } | Object::Unix { verbs, .. } => {
-                    verbs.contains(verb)
-                }
+                Object::Net { verbs, .. } => address && verbs.contains(verb),
+                Object::File { verbs, .. } | Object::Unix { verbs, .. } => !address && verbs.contains(verb),
                 _ => false,
             };
             let governed = b.kind == BlockKind::Profile && b.governs.contains(verb);
@@ -143,7 +144,11 @@ fn tables_decide_as_the_evaluator_does() {
                     let atom = Atom { verb, target };
                     assert_eq!(said(verdict), evaluated(&policy, &evaluator, &attachment, &atom), "{}", context());
                 }
-                None => assert_eq!(said(verdict).0, unresolved(&policy, &attachment, verb), "{}", context()),
+                None => {
+                    let address = asked == Asked::UnknownAddress;
+                    let expected = unresolved(&policy, &attachment, verb, address);
+                    assert_eq!(said(verdict).0, expected, "{}", context());
+                }
             }
             *words.entry(said(verdict).0).or_insert(0) += 1;
             if let Verdict::Denied(o) | Verdict::WouldDeny(o) = verdict {

@@ -1,6 +1,6 @@
 //! Tables ≡ what the kernel programs decide by them, on the kernel of this machine.
 
-use super::decide::{Answer, Decide, Request, UNRESOLVED};
+use super::decide::{Answer, Decide, Request, UNKNOWN_ADDRESS, UNRESOLVED};
 use super::laws::{options, wanted};
 use super::random::{self, Asked, Random};
 use super::*;
@@ -21,6 +21,7 @@ fn request<'a>(subject: u32, verb: Verb, asked: &'a Asked) -> Request<'a> {
         Asked::Capability(n) => (r.kind, r.bit) = (capability, (*n).into()),
         Asked::Kernel(op) => (r.kind, r.bit) = (kernel, *op as u32),
         Asked::Unresolved => {}
+        Asked::UnknownAddress => r.kind = UNKNOWN_ADDRESS,
     }
     r
 }

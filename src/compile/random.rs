@@ -190,13 +190,14 @@ pub(crate) enum Asked {
     Capability(u8),
     Kernel(KernelOp),
     Unresolved,
+    UnknownAddress,
 }
 
 /// A request, near the rules often enough.
 pub(crate) fn request(r: &mut Random) -> (Verb, Asked) {
     let file: Vec<Verb> = VerbSet::FILE.iter().collect();
     let net: Vec<Verb> = VerbSet::NETWORK.iter().collect();
-    match r.below(14) {
+    match r.below(15) {
         0..6 => (*r.pick(&file), Asked::Path(path(r))),
         6..10 => (
             *r.pick(&net),
@@ -205,6 +206,7 @@ pub(crate) fn request(r: &mut Random) -> (Verb, Asked) {
         10 => (*r.pick(&net), Asked::Unix(if r.one_in(2) { path(r) } else { abstract_name(r).into_bytes() })),
         11 => (Verb::Capability, Asked::Capability(r.below(64) as u8)),
         12 => (Verb::Kernel, Asked::Kernel(*r.pick(KernelOp::ALL))),
+        13 => (*r.pick(&net), Asked::UnknownAddress),
         _ => (*r.pick(&[file, net].concat()), Asked::Unresolved),
     }
 }

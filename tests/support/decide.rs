@@ -16,6 +16,8 @@ const PATH_MAX: usize = 4096;
 const SCRATCHES: u32 = 8;
 /// `kind` of a path that could not be resolved.
 pub const UNRESOLVED: u32 = 99;
+/// `kind` of an address that could not be understood.
+pub const UNKNOWN_ADDRESS: u32 = 98;
 
 /// `struct test_request`.
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ pub struct Request<'a> {
     pub subject: u32,
     /// Bit number.
     pub verb: u32,
-    /// `enum kiln_object`, or [`UNRESOLVED`].
+    /// `enum kiln_object`, [`UNRESOLVED`] or [`UNKNOWN_ADDRESS`].
     pub kind: u32,
     /// Capability or kernel operation.
     pub bit: u32,
