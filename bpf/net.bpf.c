@@ -1,15 +1,41 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Sockets: bind, listen, connect, send with an address, accept; over IPv4, IPv6 and unix. */
+/* Sockets: bind, connect and send with an address; over IPv4, IPv6 and unix. */
 
-SEC("lsm/socket_create")
-int BPF_PROG(kiln_socket_create, int family, int type, int protocol, int kern)
+static __noinline int kiln_check_bind(struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	type &= 0xf;
-	if (kern || family == AF_UNIX || family == AF_NETLINK)
+	struct kiln_me me = kiln_me();
+
+	return kiln_check_address_as(&me, KILN_BIND, sock, address, addrlen, false);
+}
+
+/*
+ * A datagram socket that has no port gets one at its first message. That is no
+ * bind(2), as long as it is a port that nobody has.
+ */
+static __noinline int kiln_check_port(struct socket *sock)
+{
+	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
+	struct kiln_who who = {};
+	struct sock *sk = sock->sk;
+	int entry;
+
+	if (!sk || !kiln_chooses_port(sk))
 		return 0;
-	if (kiln_is_inet(family) && type != SOCK_RAW && type != SOCK_PACKET)
+	entry = kiln_enter(&who, V(BIND));
+	if (entry == KILN_PASS || (who.s && kiln_any_address(&who, kiln_protocol(sk), KILN_BIND)))
 		return 0;
-	return kiln_check_bit(KILN_KERNEL, KILN_K_RAW_SOCKET, 0);
+	if (entry == KILN_BROKEN || !who.s)
+		return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_BIND | kiln_broken(entry));
+	about.net[0] = kiln_protocol(sk);
+	if (sk->__sk_common.skc_family == AF_INET)
+		kiln_key_v4(about.net, 0);
+	return kiln_decide_bind(&who, &about, sk, false);
+}
+
+/* Whether it is such a socket. */
+static __always_inline bool kiln_portless(struct sock *sk)
+{
+	return sk->sk_type == SOCK_DGRAM && !sk->__sk_common.skc_num && kiln_is_inet(sk->__sk_common.skc_family);
 }
 
 SEC("lsm/socket_bind")
@@ -25,8 +51,8 @@ int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, in
 	if (!sk)
 		return 0;
 	family = sk->__sk_common.skc_family;
-	if (kiln_is_inet(family))
-		return kiln_check_address(KILN_BIND, sock, address, addrlen);
+	if (kiln_has_address(family))
+		return kiln_check_bind(sock, address, addrlen);
 	/* A path is decided where its node is made (path_mknod); an empty address asks for a random abstract name. */
 	if (family != AF_UNIX || addrlen < 3)
 		return 0;
@@ -48,52 +74,6 @@ int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, in
 	return ret;
 }
 
-/* Remembers who listens, for requests that arrive in no task's context. */
-static __always_inline void kiln_remember(struct sock *sk)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct kiln_me me = kiln_me();
-	u64 word = kiln_word(&me);
-	struct kiln_listener *l;
-
-	l = bpf_sk_storage_get(&kiln_listeners, sk, 0, word ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
-	if (!l)
-		return;
-	l->label = word ? (u32)word : KILN_LABEL_HOST;
-	l->pid = task->tgid;
-}
-
-SEC("lsm/socket_listen")
-int BPF_PROG(kiln_socket_listen, struct socket *sock, int backlog)
-{
-	struct sock *sk = sock->sk;
-	u16 family;
-	int ret = 0;
-
-	if (!sk)
-		return 0;
-	family = sk->__sk_common.skc_family;
-	if (!kiln_is_inet(family))
-		return 0;
-	/* Listening without bind(2) takes any address and a port of the kernel's choice. */
-	if (!sk->__sk_common.skc_num) {
-		struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
-		struct kiln_who who = {};
-		int entry = kiln_enter(&who, V(BIND));
-
-		about.net[0] = kiln_protocol(sk);
-		if (family == AF_INET)
-			kiln_key_v4(about.net, 0);
-		if (entry != KILN_PASS)
-			ret = entry == KILN_BROKEN || !who.s
-				  ? kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_BIND | kiln_broken(entry))
-				  : kiln_decide_net(&who, &about, KILN_BIND, true);
-	}
-	if (!ret)
-		kiln_remember(sk);
-	return ret;
-}
-
 static __noinline int kiln_connect(struct socket *sock, struct sockaddr *address, int addrlen)
 {
 	struct kiln_me me = kiln_me();
@@ -103,7 +83,7 @@ static __noinline int kiln_connect(struct socket *sock, struct sockaddr *address
 	family = address->sa_family;
 	if (family == AF_UNSPEC || family == AF_UNIX)
 		return 0;
-	return kiln_check_address_as(&me, KILN_CONNECT, sock, address, addrlen);
+	return kiln_check_address_as(&me, KILN_CONNECT, sock, address, addrlen, false);
 }
 
 SEC("lsm/socket_connect")
@@ -112,9 +92,11 @@ int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address,
 	struct kiln_me me = kiln_me();
 	struct sock *sk;
 
-	if (kiln_unbound(&me, V(CONNECT)))
+	if (kiln_unbound(&me, V(CONNECT) | V(BIND)))
 		return 0;
 	sk = sock->sk;
+	if (sk && kiln_portless(sk) && kiln_check_port(sock))
+		return -EPERM;
 	if (sk && kiln_passes(&me, kiln_pass_address(sk, KILN_CONNECT)))
 		return 0;
 	return kiln_connect(sock, address, addrlen);
@@ -186,21 +168,35 @@ static __always_inline bool kiln_routes(struct msghdr *msg)
 	return true;
 }
 
+static __noinline int kiln_send_to(struct socket *sock, struct msghdr *msg)
+{
+	struct kiln_me me = kiln_me();
+
+	return kiln_check_address_as(&me, KILN_CONNECT, sock, msg->msg_name, msg->msg_namelen, msg->msg_controllen);
+}
+
 SEC("lsm/socket_sendmsg")
 int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int size)
 {
-	void *name = msg->msg_name;
 	struct sock *sk = sock->sk;
-	struct kiln_me me = kiln_me();
+	struct kiln_me me;
 	int ret;
 
-	if (msg->msg_controllen && sk && kiln_is_inet(sk->__sk_common.skc_family) && !kiln_unbound(&me, V(CONNECT)) &&
-	    kiln_routes(msg)) {
+	if (!sk)
+		return 0;
+	if (kiln_is_refused(sk))
+		return -EPERM;
+	me = kiln_me();
+	if (kiln_unbound(&me, V(CONNECT) | V(BIND)))
+		return 0;
+	if (msg->msg_controllen && kiln_is_inet(sk->__sk_common.skc_family) && kiln_routes(msg)) {
 		ret = kiln_check_route(sk);
 		if (ret)
 			return ret;
 	}
-	return name ? kiln_check_address(KILN_CONNECT, sock, name, msg->msg_namelen) : 0;
+	if (kiln_portless(sk) && kiln_check_port(sock))
+		return -EPERM;
+	return msg->msg_name ? kiln_send_to(sock, msg) : 0;
 }
 
 /* The agent takes orders on a socket: not from a confined task, whatever its profile governs. */
@@ -229,65 +225,31 @@ int BPF_PROG(kiln_unix_may_send, struct socket *sock, struct socket *other)
 	return kiln_check_unix(KILN_CONNECT, BPF_CORE_READ(other, sk));
 }
 
-/* The key of a connection request: the peer's address and the local port. */
-static __always_inline void kiln_key_request(u8 *key, struct request_sock *req)
-{
-	key[0] = IPPROTO_TCP;
-	kiln_key_port(key, BPF_CORE_READ(req, __req_common.skc_num));
-	if (BPF_CORE_READ(req, __req_common.skc_family) == AF_INET6)
-		bpf_probe_read_kernel(key + 1, 16, &req->__req_common.skc_v6_daddr);
-	else
-		kiln_key_v4(key, BPF_CORE_READ(req, __req_common.skc_daddr));
-}
+/* Options of sctp(7) that bring addresses along, from a task. What comes from a peer has other numbers. */
+#define SCTP_SET_PEER_PRIMARY_ADDR 5
+#define SCTP_PRIMARY_ADDR 6
+#define SCTP_SOCKOPT_BINDX_ADD 100
+#define SCTP_SOCKOPT_CONNECTX 110
+#define SCTP_SENDMSG_CONNECT 126
 
-SEC("lsm/socket_accept")
-int BPF_PROG(kiln_socket_accept, struct socket *sock, struct socket *newsock)
+/* Addresses of SCTP that come by setsockopt(2) or with a message. */
+SEC("lsm/sctp_bind_connect")
+int BPF_PROG(kiln_sctp_bind_connect, struct sock *sk, int option, struct sockaddr *address, int addrlen)
 {
 	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
-	struct sock *sk = sock->sk;
-	struct request_sock *req;
+	bool binds = option == SCTP_SOCKOPT_BINDX_ADD || option == SCTP_SET_PEER_PRIMARY_ADDR;
+	u32 verb = binds ? KILN_BIND : KILN_CONNECT;
 	struct kiln_who who = {};
+	bool ok;
 	int entry;
 
-	if (!sk)
+	if (!binds && option != SCTP_SOCKOPT_CONNECTX && option != SCTP_SENDMSG_CONNECT && option != SCTP_PRIMARY_ADDR)
 		return 0;
-	if (sk->__sk_common.skc_family == AF_UNIX)
-		return kiln_check_unix(KILN_ACCEPT, sk);
-	if (!kiln_is_inet(sk->__sk_common.skc_family))
-		return 0;
-	entry = kiln_enter(&who, V(ACCEPT));
-	if (entry == KILN_PASS)
-		return 0;
-	/* A listener that came from elsewhere (socket activation): from now on its requests are this subject's. */
-	kiln_remember(sk);
-	if (entry == KILN_BROKEN || !who.s)
-		return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | kiln_broken(entry));
-	/* And what waits already is decided here. */
-	req = BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_accept_queue.rskq_accept_head);
-	if (!req)
-		return 0;
-	kiln_key_request(about.net, req);
-	return kiln_decide_net(&who, &about, KILN_ACCEPT, true);
-}
-
-/* A SYN arrived: the only place where a stranger can be turned away before the handshake. */
-SEC("lsm/inet_conn_request")
-int BPF_PROG(kiln_inet_conn_request, struct sock *sk, struct sk_buff *skb, struct request_sock *req)
-{
-	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
-	struct kiln_listener *l = bpf_sk_storage_get(&kiln_listeners, sk, 0, 0);
-	u64 active = kiln_active();
-	struct kiln_who who = {};
-	int entry;
-
-	if (!l || (u32)active == KILN_INACTIVE)
-		return 0;
-	entry = kiln_enter_label(&who, active, l->label, V(ACCEPT));
+	entry = kiln_enter(&who, 1u << verb);
 	if (entry == KILN_PASS)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
-		return -EPERM;
-	about.pid = l->pid;
-	kiln_key_request(about.net, req);
-	return kiln_decide_net(&who, &about, KILN_ACCEPT, true);
+		return kiln_refuse_here(&who.id, KILN_O_NET, 0, verb | kiln_broken(entry));
+	ok = kiln_key_sockaddr(about.net, sk, address, addrlen);
+	return kiln_decide_net(&who, &about, verb, ok);
 }

@@ -156,7 +156,11 @@ struct timespec64 {
 	s64 tv_sec;
 	long tv_nsec;
 };
+struct thread_info {
+	u32 status;
+};
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	int pid;
 	int tgid;
@@ -227,6 +231,10 @@ struct sock_common {
 	u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned char skc_reuse : 4;
+	unsigned char skc_reuseport : 1;
+	unsigned char skc_ipv6only : 1;
+	int skc_bound_dev_if;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
@@ -236,14 +244,45 @@ struct upid {
 struct pid {
 	struct upid numbers[1];
 };
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
 struct sock {
 	struct pid *sk_peer_pid;
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+	u8 sk_userlocks : 4; /* a whole byte in later kernels */
+	struct sock_cgroup_data sk_cgrp_data;
+	struct bpf_local_storage *sk_bpf_storage;
 };
 struct inet_sock {
 	__be32 inet_saddr;
+	int uc_index;
+};
+/* IP_LOCAL_PORT_RANGE, in the two forms that kernels keep it in. */
+struct inet_sock___pair {
+	struct {
+		u16 lo, hi;
+	} local_port_range;
+};
+struct inet_sock___word {
+	u32 local_port_range;
+};
+struct mptcp_sock {
+	struct sock *first;
+};
+struct sctp_ep_common {
+	struct sock *sk;
+};
+struct sctp_association {
+	struct sctp_ep_common base;
+};
+struct file_system_type {
+	const char *name;
+};
+struct fs_context {
+	struct file_system_type *fs_type;
 };
 struct socket {
 	short type;
@@ -296,6 +335,7 @@ struct bpf_prog {
 #endif
 
 #define EPERM 1
+#define ENOPARAM 519 /* include/linux/errno.h: an LSM hook has nothing to say of a mount option */
 #define ENOMEM 12
 #define PATH_FAIL ((u32)~0u)
 
@@ -327,14 +367,19 @@ struct bpf_prog {
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_NETLINK 16
+#define AF_RDS 21
+#define AF_SMC 43
 #define SOL_IP 0
 #define SOL_IPV6 41
 #define SOCK_STREAM 1
+#define SOCK_DGRAM 2
 #define SOCK_RAW 3
 #define SOCK_PACKET 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_SMC 256
 #define IPPROTO_MPTCP 262
+#define RDS_TCP_PORT 16385 /* net/rds/tcp.h: the port of each RDS peer over TCP */
 
 #define SB_NOUSER (1ul << 31) /* a file system of the kernel's own */
 #define PROC_SUPER_MAGIC 0x9fa0ul

@@ -30,12 +30,29 @@ static __always_inline void kiln_key_port(u8 *key, u16 port)
 	key[18] = port & 0xff;
 }
 
+static __always_inline bool kiln_is_inet(u16 family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
+/*
+ * Families whose sockets have an IP address. Those of SMC and RDS reach it by TCP sockets of the kernel's own, which
+ * no hook shows.
+ */
+static __always_inline bool kiln_has_address(u16 family)
+{
+	return kiln_is_inet(family) || family == AF_SMC || family == AF_RDS;
+}
+
+/* What is spoken on the wire. A multipath socket speaks TCP on each path (RFC 8684), SMC until its peer knows it, too.
+ */
 static __always_inline u32 kiln_protocol(struct sock *sk)
 {
 	u32 protocol = sk->sk_protocol;
 
-	/* A multipath socket speaks TCP on each path (RFC 8684). */
-	return protocol == IPPROTO_MPTCP ? IPPROTO_TCP : protocol > 254 ? 255 : protocol;
+	if (protocol == IPPROTO_MPTCP || protocol == IPPROTO_SMC || !kiln_is_inet(sk->__sk_common.skc_family))
+		return IPPROTO_TCP;
+	return protocol > 254 ? 255 : protocol;
 }
 
 /*
@@ -75,17 +92,27 @@ static __always_inline bool kiln_key_sockaddr(u8 *key, struct sock *sk, void *ad
 
 /*
  * The any-address as a destination means this machine: the address that an IPv4
- * socket is bound to, else the loopback (ip_route_output_key_hash_rcu(),
- * tcp_v6_connect()). The key is of where the packets go.
+ * socket is bound to, else that of the device that it is bound to, else the
+ * loopback (ip_route_output_key_hash_rcu(), tcp_v6_connect()). The key is of
+ * where the packets go; false where that is more than can be told: a device's
+ * address, one that a message brings along (`controls`), one that a socket
+ * within this one has.
  */
-static __always_inline void kiln_key_destination(u8 *key, struct sock *sk)
+static __always_inline bool kiln_key_destination(u8 *key, struct sock *sk, bool controls)
 {
 	u32 source = 0;
 
 	if (!kiln_all_zero(key + 13, 4) || !kiln_all_zero(key + 1, 10))
-		return;
+		return true;
+	if (!kiln_is_inet(sk->__sk_common.skc_family) || sk->sk_protocol == IPPROTO_SMC)
+		return false;
 	if (key[11] == 0xff && key[12] == 0xff) {
 		source = BPF_CORE_READ((struct inet_sock *)sk, inet_saddr);
+		if (controls)
+			return false;
+		if (!source && (BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if) ||
+				BPF_CORE_READ((struct inet_sock *)sk, uc_index)))
+			return false;
 	} else if (kiln_all_zero(key + 11, 2)) {
 		u8 bound[16] = {};
 
@@ -93,23 +120,39 @@ static __always_inline void kiln_key_destination(u8 *key, struct sock *sk)
 		bpf_probe_read_kernel(bound, sizeof(bound), &sk->__sk_common.skc_v6_rcv_saddr);
 		if (!kiln_all_zero(bound, 10) || bound[10] != 0xff || bound[11] != 0xff) {
 			key[16] = 1;
-			return;
+			return true;
 		}
 	} else {
-		return;
+		return true;
 	}
 	if (source) {
 		kiln_key_v4(key, source);
-		return;
+		return true;
 	}
 	key[11] = key[12] = 0xff;
 	key[13] = 127;
 	key[16] = 1;
+	return true;
 }
 
-static __always_inline bool kiln_is_inet(u16 family)
+/*
+ * Whether the kernel's choice of a port is not free: it keeps clear of what
+ * others have, except of a datagram socket of the same user where both asked to
+ * share (SO_REUSEPORT, udp_lib_lport_inuse()), and chooses from a range of the
+ * task's (IP_LOCAL_PORT_RANGE).
+ */
+static __always_inline bool kiln_chooses_port(struct sock *sk)
 {
-	return family == AF_INET || family == AF_INET6;
+	struct inet_sock___word *word = (void *)sk;
+	struct inet_sock___pair *pair = (void *)sk;
+	bool datagram = sk->sk_protocol != IPPROTO_TCP && sk->sk_protocol != IPPROTO_MPTCP;
+	u32 range = 0;
+
+	if (bpf_core_field_exists(word->local_port_range))
+		range = BPF_CORE_READ(word, local_port_range);
+	else if (bpf_core_field_exists(pair->local_port_range.lo))
+		range = BPF_CORE_READ(pair, local_port_range.lo) | BPF_CORE_READ(pair, local_port_range.hi);
+	return range || (datagram && BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_reuseport));
 }
 
 __noinline u32 kiln_match_net(struct kiln_tables *t, u32 state, struct kiln_about *about)
@@ -119,32 +162,35 @@ __noinline u32 kiln_match_net(struct kiln_tables *t, u32 state, struct kiln_abou
 	return kiln_accept(t, kiln_walk_net(t, state, about->net));
 }
 
-/* Decides a key for `who`; `ok` false: the address could not be understood. */
+/* The decision on a key; `ok` false: the address could not be understood. */
+static __always_inline u32 kiln_net_index(struct kiln_who *who, struct kiln_about *about, bool ok)
+{
+	const u8 *key = about->net;
+	bool four = key[11] == 0xff && key[12] == 0xff && kiln_all_zero(key + 1, 10);
+	u32 index;
+
+	if (!ok) {
+		about->reason = KILN_R_ADDRESS;
+		return who->s->fail_net;
+	}
+	/* IPv4 begins where its common prefix ends. */
+	if (four && key[0] == IPPROTO_TCP)
+		index = kiln_accept(who->t, kiln_walk_net4(who->t, who->s->net4_tcp, key));
+	else if (four && key[0] == IPPROTO_UDP)
+		index = kiln_accept(who->t, kiln_walk_net4(who->t, who->s->net4_udp, key));
+	else
+		index = kiln_match_net(who->t, who->s->net_start, about);
+	return index ? index : who->s->net_default;
+}
+
+/* Decides a key for `who`. */
 static __always_inline int kiln_decide_net(struct kiln_who *who, struct kiln_about *about, u32 verb, bool ok)
 {
+	u32 index = kiln_net_index(who, about, ok);
+	struct kiln_decision *d = kiln_decision_at(who->t, index);
 	struct kiln_scratch *s;
-	struct kiln_decision *d;
-	u32 index;
 	int ret;
 
-	if (ok) {
-		const u8 *key = about->net;
-		bool four = key[11] == 0xff && key[12] == 0xff && kiln_all_zero(key + 1, 10);
-
-		/* IPv4 begins where its common prefix ends. */
-		if (four && key[0] == IPPROTO_TCP)
-			index = kiln_accept(who->t, kiln_walk_net4(who->t, who->s->net4_tcp, key));
-		else if (four && key[0] == IPPROTO_UDP)
-			index = kiln_accept(who->t, kiln_walk_net4(who->t, who->s->net4_udp, key));
-		else
-			index = kiln_match_net(who->t, who->s->net_start, about);
-		if (!index)
-			index = who->s->net_default;
-	} else {
-		index = who->s->fail;
-		about->reason = KILN_R_ADDRESS;
-	}
-	d = kiln_decision_at(who->t, index);
 	if (d && !((d->deny | d->would | d->watch) & (1u << verb)))
 		return 0;
 	s = kiln_scratch_take();
@@ -174,14 +220,30 @@ static __always_inline u32 kiln_pass_address(struct sock *sk, const u32 verb)
 	return 0;
 }
 
-/* A socket call of the current task with an address; for another family than IPv4 and IPv6 there is nothing to say. */
+/*
+ * Decides BIND of the key's address and port. An IPv6 socket at the any-address
+ * has the port of IPv4, too, unless it was told not to.
+ */
+static __always_inline int kiln_decide_bind(struct kiln_who *who, struct kiln_about *about, struct sock *sk, bool ok)
+{
+	int ret = kiln_decide_net(who, about, KILN_BIND, ok);
+
+	if (ret || !ok || !kiln_all_zero(about->net + 1, 16) || sk->__sk_common.skc_family == AF_INET ||
+	    BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only))
+		return ret;
+	kiln_key_v4(about->net, 0);
+	return kiln_decide_net(who, about, KILN_BIND, true);
+}
+
+/* A socket call of the current task with an address; for a family that has none there is nothing to say. */
 static __always_inline int kiln_check_address_as(const struct kiln_me *me, const u32 verb, struct socket *sock,
-						 void *address, int len)
+						 void *address, int len, bool controls)
 {
 	struct kiln_about about;
 	struct kiln_who who = {};
 	struct sock *sk = sock->sk;
 	int entry;
+	u16 family;
 	bool ok;
 
 	if (!sk)
@@ -189,10 +251,11 @@ static __always_inline int kiln_check_address_as(const struct kiln_me *me, const
 	entry = kiln_enter_as(&who, me, kiln_word(me), 1u << verb, kiln_pass_address(sk, verb));
 	if (entry == KILN_PASS)
 		return 0;
-	/* An address that makes no sense the kernel itself refuses. */
-	if (who.s && kiln_any_address(&who, sk->sk_protocol, verb))
+	family = sk->__sk_common.skc_family;
+	if (!kiln_has_address(family) || (family == AF_RDS && verb != KILN_CONNECT))
 		return 0;
-	if (!kiln_is_inet(sk->__sk_common.skc_family))
+	/* An address that makes no sense the kernel itself refuses. */
+	if (who.s && kiln_any_address(&who, kiln_protocol(sk), verb))
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
 		return kiln_refuse_here(&who.id, KILN_O_NET, 0, verb | kiln_broken(entry));
@@ -200,16 +263,15 @@ static __always_inline int kiln_check_address_as(const struct kiln_me *me, const
 	about.kind = KILN_O_NET;
 	about.pos = PATH_FAIL;
 	ok = kiln_key_sockaddr(about.net, sk, address, len);
+	if (family == AF_RDS)
+		kiln_key_port(about.net, RDS_TCP_PORT);
 	if (ok && verb == KILN_CONNECT)
-		kiln_key_destination(about.net, sk);
-	return kiln_decide_net(&who, &about, verb, ok);
-}
-
-static __always_inline int kiln_check_address(u32 verb, struct socket *sock, void *address, int len)
-{
-	struct kiln_me me = kiln_me();
-
-	return kiln_check_address_as(&me, verb, sock, address, len);
+		ok = kiln_key_destination(about.net, sk, controls);
+	if (verb != KILN_BIND)
+		return kiln_decide_net(&who, &about, verb, ok);
+	if (ok && !about.net[17] && !about.net[18] && kiln_is_inet(family) && kiln_chooses_port(sk))
+		ok = false;
+	return kiln_decide_bind(&who, &about, sk, ok);
 }
 
 /* '@' and an abstract name (whose first byte is NUL), at the end of the scratch. */

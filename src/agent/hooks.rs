@@ -37,6 +37,8 @@ const fn verbs(verbs: u32) -> Need {
 const fn op(op: KernelOp) -> Need {
     Need { always: false, verbs: 0, ops: k(op), revocation: false }
 }
+/// Some rule on accept names addresses.
+const PEERS: Need = verbs(1 << 18);
 const fn either(verbs: u32, op: KernelOp) -> Need {
     Need { always: false, verbs, ops: k(op), revocation: false }
 }
@@ -57,6 +59,7 @@ const IOCTL: Need = Need {
     ops: k(KernelOp::Ioctl) | k(KernelOp::Ptrace) | k(KernelOp::RawSocket),
     revocation: false,
 };
+const NET: u32 = v(Verb::Bind) | v(Verb::Connect) | v(Verb::Accept);
 
 /// Every program of the object, with its need.
 const PROGRAMS: &[(&str, Need)] = &[
@@ -95,6 +98,8 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_file_receive", either(R | M, KernelOp::ExecMemory)),
     ("kiln_file_send_sigiotask", ALWAYS),
     ("kiln_file_truncate", verbs(M)),
+    // Mounting a network file system connects.
+    ("kiln_fs_context_parse_param", op(KernelOp::Mount)),
     ("kiln_inet_conn_request", verbs(v(Verb::Accept))),
     // Message queues alone.
     ("kiln_inode_create", verbs(C)),
@@ -146,18 +151,33 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_sb_remount", op(KernelOp::Mount)),
     ("kiln_sb_umount", ALWAYS),
     ("kiln_sched_process_fork", ALWAYS),
+    ("kiln_sctp_assoc_request", verbs(v(Verb::Accept))),
+    ("kiln_sctp_bind_connect", verbs(v(Verb::Bind) | v(Verb::Connect))),
+    ("kiln_sendpage", PEERS),
     ("kiln_settime", op(KernelOp::Clock)),
     // What execve(2) makes executable by itself.
     ("kiln_setup_arg_pages", op(KernelOp::ExecMemory)),
+    // A connection that was refused when it was handed out already stays of no use.
+    ("kiln_sock_graft", PEERS),
     ("kiln_socket_accept", verbs(v(Verb::Accept))),
     ("kiln_socket_bind", verbs(v(Verb::Bind))),
-    ("kiln_socket_connect", verbs(v(Verb::Connect))),
-    ("kiln_socket_create", op(KernelOp::RawSocket)),
+    // Also a port that is taken without bind(2).
+    ("kiln_socket_connect", verbs(v(Verb::Bind) | v(Verb::Connect))),
+    (
+        "kiln_socket_create",
+        Need { always: false, verbs: 0, ops: k(KernelOp::RawSocket) | k(KernelOp::Mount), revocation: false },
+    ),
+    ("kiln_socket_getsockopt", PEERS),
     // Also remembers who listens, for the accept side.
     ("kiln_socket_listen", verbs(v(Verb::Bind) | v(Verb::Accept))),
-    ("kiln_socket_sendmsg", verbs(v(Verb::Connect))),
+    ("kiln_socket_recvmsg", PEERS),
+    (
+        "kiln_socket_sendmsg",
+        Need { always: false, verbs: v(Verb::Bind) | v(Verb::Connect) | 1 << 18, ops: 0, revocation: false },
+    ),
     // A source route goes round the addresses.
     ("kiln_socket_setsockopt", verbs(v(Verb::Connect))),
+    ("kiln_splice_read", PEERS),
     ("kiln_task_alloc", ALWAYS),
     ("kiln_task_fix_setgid", op(KernelOp::Setuid)),
     ("kiln_task_fix_setgroups", op(KernelOp::Setuid)),
