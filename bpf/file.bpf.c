@@ -34,6 +34,8 @@ static __noinline int kiln_open(struct file *file)
 
 	flags = file->f_flags;
 	mode = file->f_mode;
+	if (mode & FMODE_WRITE && kiln_own_file(file))
+		return kiln_refuse_self(KILN_MODIFY);
 	ret = kiln_check_memory(file, mode);
 	if (ret)
 		return ret;

@@ -1,74 +1,107 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Labels of cgroups: given to a unit's from the moment that systemd makes it, and kept by who leaves it. */
 
-struct kiln_unit {
-	const u8 *bytes;
+/*
+ * A name that is read byte by byte where it lies: no buffer is needed, so nothing that others hold can keep a unit from
+ * being recognised.
+ */
+struct kiln_name {
+	struct kiln_tables *t;
+	u64 bytes; /* address */
+	u64 tail;  /* the last eight bytes */
+	u32 state; /* of the automaton; read only where `t` is */
 	u32 len;
-	u32 start;  /* of the component that is being read */
-	u32 slices; /* every finished component ends in ".slice" */
+	u32 ended;
 };
 
-/* Looks at one byte of a cgroup's path; at each '/' it judges the component before it. */
-static long kiln_unit_byte(u32 at, struct kiln_unit *u)
+static long kiln_name_byte(u32 at, struct kiln_name *n)
 {
-	const u8 *b = u->bytes;
-	u64 here = at, suffix = (u64)at - 6;
+	struct kiln_tables *t = n->t;
+	u64 state = n->state;
+	u8 bytes[8] = {};
+	u8 *here = bytes;
 
-	if (at >= u->len)
+	if (bpf_probe_read_kernel(bytes, 1, (void *)n->bytes + at))
 		return 1;
-	barrier_var(here);
-	if (here >= KILN_PATH_MAX)
+	if (!bytes[0]) {
+		n->ended = 1;
 		return 1;
-	barrier_var(here);
-	if (b[here] != '/')
-		return 0;
-	if (at > u->start) {
-		barrier_var(suffix);
-		if (suffix >= KILN_PATH_MAX - 6 || at - u->start < 7)
-			goto other;
-		barrier_var(suffix);
-		b += suffix;
-		if (b[0] != '.' || b[1] != 's' || b[2] != 'l' || b[3] != 'i' || b[4] != 'c' || b[5] != 'e')
-			goto other;
 	}
-	u->start = at + 1;
+	n->tail = n->tail << 8 | bytes[0];
+	n->len = at + 1;
+	if (t) {
+		KILN_STEP(t, state, here, 0, KILN_PATH_CLASS);
+		n->state = state;
+	}
 	return 0;
-other:
-	u->slices = 0;
+}
+
+#define KILN_NAME_MAX 256 /* NAME_MAX of include/uapi/linux/limits.h, and the end */
+#define KILN_DOT_SLICE 0x2e736c696365ull
+
+static __always_inline u64 kiln_group_name(struct cgroup *group)
+{
+	return (u64)BPF_CORE_READ(group, kn, name);
+}
+
+struct kiln_slices {
+	struct cgroup *group;
+	u32 level, only;
+};
+
+/* Whether the ancestor at a level is a slice. */
+static long kiln_slice(u32 at, struct kiln_slices *s)
+{
+	struct kiln_name name = {};
+	u32 level = at + 1;
+
+	if (level >= s->level)
+		return 1;
+	name.bytes = kiln_group_name(kiln_ancestor_at(s->group, level));
+	/*
+	 * Any number: seven bytes come behind it before it is looked at. The verifier of 6.1 takes the callback for
+	 * called once, and would know of a 0 what it is after that.
+	 */
+	name.tail = bpf_ktime_get_ns();
+	bpf_loop(KILN_NAME_MAX, kiln_name_byte, &name, 0);
+	if (name.ended && name.len > 6 && (name.tail & 0xffffffffffffull) == KILN_DOT_SLICE)
+		return 0;
+	s->only = 0;
 	return 1;
 }
 
 /*
- * The subject that `subject`'s unit automaton names for a cgroup path; 0: none.
- * Only the system manager's own places count: a delegated subtree (a user's
- * manager, a container) lies below a component that is no slice, and may call
- * its cgroups as it likes.
+ * Whether all above a cgroup are slices. Only the system manager's own places count: a delegated subtree (a user's
+ * manager, a container) lies below a component that is no slice, and may call its cgroups as it likes.
  */
-static __always_inline u32 kiln_unit_subject(struct kiln_who *who, const char *path)
+static __noinline bool kiln_below_slices(struct cgroup *group, u32 level)
 {
-	struct kiln_scratch *s;
-	struct kiln_unit u = {};
-	u32 found = 0, start;
-	long len;
+	struct kiln_slices s = {.group = group, .level = level, .only = level <= KILN_UNIT_DEPTH};
 
-	if (!who || !who->t || !who->s || !who->s->unit_start)
+	bpf_loop(KILN_UNIT_DEPTH, kiln_slice, &s, 0);
+	return s.only;
+}
+
+/* The subject that `subject`'s unit automaton names for a name; 0: none. */
+static __always_inline u32 kiln_named_subject(struct kiln_who *who, u64 bytes)
+{
+	struct kiln_name name = {};
+
+	if (!who->t || !who->s || !who->s->unit_start)
 		return 0;
-	s = kiln_scratch_take();
-	if (!s)
+	name.t = who->t;
+	name.bytes = bytes;
+	name.state = who->s->unit_start;
+	bpf_loop(KILN_NAME_MAX, kiln_name_byte, &name, 0);
+	return name.ended && name.len ? kiln_accept(who->t, name.state) : 0;
+}
+
+/* The same for a unit's own cgroup. */
+static __always_inline u32 kiln_unit_subject(struct kiln_who *who, struct cgroup *group)
+{
+	if (!group || !kiln_below_slices(group, BPF_CORE_READ(group, level)))
 		return 0;
-	len = bpf_probe_read_kernel_str(s->path, KILN_PATH_MAX, path);
-	if (len > 1) {
-		u.bytes = s->path;
-		u.len = len - 1;
-		u.slices = 1;
-		bpf_loop(KILN_PATH_MAX, kiln_unit_byte, &u, 0);
-		start = u.start;
-		s->pos = start;
-		if (u.slices)
-			found = kiln_match(who->t, s, who->s->unit_start, u.len);
-	}
-	kiln_scratch_give(s);
-	return found;
+	return kiln_named_subject(who, kiln_group_name(group));
 }
 
 /* Ids are unique only within a hierarchy; systemd's units are in the unified one (cgroup v2). */
@@ -138,7 +171,7 @@ int BPF_PROG(kiln_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 	label = kiln_group_label(cgrp);
 	if (!label) {
 		kiln_enter_label(&who, active, KILN_LABEL_HOST, 0);
-		label = kiln_label_of(who.t, kiln_unit_subject(&who, path));
+		label = kiln_label_of(who.t, kiln_unit_subject(&who, cgrp));
 		if (label)
 			kiln_label_group(BPF_CORE_READ(cgrp, kn, id), label);
 	}
@@ -194,18 +227,33 @@ static __always_inline bool kiln_is_managers(struct task_struct *task)
 /* PID 1 and the agent are what confinement comes from; whoever may write a cgroup's files can pull them in. */
 static __always_inline bool kiln_exempt(struct task_struct *process)
 {
-	return process->pid == 1 || (u32)process->pid == kiln_agent();
+	return process->pid == 1 || kiln_is_protected(process);
 }
 
 /*
- * `moved` now lives in a cgroup with a label, and with it its process. A profile, once had, is kept: moving never
- * loosens. `whole`: all threads live there. `labelled`: it had a label where it comes from.
+ * What a task without a profile is where it comes below a labelled cgroup: its own guards, and what the unit brings. By
+ * the automaton of its own subject, which knows each combination. Where the unit brings a profile by a label that this
+ * generation's automaton does not know of, there is no subject for both, and everything is denied.
  */
-static __always_inline void kiln_attach(struct task_struct *moved, u32 label, const char *path, bool whole,
+static __always_inline u32 kiln_joined(struct kiln_who *who, struct cgroup *group, u32 label)
+{
+	u32 next = kiln_label_of(who->t, kiln_unit_subject(who, kiln_labelled_group(group)));
+	struct kiln_subject *given;
+
+	if (next)
+		return next;
+	given = kiln_subject_of(who->t, label);
+	return given && !(given->flags & KILN_S_PROFILE) ? 0 : KILN_LABEL_SENTINEL;
+}
+
+/*
+ * `moved` now lives in a cgroup with a label, and with it its process. A profile, once had, is kept, and so is a guard:
+ * moving never loosens. `whole`: all threads live there. `labelled`: it had a label where it comes from.
+ */
+static __always_inline void kiln_attach(struct task_struct *moved, struct cgroup *group, u32 label, bool whole,
 					bool labelled)
 {
 	struct task_struct *task = moved->group_leader;
-	struct kiln_subject *given;
 	struct kiln_task *own;
 	struct kiln_who who = {};
 	bool exempt, starting;
@@ -216,16 +264,12 @@ static __always_inline void kiln_attach(struct task_struct *moved, u32 label, co
 	exempt = !labelled && kiln_exempt(task);
 	own = bpf_task_storage_get(&kiln_labels, task, 0, 0);
 	if (own && own->label) {
-		if (exempt)
+		if (exempt || own->label == label)
 			return;
 		kiln_enter_label(&who, kiln_active(), own->label, 0);
 		if (!who.s || who.s->flags & (KILN_S_PROFILE | KILN_S_SENTINEL))
 			return;
-		next = path ? kiln_label_of(who.t, kiln_unit_subject(&who, path)) : 0;
-		/* No unit's own cgroup, or its name is not at hand: the cgroup's profile comes before the task's
-		 * guards. */
-		if (!next && (given = kiln_subject_of(who.t, label)) && given->flags & KILN_S_PROFILE)
-			next = label;
+		next = kiln_joined(&who, group, label);
 		if (next)
 			own->label = next;
 		return;
@@ -297,6 +341,6 @@ int BPF_PROG(kiln_cgroup_attach_task, struct cgroup *dst, const char *path, stru
 		return 0;
 	label = kiln_group_label(dst);
 	if (label)
-		kiln_attach(task, label, path, threadgroup, seen && moving & KILN_MOVING_LABELLED);
+		kiln_attach(task, dst, label, threadgroup, seen && moving & KILN_MOVING_LABELLED);
 	return 0;
 }

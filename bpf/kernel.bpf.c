@@ -98,9 +98,9 @@ SEC("lsm/ptrace_access_check")
 int BPF_PROG(kiln_ptrace_access_check, struct task_struct *child, unsigned int mode)
 {
 	bool looks = mode & PTRACE_MODE_READ && !(mode & PTRACE_MODE_ATTACH);
-	u32 agent = kiln_agent(), quiet = mode & PTRACE_MODE_NOAUDIT;
+	u32 quiet = mode & PTRACE_MODE_NOAUDIT;
 
-	if (agent && child->tgid == agent && kiln_confined())
+	if (kiln_is_protected(child) && kiln_confined())
 		/* ps(1) asks so of every process, and leaves fields empty. */
 		return quiet ? -EPERM : kiln_refuse_self(KILN_KERNEL);
 	/* What is seen of another process is read in /proc: the path decides. */
@@ -213,61 +213,4 @@ SEC("?lsm/file_ioctl_compat")
 int BPF_PROG(kiln_file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg)
 {
 	return kiln_check_ioctl(file, cmd);
-}
-
-/* bpf(2): by profile where it governs the kernel class; what is Kiln's own, never. */
-SEC("lsm/bpf")
-int BPF_PROG(kiln_bpf, int cmd, void *attr, unsigned int size)
-{
-	/* Commands on links carry no map or program for the hooks below: BPF_LINK_*, BPF_OBJ_GET. */
-	if ((cmd == 7 || (cmd >= 28 && cmd <= 31) || cmd == 34) && kiln_confined())
-		return kiln_refuse_self(KILN_KERNEL);
-	return KERNEL_OP(BPF);
-}
-SEC("lsm/bpf_map")
-int BPF_PROG(kiln_bpf_map, struct bpf_map *map, unsigned int fmode)
-{
-	char name[8] = {};
-
-	bpf_probe_read_kernel(name, 6, map->name);
-	return kiln_our_name(name) && kiln_confined() ? kiln_refuse_self(KILN_KERNEL) : 0;
-}
-SEC("lsm/bpf_prog")
-int BPF_PROG(kiln_bpf_prog, struct bpf_prog *prog)
-{
-	char name[8] = {};
-
-	bpf_probe_read_kernel(name, 6, prog->aux->name);
-	return kiln_our_name(name) && kiln_confined() ? kiln_refuse_self(KILN_KERNEL) : 0;
-}
-
-SEC("lsm/task_kill")
-int BPF_PROG(kiln_task_kill, struct task_struct *p, void *info, int sig)
-{
-	u32 agent = kiln_agent();
-
-	if (!agent || !sig || p->tgid != agent || !kiln_confined())
-		return 0;
-	return kiln_refuse_self(KILN_KERNEL);
-}
-
-/*
- * F_SETOWN and F_SETSIG make the kernel send any signal, whenever something
- * happens to a file, in whatever context it happens. The agent asks for none.
- */
-SEC("lsm/file_send_sigiotask")
-int BPF_PROG(kiln_file_send_sigiotask, struct task_struct *task)
-{
-	u32 agent = kiln_agent();
-
-	return agent && task->tgid == agent ? kiln_refuse_self(KILN_KERNEL) : 0;
-}
-
-/* A limit of processor time or file size kills, too. */
-SEC("lsm/task_setrlimit")
-int BPF_PROG(kiln_task_setrlimit, struct task_struct *task)
-{
-	u32 agent = kiln_agent();
-
-	return agent && task->tgid == agent && kiln_confined() ? kiln_refuse_self(KILN_KERNEL) : 0;
 }

@@ -20,6 +20,7 @@
 #include "include/event.h"
 #include "include/verdict.h"
 #include "include/self.h"
+#include "include/own.h"
 #include "include/net.h"
 
 #define V(name) (1u << KILN_##name)
@@ -41,6 +42,7 @@
 #include "kernel.bpf.c"
 #include "held.bpf.c"
 #include "group.bpf.c"
+#include "self.bpf.c"
 #include "task.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -202,13 +202,13 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 /* The agent takes orders on a socket: not from a confined task, whatever its profile governs. */
 static __always_inline bool kiln_is_agents(struct sock *other)
 {
-	u32 agent = kiln_agent();
-	struct pid *listener;
+	struct pid *listener = BPF_CORE_READ(other, sk_peer_pid);
+	struct task_struct *task;
 
-	if (!agent)
+	if (!listener)
 		return false;
-	listener = BPF_CORE_READ(other, sk_peer_pid);
-	return listener && (u32)BPF_CORE_READ(listener, numbers[0].nr) == agent;
+	task = kiln_task_of(listener);
+	return task && kiln_is_protected(task);
 }
 
 SEC("lsm/unix_stream_connect")

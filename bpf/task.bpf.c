@@ -58,7 +58,7 @@ int BPF_PROG(kiln_sched_process_fork, struct task_struct *parent, struct task_st
 	group = BPF_CORE_READ(child, cgroups, dfl_cgrp);
 	label = kiln_group_label(group);
 	if (label && parent->cgroups != child->cgroups)
-		kiln_attach(child, label, NULL, child->group_leader == child, false);
+		kiln_attach(child, group, label, child->group_leader == child, false);
 	word = kiln_own(parent->group_leader);
 	if (!(u32)word || child->group_leader != child || (u32)word == label)
 		return 0;

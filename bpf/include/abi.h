@@ -253,6 +253,37 @@ struct kiln_listener {
 	__u64 refused; /* the request at the head of the queue that accept(2) was last refused for */
 };
 
+/* Words of kiln_agent_ids. */
+enum kiln_agent_word {
+	KILN_A_PID = 0,		 /* thread group id of the agent; 0 while none runs */
+	KILN_A_INODE = 1,	 /* of its program, low and high */
+	KILN_A_DEVICE = 3,	 /* of its program, as the kernel encodes it */
+	KILN_A_START = 4,	 /* when it started, in KILN_TICK; with the pid it is no other process's */
+	KILN_A_KEEPER_PID = 5,	 /* the process that keeps the pins' file system; 0: systemd keeps it */
+	KILN_A_KEEPER_START = 6, /* when that one started */
+	KILN_A_TELLING = 7,	 /* not 0: what the agent locks now gets this value in kiln_belongings */
+	KILN_A_WORDS = 8,
+};
+#define KILN_TICK 10000000ull /* nanoseconds; USER_HZ of proc(5) */
+
+/* An entry of kiln_belongings: an inode of a device as the kernel encodes it, or one of the numbers below. */
+struct kiln_own_key {
+	__u64 number;
+	__u32 device; /* or KILN_AT_* */
+	__u32 pad;
+};
+#define KILN_AT_MOUNT 0xffffffffu     /* the id of a mount of the host's namespace that the way leads over */
+#define KILN_AT_PEERS 0xfffffffeu     /* the peer group of such a mount: what happens to a peer happens to it */
+#define KILN_AT_NAMESPACE 0xfffffffdu /* the host's mount namespace */
+#define KILN_OWN_MAX 512u
+/* Values of kiln_belongings; above these bits the agent counts how often it told. */
+#define KILN_OWN_TREE 1u  /* a folder that is Kiln's with all that is in it */
+#define KILN_OWN_WAY 2u	  /* a folder or root of a mount on the way there */
+#define KILN_OWN_GROUP 4u /* a cgroup that the agent is in */
+#define KILN_OWN_BITS 3
+
+#define KILN_HELPERS 5u
+
 /* What an event is about. */
 enum kiln_object { KILN_O_PATH = 0, KILN_O_NET = 1, KILN_O_UNIX = 2, KILN_O_CAPABILITY = 3, KILN_O_KERNEL = 4 };
 /* Why a request was refused without a rule. */

@@ -83,8 +83,20 @@ static __always_inline u32 kiln_label_by_id(u64 id)
 /* Deeper than this no unit's own cgroup is looked for; what a unit makes below its own may be as deep as it likes. */
 #define KILN_UNIT_DEPTH 64
 
+/* The cgroup above another, or itself, at a level. */
+static __always_inline struct cgroup *kiln_ancestor_at(struct cgroup *group, u32 level)
+{
+	struct cgroup *ancestor = NULL;
+
+	if (bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
+				  (void *)group + bpf_core_field_offset(struct cgroup, ancestors) +
+				      level * sizeof(ancestor)))
+		return NULL;
+	return ancestor;
+}
+
 struct kiln_ancestry {
-	struct cgroup *group;
+	struct cgroup *group, *found;
 	u32 level, label;
 };
 
@@ -96,10 +108,8 @@ static long kiln_ancestor(u32 at, struct kiln_ancestry *a)
 
 	if (level >= a->level)
 		return 1;
-	if (bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
-				  (void *)a->group + bpf_core_field_offset(struct cgroup, ancestors) +
-				      level * sizeof(ancestor)))
-		return 1;
+	ancestor = kiln_ancestor_at(a->group, level);
+	a->found = ancestor;
 	a->label = kiln_label_by_id(BPF_CORE_READ(ancestor, kn, id));
 	return a->label != 0;
 }
@@ -117,6 +127,17 @@ static __always_inline u32 kiln_group_label(struct cgroup *group)
 		return label;
 	bpf_loop(KILN_UNIT_DEPTH, kiln_ancestor, &a, 0);
 	return a.label;
+}
+
+/* The cgroup that a labelled one has its label by: the unit's own. */
+static __always_inline struct cgroup *kiln_labelled_group(struct cgroup *group)
+{
+	struct kiln_ancestry a = {.group = group, .level = BPF_CORE_READ(group, level)};
+
+	if (kiln_label_by_id(BPF_CORE_READ(group, kn, id)))
+		return group;
+	bpf_loop(KILN_UNIT_DEPTH, kiln_ancestor, &a, 0);
+	return a.label ? a.found : NULL;
 }
 
 #endif

@@ -20,6 +20,7 @@ typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s32 s32;
 typedef __s64 s64;
 typedef _Bool bool;
 #define true 1
@@ -50,7 +51,9 @@ struct list_head {
 	struct list_head *next, *prev;
 };
 struct kernfs_node {
+	const char *name;
 	u64 id;
+	void *priv; /* of a folder of cgroup2: its struct cgroup */
 };
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
@@ -76,6 +79,7 @@ struct super_block {
 	struct dentry *s_root;
 };
 struct inode {
+	void *i_private;
 	unsigned short i_mode;
 	unsigned long i_ino;
 	struct super_block *i_sb;
@@ -111,7 +115,11 @@ struct vfsmount {
 	struct dentry *mnt_root;
 	struct super_block *mnt_sb;
 };
+struct ns_common {
+	unsigned int inum;
+};
 struct mnt_namespace {
+	struct ns_common ns;
 	struct mount *root;
 	u64 seq;   /* 0: of a detached mount */
 	u64 event; /* of all namespaces one number for each change of mounts */
@@ -123,7 +131,7 @@ struct mount {
 	struct list_head mnt_mounts; /* by the children's mnt_child */
 	struct list_head mnt_child;
 	struct mnt_namespace *mnt_ns;
-	int mnt_id;
+	int mnt_id, mnt_group_id;
 };
 struct path {
 	struct vfsmount *mnt;
@@ -159,6 +167,12 @@ struct timespec64 {
 struct thread_info {
 	u32 status;
 };
+struct hlist_node {
+	struct hlist_node *next;
+};
+struct hlist_head {
+	struct hlist_node *first;
+};
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -178,6 +192,7 @@ struct task_struct {
 	unsigned int ptrace;
 	char comm[16];
 	unsigned in_execve : 1;
+	struct hlist_node pid_links[4];
 };
 struct linux_binprm {
 	struct file *file;
@@ -242,10 +257,16 @@ struct upid {
 	int nr;
 };
 struct pid {
+	struct hlist_head tasks[4]; /* the task itself first (PIDTYPE_PID) */
 	struct upid numbers[1];
 };
 struct sock_cgroup_data {
 	struct cgroup *cgroup;
+};
+/* of fs/proc/internal.h */
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
 };
 struct sock {
 	struct pid *sk_peer_pid;
@@ -326,8 +347,18 @@ struct bpf_map {
 struct bpf_prog_aux {
 	char name[16];
 };
+struct bpf_insn {
+	u8 code;
+};
+/* A field's kind must be the kernel's; the values stand where they are used. */
+enum bpf_prog_type { KILN_SOME_PROG_TYPE };
+enum bpf_attach_type { KILN_SOME_ATTACH_TYPE };
 struct bpf_prog {
+	enum bpf_prog_type type;
+	enum bpf_attach_type expected_attach_type;
+	u32 len;
 	struct bpf_prog_aux *aux;
+	struct bpf_insn insnsi[];
 };
 
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
@@ -386,5 +417,6 @@ struct bpf_prog {
 #define ANON_INODE_FS_MAGIC 0x09041934ul
 #define BPF_FS_MAGIC 0xcafe4a11ul
 #define MQUEUE_FS_MAGIC 0x19800202ul
+#define CGROUP2_SUPER_MAGIC 0x63677270ul
 
 #endif

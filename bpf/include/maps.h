@@ -108,10 +108,10 @@ struct {
 	__type(value, u64);
 } kiln_counters SEC(".maps");
 
-/* Of the agent: its thread group id (0 while none runs), its program's inode (low, high) and device. */
+/* By enum kiln_agent_word: who the agent is. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 4);
+	__uint(max_entries, KILN_A_WORDS);
 	__type(key, u32);
 	__type(value, u32);
 } kiln_agent_ids SEC(".maps");
@@ -123,6 +123,39 @@ struct {
 	__type(key, u32);
 	__type(value, struct kiln_want);
 } kiln_wants SEC(".maps");
+
+/* What is Kiln's own, and what it rests on. The agent tells it at each load and update. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, KILN_OWN_MAX);
+	__type(key, struct kiln_own_key);
+	__type(value, u32);
+} kiln_belongings SEC(".maps");
+
+/* Reports on the sentinel, which must arrive whoever floods kiln_events. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 14);
+} kiln_proofs SEC(".maps");
+
+/* Where the kernel's helpers are that a confined task's programs may not call (src/agent/helpers.rs); 0: not known. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KILN_HELPERS);
+	__type(key, u32);
+	__type(value, s32);
+} kiln_helpers SEC(".maps");
+
+/*
+ * A scratch of a task's own, for when preempted tasks hold all of its CPU's. Made when it is first needed, and kept
+ * until the task ends.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct kiln_scratch);
+} kiln_spares SEC(".maps");
 
 /*
  * KILN_SCRATCHES of each CPU; who loads it says how many CPUs there are. Not a per-CPU array: that would fill the

@@ -106,18 +106,28 @@ static __always_inline bool kiln_unlinked(struct dentry *dentry)
 	return !dentry->d_hash.pprev && dentry->d_parent != dentry;
 }
 
-/* A scratch of this CPU that no preempted hook holds; NULL is a denial. */
+/* A scratch that nobody holds; NULL is a denial. */
 static __always_inline struct kiln_scratch *kiln_scratch_take(void)
 {
 	u32 first = bpf_get_smp_processor_id() * KILN_SCRATCHES;
+	struct kiln_scratch *s;
 
 	for (u32 i = 0; i < KILN_SCRATCHES; i++) {
 		u32 key = first + i;
-		struct kiln_scratch *s = bpf_map_lookup_elem(&kiln_scratches, &key);
 
+		s = bpf_map_lookup_elem(&kiln_scratches, &key);
 		if (s && !__sync_val_compare_and_swap(&s->busy, 0, 1))
 			return s;
 	}
+#ifndef KILN_NO_SPARES
+	/*
+	 * Preempted tasks hold all of this CPU, as many tasks of one unit can (preempt=full): then the task gets one
+	 * of its own. Where there is no memory for that, it alone is refused.
+	 */
+	s = bpf_task_storage_get(&kiln_spares, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (s && !__sync_val_compare_and_swap(&s->busy, 0, 1))
+		return s;
+#endif
 	return NULL;
 }
 

@@ -10,6 +10,7 @@
 #include <bpf_core_read.h>
 #include <bpf_tracing.h>
 #include "../include/abi.h"
+#define KILN_NO_SPARES /* a tc program has no task storage */
 #include "../include/maps.h"
 #include "../include/dfa.h"
 #include "../include/path.h"

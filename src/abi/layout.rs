@@ -174,6 +174,41 @@ pub struct Task {
     pub flags: u32,
 }
 
+/// Words of `kiln_agent_ids` (`enum kiln_agent_word`).
+pub mod agent_word {
+    pub const PID: u32 = 0;
+    pub const INODE: u32 = 1;
+    pub const DEVICE: u32 = 3;
+    pub const START: u32 = 4;
+    pub const KEEPER_PID: u32 = 5;
+    pub const KEEPER_START: u32 = 6;
+    pub const TELLING: u32 = 7;
+    pub const WORDS: u32 = 8;
+}
+/// Nanoseconds of a tick of proc(5).
+pub const TICK: u64 = 10_000_000;
+
+/// A key of `kiln_belongings`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct OwnKey {
+    pub number: u64,
+    pub device: u32,
+    pub pad: u32,
+}
+/// A device of `OwnKey`: the number is of a mount, a peer group, or a mount namespace.
+pub const AT_MOUNT: u32 = 0xffff_ffff;
+pub const AT_PEERS: u32 = 0xffff_fffe;
+pub const AT_NAMESPACE: u32 = 0xffff_fffd;
+/// Values of `kiln_belongings`.
+pub const OWN_TREE: u32 = 1;
+pub const OWN_WAY: u32 = 2;
+pub const OWN_GROUP: u32 = 4;
+/// Above these bits of a value: how often the agent told.
+pub const OWN_BITS: u32 = 3;
+/// Helpers that a confined task's programs may not call.
+pub const HELPERS: u32 = 5;
+
 /// The fixed part of an event; `object_len` bytes follow.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]

@@ -35,6 +35,8 @@ pub enum Command {
     Verify,
     /// Say what this kernel has that this build does not know.
     Kernel,
+    /// Keep a descriptor for as long as possible; not for people.
+    Keep,
     /// Print the usage.
     Help,
     /// Print the version.
@@ -111,6 +113,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args> {
     }
     let command = match name.as_str() {
         "load" => Command::Load,
+        "keep" => Command::Keep,
         "run" => Command::Run,
         "status" => Command::Status,
         "confirm" => Command::Confirm,

@@ -52,11 +52,16 @@ fn object_digest() -> String {
 }
 
 fn pinned_programs(pins: &Pins) -> Result<Vec<String>> {
-    Pins::list(&pins.progs()).map_err(kernel("list", "the pinned programs"))
+    let mut names = Pins::list(&pins.progs()).map_err(kernel("list", "the pinned programs"))?;
+    names.retain(|name| name.starts_with("kiln_"));
+    Ok(names)
 }
 
 fn pinned_links(pins: &Pins) -> Result<Vec<String>> {
-    Pins::list(&pins.links()).map_err(kernel("list", "the pinned links"))
+    let mut names = Pins::list(&pins.links()).map_err(kernel("list", "the pinned links"))?;
+    // What an operator left there is none of ours.
+    names.retain(|name| name.starts_with("kiln_"));
+    Ok(names)
 }
 
 /// Loads and attaches every program that the policy asks for and that is not attached yet.
@@ -153,6 +158,8 @@ pub fn upgrade(pins: &Pins, run: &Path) -> Result<bool> {
 /// over its pin), so every moment has at least one of them; a request that both see is decided twice, the same way.
 fn exchange(pins: &Pins, programs: Vec<(String, Prog)>) -> Result<()> {
     let next = pins.next();
+    // Of an upgrade that did not come to its end, or of somebody else.
+    let _ = fs::remove_dir_all(&next);
     match fs::create_dir(&next) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
             return Err(AgentError::kernel(format!("cannot make {}", next.display()), e));

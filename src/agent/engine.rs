@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use super::anchor;
 use super::attach;
 use super::bpf::object;
 use super::config::{Config, Places};
@@ -21,15 +22,16 @@ use super::sentinel::{self, Attempt};
 use super::sink::{self, Explainer, Spool};
 use super::slots::{Registry, Slots};
 use super::store::{Store, Verified};
+use super::{helpers, own};
 use crate::abi::Tables;
-use crate::abi::layout::{GENERATIONS, LABEL_SENTINEL};
+use crate::abi::layout::GENERATIONS;
 use crate::abi::narrow::Narrowing;
 use crate::event::{Evidence, KernelEvent, Sentinel, Verdict, Violation};
 use crate::model::Verb;
 
 /// Most events read before other work gets its turn.
 const BATCH: usize = 256;
-/// How often the sentinel tries: a flood of other events can fill the buffer before its own.
+/// How often the sentinel tries.
 const SENTINEL_ATTEMPTS: usize = 8;
 
 /// Everything at work in one process, under the lock.
@@ -44,6 +46,7 @@ pub struct Engine {
     pub maps: Maps,
     keeper: Keeper,
     ring: Ring,
+    proofs: Ring,
     registry: Registry,
     explainer: Explainer,
     spool: Option<Box<dyn Spool>>,
@@ -58,7 +61,8 @@ impl Engine {
     /// [`AgentError::NotLoaded`] if nothing is; [`AgentError::Busy`] if another agent works.
     pub fn open(places: Places) -> Result<Engine> {
         let lock = Lock::take(&places.run)?;
-        Engine::with_lock(places, lock)
+        let pins = anchor::find(&places);
+        Engine::with_lock(Places { pins, ..places }, lock)
     }
 
     /// As [`Engine::open`], with the lock taken before.
@@ -78,8 +82,10 @@ impl Engine {
             }
         }
         let ring = maps.ring()?;
+        let proofs = maps.proofs()?;
         let config = Config::read(&places.config())?;
         let seq_base = read_base(&places.run);
+        super::files::tidy(&places.state, &["spool"]);
         let store = Store::new(&places.state);
         Ok(Engine {
             config,
@@ -87,6 +93,7 @@ impl Engine {
             maps,
             keeper,
             ring,
+            proofs,
             registry,
             explainer,
             spool: None,
@@ -110,6 +117,24 @@ impl Engine {
         state.state.end();
         drop(state);
         Engine::with_lock(places, lock)
+    }
+
+    /// Sees to it that nothing takes away what this agent stands on: something outlives it that keeps the pins, and the
+    /// kernel programs know what is Kiln's.
+    ///
+    /// # Errors
+    /// If one of it fails.
+    pub fn settle(&mut self) -> Result<()> {
+        let anchor = anchor::keep(&self.places, &self.maps)?;
+        self.places.pins = anchor.pins(self.places.pins.root());
+        own::tell(&self.places, &self.maps)
+    }
+
+    /// Whether the pins are where others look for them.
+    pub fn in_place(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let of = |path: &Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+        of(Path::new(super::bpf::pins::Pins::DEFAULT)) == of(self.places.pins.root())
     }
 
     /// Sends violations to a spool, too.
@@ -234,6 +259,8 @@ impl Engine {
             None => false,
         };
         attach::attach_needed(&self.places.pins, &self.places.run, &policy.tables.kernel.header, revocation)?;
+        helpers::tell(&self.places.proc, &self.maps)?;
+        own::tell(&self.places, &self.maps)?;
         let seeded = self.seed(&policy.tables, &slots)?;
         if seeded.tasks > 0 && !revocation {
             revocation = true;
@@ -341,34 +368,25 @@ impl Engine {
         while self.ring.position() < end && self.drain() > 0 {}
     }
 
+    /// Its events come in a buffer of their own: a flood of others, which a confined service may make, does not keep
+    /// them from arriving.
     fn sentinel(&mut self, attempt: Attempt, serial: u64) -> Result<Sentinel> {
         for _ in 0..SENTINEL_ATTEMPTS {
-            self.drain_present(); // so that its own event finds room
+            self.drain_present();
+            self.proofs.read(usize::MAX, |_, _| true); // of an agent that died
             let strays = self.maps.groups.strays_for_now();
             let pid = sentinel::provoke(&self.maps.labels, attempt)?;
             drop(strays);
-            let end = self.ring.end();
+            let seq = self.seq_base + self.ring.end();
             let mut found = None;
-            let mut others = Vec::new();
-            let (base, registry, explainer) = (self.seq_base, &self.registry, &self.explainer);
-            self.ring.read(usize::MAX, |position, bytes| {
-                if found.is_some() || position > end {
-                    return false;
-                }
-                match KernelEvent::decode(bytes) {
-                    Ok(e) if e.pid == pid && e.label == LABEL_SENTINEL && e.verdict == Verdict::Denied => {
-                        if e.generation == serial {
-                            found = Some(Sentinel { pid, time_ns: e.time_ns, seq: base + position });
-                        }
-                    }
-                    Ok(e) => others.push(explain(explainer, registry, base + position, &e)),
-                    Err(_) => {}
+            self.proofs.read(usize::MAX, |_, bytes| {
+                if let Ok(e) = KernelEvent::decode(bytes)
+                    && (e.pid, e.verdict, e.generation) == (pid, Verdict::Denied, serial)
+                {
+                    found = Some(Sentinel { pid, time_ns: e.time_ns, seq });
                 }
                 true
             });
-            for violation in &others {
-                self.report(violation);
-            }
             if let Some(sentinel) = found {
                 return Ok(sentinel);
             }
@@ -438,6 +456,7 @@ impl Engine {
         let mut records = self.records()?;
         let tables = self.keeper.tables(&records.active)?;
         attach::attach_needed(&self.places.pins, &self.places.run, &tables.kernel.header, records.revocation)?;
+        own::tell(&self.places, &self.maps)?;
         let slots = self.registry.slots(&tables.metadata.subjects);
         self.seed(&tables, &slots)?;
         let evidence = self.prove(&tables, &records.active)?;
@@ -453,6 +472,7 @@ impl Engine {
     pub fn unload(mut self) -> Result<()> {
         self.drain_present();
         self.maps.state.end();
+        anchor::release(&self.places, &self.maps)?;
         self.places.pins.remove_all().map_err(|e| AgentError::kernel("cannot remove the pins", e))?;
         self.keeper.clear();
         write_base(&self.places.run, self.seq_base + self.ring.position() + 1)

@@ -20,6 +20,25 @@ pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Removes what lies in a folder and is none of the agent's: folders, but those that are named, and symlinks. The agent
+/// writes by renames, which a folder in the place of a file would stop.
+pub fn tidy(folder: &Path, keep: &[&str]) {
+    if std::fs::symlink_metadata(folder).is_ok_and(|m| !m.is_dir()) {
+        let _ = std::fs::remove_file(folder);
+        return;
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(kind) = entry.file_type() else { continue };
+        let kept = entry.file_name().to_str().is_some_and(|name| keep.contains(&name));
+        if kind.is_symlink() || kind.is_dir() && !kept {
+            let path = entry.path();
+            super::sink::print_line(&serde_json::json!({"schema": "kiln.notice.v1",
+                "notice": format!("{} is none of the agent's and is removed", path.display())}));
+            let _ = if kind.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        }
+    }
+}
+
 /// As [`read_bounded`]; an absent file is `None`.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! `kiln-agent load`: before anything that the policy confines.
 
+use super::anchor;
 use super::attach;
 use super::choice::{Choice, choose};
 use super::config::{Config, Places};
@@ -46,6 +47,7 @@ pub fn load(places: Places) -> Result<Outcome> {
         (Some(unknown), OnUnknown::Refuse) => return Err(unknown),
         (unknown, _) => unknown,
     };
+    let places = Places { pins: anchor::find(&places), ..places };
     // What is in force is never removed for being unreadable.
     let active = match Maps::open(&places.pins) {
         Ok(maps) => maps.active(),
@@ -60,15 +62,21 @@ pub fn load(places: Places) -> Result<Outcome> {
         None => (Engine::load_fresh(places, lock, &policy)?, true),
     };
     engine.maps.set_agent(std::process::id())?;
+    if !fresh {
+        engine.settle()?;
+    }
     let evidence = if fresh {
         engine.switch(&policy, None)
     } else {
         let records = engine.records()?;
         if policy.statement.serial > records.active.serial { engine.switch(&policy, None) } else { engine.affirm() }
     };
+    // Fresh programs learn it only now that they are attached.
+    let settled = if fresh && evidence.is_ok() { engine.settle() } else { Ok(()) };
     let released = engine.maps.set_agent(0);
     let evidence = evidence?;
     released?;
+    settled?;
     if evidence.tables == policy.digest
         && let Err(e) = engine.confirm()
     {

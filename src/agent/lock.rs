@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::error::{AgentError, Result};
+use super::files::tidy;
 
 /// The held lock; it is free again when the process ends, however it ends.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ impl Lock {
     /// [`AgentError::Busy`] if another process has it.
     pub fn take(run: &Path) -> Result<Lock> {
         let path = run.join("lock");
+        tidy(run, &[]);
         let fail = |source| AgentError::Read { path: path.clone(), source };
         match std::fs::DirBuilder::new().mode(0o700).create(run) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(fail(e)),

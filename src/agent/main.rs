@@ -8,7 +8,7 @@ use super::control::{self, Answer, Request};
 use super::engine::Engine;
 use super::error::{AgentError, Result};
 use super::store::Verified;
-use super::{bpf, journal, known, load, run, sink, status};
+use super::{anchor, bpf, journal, known, load, run, sink, status};
 use crate::bundle::TrustedKeys;
 use crate::event::Evidence;
 
@@ -35,6 +35,7 @@ fn dispatch(args: Args, places: Places) -> Result<u8> {
     match args.command {
         Command::Help => sink::print_text(&args::USAGE.trim_end()),
         Command::Version => sink::print_text(&concat!("kiln-agent ", env!("CARGO_PKG_VERSION"))),
+        Command::Keep => anchor::be_keeper(),
         Command::Load => return load_command(places),
         Command::Run => run::run(places)?,
         Command::Status => {
@@ -71,6 +72,13 @@ fn dispatch(args: Args, places: Places) -> Result<u8> {
 /// Loads, and prints the evidence as one JSON line. Problems beside it end with the code of the first.
 fn load_command(places: Places) -> Result<u8> {
     let run = places.run.clone();
+    match anchor::restore(&places) {
+        anchor::Place::There => {}
+        anchor::Place::PutBack => eprintln!("kiln-agent: the pins were not in their place, and are again"),
+        anchor::Place::Away => {
+            eprintln!("kiln-agent: the pins are not in their place and cannot be put back; the policy stays in force");
+        }
+    }
     let outcome = match load::load(places) {
         // Where an agent runs, a policy is in force; it proves so itself.
         Err(AgentError::Busy(holder)) => match control::ask(&run, &Request::Affirm)? {

@@ -8,9 +8,10 @@ use super::bpf::map::{ANY, Map, NOEXIST, map_name};
 use super::bpf::pins::Pins;
 use super::bpf::word::StateWord;
 use super::error::{AgentError, Result};
+use super::process::Identity;
 use super::ring::Ring;
 use super::slots::{MAX_KEY, Registry};
-use crate::abi::layout::SLOTS;
+use crate::abi::layout::{SLOTS, agent_word};
 
 /// Name of the registry's map.
 const KEYS: &str = "kiln_keys";
@@ -48,10 +49,14 @@ pub struct Maps {
     pub groups: Groups,
     /// The active word.
     pub state: StateWord,
+    /// What is Kiln's own.
+    pub belongings: Map,
     counters: Map,
     agent: Map,
     keys: Map,
+    helpers: Map,
     events: Map,
+    proofs: Map,
 }
 
 impl Maps {
@@ -81,10 +86,13 @@ impl Maps {
             cgroups: open("kiln_cgroups")?,
             groups: Groups::map(&open("kiln_groups")?).map_err(|e| ("kiln_groups", e))?,
             state: StateWord::map(state).map_err(|e| ("kiln_state", e))?,
+            belongings: open("kiln_belongings")?,
             counters: open("kiln_counters")?,
             agent: open("kiln_agent_ids")?,
             keys: open(KEYS)?,
+            helpers: open("kiln_helpers")?,
             events: open("kiln_events")?,
+            proofs: open("kiln_proofs")?,
         })
     }
 
@@ -148,18 +156,76 @@ impl Maps {
     /// Of the kernel.
     pub fn set_agent(&self, pid: u32) -> Result<()> {
         let fail = |e| AgentError::kernel("cannot register the agent with the kernel programs", e);
-        let set =
-            |index: u32, value: u32| self.agent.set(&index.to_ne_bytes(), &value.to_ne_bytes(), ANY).map_err(fail);
+        let set = |index: u32, value: u32| self.agent_word(index, value);
         if pid != 0 {
             use std::os::unix::fs::MetadataExt;
             let program = std::fs::metadata("/proc/self/exe").map_err(fail)?;
             let device = program.dev();
-            set(1, program.ino() as u32)?;
-            set(2, (program.ino() >> 32) as u32)?;
+            set(agent_word::INODE, program.ino() as u32)?;
+            set(agent_word::INODE + 1, (program.ino() >> 32) as u32)?;
             // The kernel's own encoding (include/linux/kdev_t.h): 20 bits of minor.
-            set(3, rustix::fs::major(device) << 20 | rustix::fs::minor(device))?;
+            set(agent_word::DEVICE, rustix::fs::major(device) << 20 | rustix::fs::minor(device))?;
+            let me = Identity::of(pid).ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?;
+            // While it is half told it is nobody's.
+            set(agent_word::PID, 0)?;
+            set(agent_word::START, me.start)?;
         }
-        set(0, pid)
+        set(agent_word::PID, pid)
+    }
+
+    /// Sets a word of `kiln_agent_ids`.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn agent_word(&self, index: u32, value: u32) -> Result<()> {
+        self.agent
+            .set(&index.to_ne_bytes(), &value.to_ne_bytes(), ANY)
+            .map_err(|e| AgentError::kernel("cannot register the agent with the kernel programs", e))
+    }
+
+    /// The process that keeps the pins, as it was told.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn keeper(&self) -> Result<Option<Identity>> {
+        let word = |index: u32| -> Result<u32> {
+            let value =
+                self.agent.get(&index.to_ne_bytes()).map_err(|e| AgentError::kernel("cannot read the keeper", e))?;
+            Ok(value.and_then(|v| v.try_into().ok()).map_or(0, u32::from_ne_bytes))
+        };
+        let (pid, start) = (word(agent_word::KEEPER_PID)?, word(agent_word::KEEPER_START)?);
+        Ok((pid != 0).then_some(Identity { pid, start }))
+    }
+
+    /// Tells who keeps the pins.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn set_keeper(&self, keeper: Option<Identity>) -> Result<()> {
+        self.agent_word(agent_word::KEEPER_PID, 0)?;
+        let Some(keeper) = keeper else { return Ok(()) };
+        self.agent_word(agent_word::KEEPER_START, keeper.start)?;
+        self.agent_word(agent_word::KEEPER_PID, keeper.pid)
+    }
+
+    /// Tells where a helper is that confined tasks' programs may not call.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn set_helper(&self, index: u32, distance: i32) -> Result<()> {
+        self.helpers
+            .set(&index.to_ne_bytes(), &distance.to_ne_bytes(), ANY)
+            .map_err(|e| AgentError::kernel("cannot tell the kernel programs where a helper is", e))
+    }
+
+    /// The sentinel's own buffer. Only the holder of the agent's lock may read it.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn proofs(&self) -> Result<Ring> {
+        let fail = |e| AgentError::kernel("cannot map the buffer of proofs", e);
+        let fd = self.proofs.as_fd().try_clone_to_owned().map_err(fail)?;
+        Map::from_fd(fd).and_then(Ring::open).map_err(fail)
     }
 
     /// The counters since the programs were loaded.

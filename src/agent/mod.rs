@@ -3,6 +3,7 @@
 //! `load` at early boot, `run` for events and updates; see `docs/agent.md`. What is enforced lives in the kernel, pinned
 //! below `/sys/fs/bpf/kiln`, and does not depend on any process.
 
+mod anchor;
 mod args;
 mod attach;
 pub mod bpf;
@@ -13,6 +14,7 @@ pub mod engine;
 pub mod error;
 mod files;
 mod generation;
+mod helpers;
 pub mod hooks;
 mod journal;
 pub mod known;
@@ -20,7 +22,9 @@ pub mod load;
 mod lock;
 mod main;
 pub mod maps;
+mod own;
 pub mod pos;
+mod process;
 mod records;
 mod ring;
 pub mod run;
@@ -30,6 +34,7 @@ pub mod sink;
 pub mod slots;
 pub mod status;
 pub mod store;
+mod tree;
 pub mod update;
 
 pub use main::main;

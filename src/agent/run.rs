@@ -1,7 +1,6 @@
 //! `kiln-agent run`: events out, updates in. The policy holds without it.
 
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,6 +11,7 @@ use super::engine::Engine;
 use super::error::{AgentError, Result};
 use super::files::read_optional;
 use super::pos;
+use super::process::notify;
 use super::sink::{self, now_ns};
 use super::update;
 use crate::bundle::TrustedKeys;
@@ -42,6 +42,8 @@ pub fn run(places: Places) -> Result<()> {
     }
     let listener = control::listen(&engine.places.run)?;
     engine.maps.set_agent(std::process::id())?;
+    engine.settle()?;
+    let mut away = false;
     notify("READY=1");
     loop {
         let more = engine.drain() > 0;
@@ -84,6 +86,13 @@ pub fn run(places: Places) -> Result<()> {
             }
         }
         dead_man(&mut engine);
+        // What is enforced stays so; it is said once.
+        let was = std::mem::replace(&mut away, !engine.in_place());
+        if away && !was {
+            sink::print_line(&serde_json::json!({"schema": "kiln.notice.v1", "notice": format!(
+                "the pins are not at {} any more: something was unmounted or mounted there; the policy stays in force; \
+                 `kiln-agent load` puts them back", super::bpf::pins::Pins::DEFAULT)}));
+        }
     }
     notify("STOPPING=1");
     engine.maps.set_agent(0)
@@ -193,22 +202,4 @@ fn signals() -> Result<OwnedFd> {
     }
     // SAFETY: a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Tells systemd (sd_notify(3)); without NOTIFY_SOCKET nobody is told.
-fn notify(state: &str) {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::ffi::OsStrExt;
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let Ok(socket) = UnixDatagram::unbound() else { return };
-    match name.as_bytes().strip_prefix(b"@") {
-        Some(name) => {
-            if let Ok(address) = std::os::unix::net::SocketAddr::from_abstract_name(name) {
-                let _ = socket.send_to_addr(state.as_bytes(), &address);
-            }
-        }
-        None => {
-            let _ = socket.send_to(state.as_bytes(), &name);
-        }
-    }
 }

@@ -7,7 +7,6 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -17,25 +16,16 @@ use super::bpf::map::{ANY, Map};
 use super::bpf::word::StateWord;
 use super::error::{AgentError, Result};
 use super::slots::Slots;
+use super::tree::{self, Group, Labelled};
 use crate::abi::Kernel;
 use crate::abi::layout::{LABEL_HOST, LABEL_SENTINEL, S_PROFILE, T_EXEMPT, T_STARTING, Task};
 
-/// Deepest cgroup that is looked at; systemd's managers nest far less.
-const MAX_DEPTH: usize = 64;
 /// systemd's own program between fork and the service's, from version 255 on.
 const EXECUTOR: &[u8] = b"/usr/lib/systemd/systemd-executor";
-/// Most passes over the tasks before giving up on a machine that forks faster than it can be read.
+/// Most passes over the tasks, on a machine that forks faster than it can be read.
 const MAX_PASSES: usize = 16;
-
-/// A labelled cgroup.
-#[derive(Debug, Clone, Copy)]
-struct Group {
-    label: u32,
-    /// Whether this pass labelled it.
-    changed: bool,
-}
-
-type Labelled = BTreeMap<PathBuf, Group>;
+/// Descriptors that a pass over the tasks may need: one for each process.
+const MOST_FILES: u64 = 1 << 20;
 
 /// The rules of a generation, and the maps that hold labels.
 pub struct Seeder<'a> {
@@ -69,18 +59,26 @@ pub struct Seeded {
 }
 
 impl Seeder<'_> {
-    /// Labels cgroups, then tasks, until a pass over the tasks finds nothing to do.
+    /// Labels cgroups, then tasks, until a pass over the tasks finds nothing to do. Who makes new processes for ever does
+    /// not keep a policy from coming: from the flip on the kernel programs label what is new.
     ///
     /// # Errors
     /// If a label cannot be set: what should be confined would not be.
     pub fn run(&self) -> Result<Seeded> {
+        // As many processes as there may be; with fewer rights, as many as before.
+        let _ = rustix::process::setrlimit(
+            rustix::process::Resource::Nofile,
+            rustix::process::Rlimit { current: Some(MOST_FILES), maximum: Some(MOST_FILES) },
+        );
         let mut done = Seeded::default();
         for _ in 0..MAX_PASSES {
-            let mut groups = Labelled::new();
+            let mut groups = Labelled::default();
             let before = done;
             // Waits for the kernel's mutex of cgroups: a cgroup that was being made by the rules of before is then there to see.
             (self.mark_groups)()?;
-            self.walk(self.cgroup_root, Path::new("/"), &mut Vec::new(), None, &mut groups, &mut done)?;
+            tree::walk(self.cgroup_root, &mut |group, name, inode, above, by_slice| {
+                self.group(group, name, inode, above, by_slice, &mut groups, &mut done)
+            })?;
             // Each time: who labelled some may have died before it could.
             (self.mark_groups)()?;
             done.tasks += self.tasks(&groups)?;
@@ -88,7 +86,9 @@ impl Seeder<'_> {
                 return Ok(done);
             }
         }
-        Err(AgentError::Unsupported(format!("after {MAX_PASSES} passes there were still new tasks to label")))
+        super::sink::print_line(&serde_json::json!({"schema": "kiln.notice.v1", "notice": format!(
+            "after {MAX_PASSES} passes there were still new processes to label; what is made from the flip on is labelled by the kernel")}));
+        Ok(done)
     }
 
     fn subject(&self, label: u32) -> u32 {
@@ -125,57 +125,53 @@ impl Seeder<'_> {
         }
     }
 
-    /// One cgroup and those below. `parents` are the names above; only below slices do names count as units, since a
-    /// delegated subtree may call its cgroups as it likes.
-    fn walk(
+    /// What a process with a label that has no profile becomes in a labelled cgroup: its own guards, and what the unit
+    /// brings. As `kiln_joined` of the kernel programs.
+    fn joined(&self, label: u32, group: &Group) -> u32 {
+        if group.label == label {
+            return label;
+        }
+        let next = group.unit.as_deref().map_or(label, |unit| self.after_unit(label, unit));
+        if next == label && self.settled(group.label) { LABEL_SENTINEL } else { next }
+    }
+
+    /// Labels one cgroup. Only below slices do names count as units, since a delegated subtree may call its cgroups as it
+    /// likes.
+    #[allow(clippy::too_many_arguments)]
+    fn group(
         &self,
-        folder: &Path,
         path: &Path,
-        parents: &mut Vec<Vec<u8>>,
-        above: Option<Group>,
+        name: &[u8],
+        inode: u64,
+        above: Option<&Group>,
+        by_slice: bool,
         groups: &mut Labelled,
         done: &mut Seeded,
-    ) -> Result<()> {
-        let Some(entries) = gone(fs::read_dir(folder)).map_err(|e| unreadable(folder, e))? else { return Ok(()) };
-        for entry in entries {
-            let Some(entry) = gone(entry).map_err(|e| unreadable(folder, e))? else { continue };
-            let here = entry.path();
-            let Some(meta) = gone(fs::symlink_metadata(&here)).map_err(|e| unreadable(&here, e))? else { continue };
-            if !meta.is_dir() {
-                continue;
-            }
-            let name = entry.file_name().as_bytes().to_vec();
-            let key = meta.ino().to_ne_bytes();
-            let current = self.cgroups.get(&key).map_err(|e| AgentError::kernel("cannot read cgroup labels", e))?;
-            let current = current.and_then(|v| v.try_into().ok()).map(u32::from_ne_bytes);
-            let by_slice = parents.iter().all(|p| p.ends_with(b".slice") && p.len() > 6);
-            let label = match (current, above) {
-                (Some(label), _) if self.settled(label) => label,
-                (_, Some(above)) => above.label,
-                _ if by_slice => self.after_unit(current.unwrap_or(LABEL_HOST), &name),
-                _ => current.unwrap_or(LABEL_HOST),
-            };
-            // What is below a unit's has its label without more.
-            let inherits = current.is_none() && above.is_some_and(|a| a.label == label);
-            let relabelled = label != LABEL_HOST && current != Some(label) && !inherits;
-            if relabelled {
-                self.cgroups
-                    .set(&key, &label.to_ne_bytes(), ANY)
-                    .map_err(|e| AgentError::kernel(format!("cannot label {}", here.display()), e))?;
-                done.cgroups += 1;
-            }
-            let path = path.join(entry.file_name());
-            let changed = relabelled || inherits && above.is_some_and(|a| a.changed);
-            let group = (label != LABEL_HOST).then_some(Group { label, changed });
-            groups.extend(group.map(|group| (path.clone(), group)));
-            if parents.len() < MAX_DEPTH {
-                parents.push(name);
-                let below = self.walk(&here, &path, parents, group, groups, done);
-                parents.pop();
-                below?;
-            }
+    ) -> Result<Option<Group>> {
+        let key = inode.to_ne_bytes();
+        let current = self.cgroups.get(&key).map_err(|e| AgentError::kernel("cannot read cgroup labels", e))?;
+        let current = current.and_then(|v| v.try_into().ok()).map(u32::from_ne_bytes);
+        let label = match (current, above) {
+            (Some(label), _) if self.settled(label) => label,
+            (_, Some(above)) => above.label,
+            _ if by_slice => self.after_unit(current.unwrap_or(LABEL_HOST), name),
+            _ => current.unwrap_or(LABEL_HOST),
+        };
+        // What is below a unit's has its label without more.
+        if let (None, Some(above)) = (current, above.filter(|a| a.label == label)) {
+            return Ok(Some(above.clone()));
         }
-        Ok(())
+        let changed = label != LABEL_HOST && current != Some(label);
+        if changed {
+            self.cgroups
+                .set(&key, &label.to_ne_bytes(), ANY)
+                .map_err(|e| AgentError::kernel(format!("cannot label {}", path.display()), e))?;
+            done.cgroups += 1;
+        }
+        let group = Group { label, changed, unit: by_slice.then(|| name.into()) };
+        let group = (label != LABEL_HOST).then_some(group);
+        groups.by_path.extend(group.clone().map(|group| (path.to_owned(), group)));
+        Ok(group)
     }
 
     /// One pass over all processes, parents first; returns how many labels it changed.
@@ -184,6 +180,7 @@ impl Seeder<'_> {
     /// move it without the programs' seeing it.
     fn tasks(&self, groups: &Labelled) -> Result<usize> {
         let mut processes = Vec::new();
+        let mut deep = None;
         for entry in fs::read_dir(self.proc_root).map_err(|e| unreadable(self.proc_root, e))? {
             let Some(entry) = gone(entry).map_err(|e| unreadable(self.proc_root, e))? else { continue };
             let pid = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok());
@@ -196,7 +193,17 @@ impl Seeder<'_> {
         let mut changed = 0;
         for process in &processes {
             let own = self.label(&process.pidfd)?;
-            let group = process.cgroup.ancestors().find_map(|path| groups.get(path)).copied();
+            let group = match &process.cgroup {
+                Some(path) => groups.of(path),
+                // Deeper than procfs can say: then it is looked for where the cgroups say who is in them.
+                None => match &deep {
+                    Some(deep) => deep,
+                    None => deep.insert(tree::deep(self.cgroup_root, groups)?),
+                }
+                .get(&process.pid)
+                .cloned()
+                .flatten(),
+            };
             // PID 1 and the agent are what confinement comes from: whoever may write a cgroup's files can pull them in.
             if process.pid == 1 || process.pid.cast_unsigned() == std::process::id() {
                 if own.is_none() {
@@ -207,14 +214,14 @@ impl Seeder<'_> {
             let bare = own.is_none();
             let own = own.filter(|t| t.label != 0);
             // Had before this pass.
-            let label = match (own, group) {
+            let label = match (own, &group) {
                 (Some(own), _) => own.label,
                 (None, Some(group)) if !group.changed => group.label,
                 _ => LABEL_HOST,
             };
-            let mut next = match group {
+            let mut next = match &group {
                 Some(group) if own.is_none() => group.label,
-                Some(group) if !self.settled(label) && self.settled(group.label) => group.label,
+                Some(group) if !self.settled(label) => self.joined(label, group),
                 _ => label,
             };
             // PID 1 between fork and exec: its program is not yet the service's.
@@ -238,8 +245,8 @@ impl Seeder<'_> {
                 continue;
             }
             // Who came to a cgroup that had its label was seen by the programs then, if it was starting.
-            let starting = starting && group.is_none_or(|g| g.changed);
-            let by_group = bare && group.is_some_and(|g| g.label == next);
+            let starting = starting && group.as_ref().is_none_or(|g| g.changed);
+            let by_group = bare && group.as_ref().is_some_and(|g| g.label == next);
             if by_group && !starting && self.state.moves_seen() || own.is_none() && next == LABEL_HOST {
                 continue;
             }
@@ -250,7 +257,7 @@ impl Seeder<'_> {
             }
             self.give(process, Task { label: next, flags: if starting { T_STARTING } else { 0 } })?;
             // It may have executed its program since it was read.
-            if starting && process.exe_now(self.proc_root).ok() != process.exe {
+            if starting && process.exe_now(self.proc_root) != process.exe {
                 self.give(process, Task { label: next, flags: 0 })?;
             }
         }
@@ -294,7 +301,8 @@ struct Process {
     pid: i32,
     parent: i32,
     start: u64,
-    cgroup: PathBuf,
+    /// `None`: deeper than procfs can say.
+    cgroup: Option<PathBuf>,
     exe: Option<Vec<u8>>,
     pidfd: OwnedFd,
 }
@@ -313,21 +321,23 @@ impl Process {
         };
         let folder = proc_root.join(pid.to_string());
         let read = |name: &str| gone(fs::read(folder.join(name))).map_err(|e| unreadable(&folder.join(name), e));
-        let (Some(stat), Some(cgroup)) = (read("stat")?, read("cgroup")?) else { return Ok(None) };
+        let Some(stat) = read("stat")? else { return Ok(None) };
         let odd = |name: &str| AgentError::Format { path: folder.join(name), reason: "not as proc(5) has it".into() };
         let (parent, start) = stat_fields(&stat).ok_or_else(|| odd("stat"))?;
-        let cgroup = cgroup_path(&cgroup).ok_or_else(|| odd("cgroup"))?;
+        let cgroup = match fs::read(folder.join("cgroup")) {
+            Err(e) if e.raw_os_error() == Some(libc::ENAMETOOLONG) => None,
+            other => match gone(other).map_err(|e| unreadable(&folder.join("cgroup"), e))? {
+                Some(text) => Some(cgroup_path(&text).ok_or_else(|| odd("cgroup"))?),
+                None => return Ok(None),
+            },
+        };
         // Kernel threads have no program; a process that is about to end has none any more.
-        let mut exe = gone(fs::read_link(folder.join("exe"))).map_err(|e| unreadable(&folder.join("exe"), e))?;
+        let mut exe = program(&folder);
         if exe.is_none() {
             // The first thread may have ended before the others, which still run the program.
             let threads = gone(fs::read_dir(folder.join("task"))).map_err(|e| unreadable(&folder, e))?;
-            exe = threads.into_iter().flatten().flatten().find_map(|t| fs::read_link(t.path().join("exe")).ok());
+            exe = threads.into_iter().flatten().flatten().find_map(|t| program(&t.path()));
         }
-        let exe = exe.map(|p| {
-            let bytes = p.into_os_string().into_encoded_bytes();
-            bytes.strip_suffix(b" (deleted)").map_or(bytes.clone(), <[u8]>::to_vec)
-        });
         if exe.is_none() && parent == 2 || pid == 2 {
             return Ok(None);
         }
@@ -336,8 +346,8 @@ impl Process {
     }
 
     /// The program that it runs now.
-    fn exe_now(&self, proc_root: &Path) -> io::Result<Vec<u8>> {
-        fs::read_link(proc_root.join(self.pid.to_string()).join("exe")).map(|p| p.into_os_string().into_encoded_bytes())
+    fn exe_now(&self, proc_root: &Path) -> Option<Vec<u8>> {
+        program(&proc_root.join(self.pid.to_string()))
     }
 
     /// Whether the process still is the one that was opened.
@@ -349,8 +359,20 @@ impl Process {
     }
 }
 
+/// The program of a process or thread. One whose path is longer than procfs can say has an empty one here, which no
+/// selector matches, as the kernel programs have it.
+fn program(folder: &Path) -> Option<Vec<u8>> {
+    match fs::read_link(folder.join("exe")) {
+        Ok(path) => {
+            let bytes = path.into_os_string().into_encoded_bytes();
+            Some(bytes.strip_suffix(b" (deleted)").map_or(bytes.clone(), <[u8]>::to_vec))
+        }
+        Err(e) => gone::<()>(Err(e)).is_err().then(Vec::new),
+    }
+}
+
 /// Parent and start time of `/proc/PID/stat` (proc(5)); the command name may hold anything, `)` too.
-fn stat_fields(stat: &[u8]) -> Option<(i32, u64)> {
+pub(super) fn stat_fields(stat: &[u8]) -> Option<(i32, u64)> {
     let end = stat.iter().rposition(|b| *b == b')')?;
     let text = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
     let mut fields = text.split_ascii_whitespace();
@@ -360,13 +382,13 @@ fn stat_fields(stat: &[u8]) -> Option<(i32, u64)> {
 }
 
 /// The cgroup v2 path of `/proc/PID/cgroup` (cgroups(7)).
-fn cgroup_path(text: &[u8]) -> Option<PathBuf> {
+pub(super) fn cgroup_path(text: &[u8]) -> Option<PathBuf> {
     let line = text.split(|b| *b == b'\n').find_map(|l| l.strip_prefix(b"0::"))?;
     Some(PathBuf::from(std::ffi::OsStr::from_bytes(line)))
 }
 
 /// `None` where a cgroup or process went away meanwhile.
-fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -375,7 +397,7 @@ fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn unreadable(path: &Path, source: io::Error) -> AgentError {
+pub(super) fn unreadable(path: &Path, source: io::Error) -> AgentError {
     AgentError::Read { path: path.to_owned(), source }
 }
 

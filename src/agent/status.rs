@@ -57,7 +57,8 @@ pub fn status(places: &Places) -> Result<Status> {
         counters: Counters::default(),
         evidence: None,
     };
-    let maps = match Maps::open(&places.pins) {
+    let pins = super::anchor::find(places);
+    let maps = match Maps::open(&pins) {
         Ok(maps) => maps,
         Err(e @ AgentError::NotLoaded) => {
             status.problem = Some(e.to_string());
@@ -66,7 +67,7 @@ pub fn status(places: &Places) -> Result<Status> {
         Err(e) => return Err(e),
     };
     status.counters = maps.counters()?;
-    (status.programs, status.links) = attach::inventory(&places.pins)?;
+    (status.programs, status.links) = attach::inventory(&pins)?;
     let keeper = Keeper::new(&places.run);
     let Some(index) = maps.active() else {
         status.problem = Some("the programs are loaded, but no generation is active".into());

@@ -4,10 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::agent::anchor::Anchor;
+
 /// The folder of pins: `maps/NAME`, `progs/NAME` and `links/NAME`.
 #[derive(Debug, Clone)]
 pub struct Pins {
     root: PathBuf,
+    /// By which the folder is found wherever it is mounted.
+    anchor: Option<Anchor>,
 }
 
 impl Pins {
@@ -16,7 +20,15 @@ impl Pins {
 
     /// Pins below a folder of a bpffs.
     pub fn new(root: impl Into<PathBuf>) -> Pins {
-        Pins { root: root.into() }
+        Pins { root: root.into(), anchor: None }
+    }
+    /// Pins below a folder that is reached by a descriptor, which lives as long as the result.
+    pub fn held(root: PathBuf, anchor: Anchor) -> Pins {
+        Pins { root, anchor: Some(anchor) }
+    }
+    /// The descriptor, if the folder is reached by one.
+    pub fn anchor(&self) -> Option<&Anchor> {
+        self.anchor.as_ref()
     }
     /// The folder.
     pub fn root(&self) -> &Path {
@@ -77,17 +89,22 @@ impl Pins {
     /// If a pin cannot be removed.
     pub fn remove_all(&self) -> io::Result<()> {
         for folder in [self.links(), self.next(), self.progs(), self.maps()] {
-            for name in Pins::list(&folder)? {
-                fs::remove_file(folder.join(name))?;
-            }
-            match fs::remove_dir(&folder) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+            clear(&folder)?;
         }
-        match fs::remove_dir(&self.root) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
+        clear(&self.root)
+    }
+}
+
+/// Removes a folder with all that is in it, litter of others too. What is no folder is a file.
+fn clear(folder: &Path) -> io::Result<()> {
+    let absent = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+    match fs::symlink_metadata(folder) {
+        Ok(meta) if !meta.is_dir() => return fs::remove_file(folder),
+        Err(e) if absent(&e) => return Ok(()),
+        _ => {}
+    }
+    match fs::remove_dir_all(folder) {
+        Err(e) if !absent(&e) => Err(e),
+        _ => Ok(()),
     }
 }
