@@ -14,7 +14,7 @@ use crate::event::Evidence;
 const MAX_LINE: u64 = 64 * 1024;
 /// A caller that does not send its line in this time is not waited for: events would pile up.
 const READ_TIMEOUT: Duration = Duration::from_millis(500);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What a command asks of the running agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,6 +31,8 @@ use crate::model::Verb;
 
 /// Most events read before other work gets its turn.
 const BATCH: usize = 256;
+/// Nice value of who holds the lock.
+const PRIORITY: i32 = -15;
 /// How often the sentinel tries.
 const SENTINEL_ATTEMPTS: usize = 8;
 
@@ -70,6 +72,8 @@ impl Engine {
     /// # Errors
     /// As there.
     pub fn with_lock(places: Places, lock: Lock) -> Result<Engine> {
+        // So that many who keep the machine busy do not keep an update waiting; with fewer rights, as it was.
+        let _ = rustix::process::setpriority_process(None, PRIORITY);
         let maps = Maps::open(&places.pins)?;
         let registry = maps.registry()?;
         let keeper = Keeper::new(&places.run);

@@ -6,6 +6,7 @@ flooding=$!
 check "it floods" until_holds 60 test -e /tmp/kt/stop.on
 sleep 1
 check "an update comes all the same" update b
+cat /kiln/update.log
 check "and is in force" in_force 2
 touch /tmp/kt/stop
 wait $flooding

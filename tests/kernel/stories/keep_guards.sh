@@ -13,4 +13,5 @@ check "moved to a unit with another guard it keeps its own" is "refused EPERM" t
 check "and has the other's" is "refused EPERM" try kt.service leave-cgroup "$slice/guarded.service" /kt/dynamic
 check "born there, too" is "refused EPERM" try kt.service clone-into-cgroup "$slice/guarded.service" /kt/dynamic
 check "moved to a cgroup of no unit it keeps its guard" is "refused EPERM" try kt.service leave-cgroup "$slice/none.service" /kt/denied
+mkdir -p "$slice/kt2.service"
 check "moved within what it is bound by" is "refused EPERM" try kt.service leave-cgroup "$slice/kt2.service" /kt/denied
