@@ -45,7 +45,7 @@ struct kiln_calls {
 };
 
 /* Whether an instruction of a verified program calls a helper that is told: where it is stands in the instruction. */
-static long kiln_call(u32 at, struct kiln_calls *c)
+static long kiln_scan_call(u32 at, struct kiln_calls *c)
 {
 	struct {
 		u8 code, registers;
@@ -94,7 +94,7 @@ static __noinline bool kiln_is_weapon(struct bpf_prog *prog)
 	if (!calls.helpers[0])
 		return true;
 	calls.instructions = kiln_number(prog) + bpf_core_field_offset(struct bpf_prog, insnsi);
-	bpf_loop(KILN_INSTRUCTIONS, kiln_call, &calls, 0);
+	bpf_loop(KILN_INSTRUCTIONS, kiln_scan_call, &calls, 0);
 	return calls.found;
 }
 

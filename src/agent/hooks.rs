@@ -59,7 +59,6 @@ const IOCTL: Need = Need {
     ops: k(KernelOp::Ioctl) | k(KernelOp::Ptrace) | k(KernelOp::RawSocket),
     revocation: false,
 };
-const NET: u32 = v(Verb::Bind) | v(Verb::Connect) | v(Verb::Accept);
 
 /// Every program of the object, with its need.
 const PROGRAMS: &[(&str, Need)] = &[

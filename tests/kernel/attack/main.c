@@ -88,17 +88,19 @@ int in_child(int (*attack)(void *), void *context)
 	return child_result(child);
 }
 
-const struct attack *find_attack(const char *name){
-    exec_attacks,   loader_attacks,  memory_attacks, file_attacks,   inode_attacks,  mount_attacks,
-    net_attacks,    unix_attacks,    uring_attacks,  kernel_attacks, escape_attacks, self_attacks,
-    story_attacks,  thread_attacks,  route_attacks,  group_attacks,  path_attacks,   box_attacks,
-    detour_attacks, program_attacks, held_attacks,   peer_attacks,   reach_attacks,  keep_attacks};
+const struct attack *find_attack(const char *name)
+{
+	static const struct attack *const families[] = {
+	    exec_attacks,   loader_attacks,  memory_attacks, file_attacks,   inode_attacks,  mount_attacks,
+	    net_attacks,    unix_attacks,    uring_attacks,  kernel_attacks, escape_attacks, self_attacks,
+	    story_attacks,  thread_attacks,  route_attacks,  group_attacks,  path_attacks,   box_attacks,
+	    detour_attacks, program_attacks, held_attacks,   peer_attacks,   reach_attacks,  keep_attacks};
 
-for (size_t family = 0; family < sizeof(families) / sizeof(*families); family++)
-	for (const struct attack *attack = families[family]; attack->name; attack++)
-		if (strcmp(attack->name, name) == 0)
-			return attack;
-return NULL;
+	for (size_t family = 0; family < sizeof(families) / sizeof(*families); family++)
+		for (const struct attack *attack = families[family]; attack->name; attack++)
+			if (strcmp(attack->name, name) == 0)
+				return attack;
+	return NULL;
 }
 
 static void enter_unit(const char *unit, pid_t child)
