@@ -14,6 +14,16 @@ struct kiln_name {
 	u32 ended;
 };
 
+/*
+ * Zeroes of which the verifier does not know what they are: reading what is not there leaves them. The verifier of 6.1
+ * takes a loop's callback for called exactly once, so of what it counts from a number that it knows it knows the end,
+ * and removes what is done at any other.
+ */
+static __always_inline void kiln_clear(void *to, const u32 size)
+{
+	bpf_probe_read_kernel(to, size, NULL);
+}
+
 static long kiln_name_byte(u32 at, struct kiln_name *n)
 {
 	struct kiln_tables *t = n->t;
@@ -52,17 +62,14 @@ struct kiln_slices {
 /* Whether the ancestor at a level is a slice. */
 static long kiln_slice(u32 at, struct kiln_slices *s)
 {
-	struct kiln_name name = {};
+	struct kiln_name name;
 	u32 level = at + 1;
 
 	if (level >= s->level)
 		return 1;
+	kiln_clear(&name, sizeof(name));
+	name.t = NULL;
 	name.bytes = kiln_group_name(kiln_ancestor_at(s->group, level));
-	/*
-	 * Any number: seven bytes come behind it before it is looked at. The verifier of 6.1 takes the callback for
-	 * called once, and would know of a 0 what it is after that.
-	 */
-	name.tail = bpf_ktime_get_ns();
 	bpf_loop(KILN_NAME_MAX, kiln_name_byte, &name, 0);
 	if (name.ended && name.len > 6 && (name.tail & 0xffffffffffffull) == KILN_DOT_SLICE)
 		return 0;
@@ -85,10 +92,11 @@ static __noinline bool kiln_below_slices(struct cgroup *group, u32 level)
 /* The subject that `subject`'s unit automaton names for a name; 0: none. */
 static __always_inline u32 kiln_named_subject(struct kiln_who *who, u64 bytes)
 {
-	struct kiln_name name = {};
+	struct kiln_name name;
 
 	if (!who->t || !who->s || !who->s->unit_start)
 		return 0;
+	kiln_clear(&name, sizeof(name));
 	name.t = who->t;
 	name.bytes = bytes;
 	name.state = who->s->unit_start;
