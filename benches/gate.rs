@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kiln::gate::engine::graded::{self, Graded, Memory, Shape, Weights};
+use kiln::gate::engine::graded::{self, Graded, Marks, Memory, Shape, Weights};
 use kiln::gate::engine::scbe::{self, Scbe};
 use kiln::gate::engine::{Arena, Profile};
 use kiln::gate::run::{DryRun, Settings, Sink, Source, run};
@@ -70,7 +70,7 @@ fn gate(c: &mut Criterion) {
         enforcement: None,
     };
     let weights = Weights::built_in().expect("the built-in weights are valid");
-    bench(c, "gate default", &Graded { options, weights }, Memory::default, &input);
+    bench(c, "gate default", &Graded { options, weights, marks: Marks::default() }, Memory::default, &input);
 }
 
 criterion_group!(benches, gate);

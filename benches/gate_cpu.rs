@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kiln::gate::engine::graded::{self, Graded, Memory, Shape, Weights};
+use kiln::gate::engine::graded::{self, Graded, Marks, Memory, Shape, Weights};
 use kiln::gate::engine::scbe::{self, Scbe};
 use kiln::gate::engine::{Arena, Profile};
 use kiln::gate::run::{DryRun, Settings, Sink, Source, run};
@@ -101,5 +101,5 @@ fn main() {
         enforcement: None,
     };
     let weights = Weights::built_in().expect("the built-in weights are valid");
-    profile(&chosen, "default", &Graded { options, weights }, Memory::default, &input);
+    profile(&chosen, "default", &Graded { options, weights, marks: Marks::default() }, Memory::default, &input);
 }

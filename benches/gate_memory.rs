@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use kiln::gate::engine::Profile;
-use kiln::gate::engine::graded::{Graded, Memory, Options, Shape, Weights};
+use kiln::gate::engine::graded::{Graded, Marks, Memory, Options, Shape, Weights};
 use kiln::gate::run::{DryRun, Settings, Sink, Source, run};
 
 const MILLIONS: u64 = 10;
@@ -77,7 +77,11 @@ fn main() {
         shape: Shape::Gate,
         enforcement: None,
     };
-    let profile = Graded { options, weights: Weights::built_in().expect("the built-in weights are valid") };
+    let profile = Graded {
+        options,
+        weights: Weights::built_in().expect("the built-in weights are valid"),
+        marks: Marks::default(),
+    };
     let mut memory: <Graded as Profile>::Memory = Memory::with_capacity(MILLION as usize);
     let mut events = Events { next: 0, line: Vec::new(), resident: Vec::new() };
     let settings = Settings { alerts_only: false, jobs: 1, plans: false };

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use kiln::gate::engine::graded::{Graded, Memory, Options, Shape, Weights};
+use kiln::gate::engine::graded::{Graded, Marks, Memory, Options, Shape, Weights};
 use kiln::gate::engine::scbe::{self, Scbe};
 use kiln::gate::engine::{Arena, Profile};
 use libfuzzer_sys::fuzz_target;
@@ -28,7 +28,7 @@ static GATE: LazyLock<Graded> = LazyLock::new(|| {
         shape: Shape::Gate,
         enforcement: None,
     };
-    Graded { options, weights: Weights::built_in().expect("the built-in weights are valid") }
+    Graded { options, weights: Weights::built_in().expect("the built-in weights are valid"), marks: Marks::default() }
 });
 
 static SCBE: LazyLock<Scbe> = LazyLock::new(|| {

@@ -5,7 +5,7 @@ mod memory;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ use super::{Exit, Out};
 use crate::gate::enforce::{self, BackendName, Enforcement, Limits, SocSettings};
 use crate::gate::engine::Profile;
 use crate::gate::engine::event::Source as Origin;
-use crate::gate::engine::graded::{self, Graded, Memory, Shape, Weights};
+use crate::gate::engine::graded::{self, Graded, Marks, Memory, Shape, Weights};
 use crate::gate::engine::scbe::{self, Scbe};
 use crate::gate::run::{self, Follow, Settings, Sink, Source, Summary};
 
@@ -106,6 +106,9 @@ struct Judge {
     /// Backends, in order, comma-separated: systemd, journald, soc, cgroup.
     #[arg(long, value_name = "NAMES", default_value = "systemd,journald")]
     enforcement_backends: String,
+    /// File of what operators have found to be benign, TOML; docs/gate.md says how it reads (profile default).
+    #[arg(long, value_name = "FILE")]
+    benign: Option<PathBuf>,
     /// File that keeps the memory over a restart (profile default).
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -210,7 +213,11 @@ fn judge(args: &Judge, ocsf: bool, out: &mut Out) -> anyhow::Result<Exit> {
                     apply: args.apply_enforcement,
                 }),
             };
-            let profile = Graded { options, weights: Weights::built_in()? };
+            let marks = match &args.benign {
+                Some(path) => marks(path)?,
+                None => Marks::default(),
+            };
+            let profile = Graded { options, weights: Weights::built_in()?, marks };
             let mut memory = match &args.state {
                 Some(path) => memory::load(path, args.state_entries)?,
                 None => Memory::with_capacity(args.state_entries),
@@ -224,6 +231,13 @@ fn judge(args: &Judge, ocsf: bool, out: &mut Out) -> anyhow::Result<Exit> {
         enforcement.finish(patience);
     }
     report(&summary, args)
+}
+
+/// Reads the operators' marks.
+fn marks(path: &Path) -> anyhow::Result<Marks> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Fail { code: 2, message: format!("cannot read {}: {e}", path.display()) })?;
+    Marks::from_toml(&text).map_err(|e| Fail { code: 2, message: format!("cannot use {}: {e}", path.display()) }.into())
 }
 
 fn enforcement_settings(args: &Judge, backends: Vec<BackendName>) -> enforce::Settings {

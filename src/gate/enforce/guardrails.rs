@@ -1,10 +1,10 @@
 //! What the gate must not do, whatever an event says.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::process::{Process, cgroup_of};
+use super::process::{Process, cgroup_of, system_program};
 
 /// What limits the gate.
 #[derive(Debug, Clone)]
@@ -25,9 +25,9 @@ impl Default for Limits {
     }
 }
 
-/// What a machine cannot lose and still be mended: its first process, its bus, its journal, its devices, its logins and
-/// the gate's own kind.
-const ALWAYS: [&str; 12] = [
+/// Units that a machine cannot lose and still be mended: its first process, its bus, its journal, its devices, its
+/// logins, its container runtime and the gate's own kind.
+const UNITS: [&str; 28] = [
     "init.scope",
     "systemd-journald*",
     "systemd-udevd*",
@@ -35,12 +35,103 @@ const ALWAYS: [&str; 12] = [
     "dbus*",
     "systemd-networkd*",
     "systemd-resolved*",
+    "NetworkManager.service",
     "sshd.service",
     "ssh.service",
+    "containerd.service",
+    "docker.service",
+    "docker.socket",
+    "crio.service",
+    "cri-docker.service",
+    "kubelet.service",
+    "k3s.service",
+    "k3s-agent.service",
+    "rke2-server.service",
+    "rke2-agent.service",
+    "k0scontroller.service",
+    "k0sworker.service",
+    "snap.microk8s.*",
+    "auditd.service",
+    "falco*",
     "kiln-agent*",
     "kiln-gate*",
     "kiln-load*",
 ];
+
+/// The same as programs, wherever they run: by the executable and never by the process's own name, which anybody may take.
+const PROGRAMS: [&str; 25] = [
+    "systemd",
+    "systemd-executor",
+    "systemd-journald",
+    "systemd-udevd",
+    "systemd-logind",
+    "systemd-networkd",
+    "systemd-resolved",
+    "dbus-daemon",
+    "dbus-broker*",
+    "containerd",
+    "containerd-shim*",
+    "dockerd",
+    "docker-proxy",
+    "crio",
+    "conmon",
+    "conmonrs",
+    "runc",
+    "crun",
+    "kubelet",
+    "k3s*",
+    "rke2",
+    "k0s",
+    "falco",
+    "tetragon",
+    "kiln-agent",
+];
+
+/// Where such programs are. A file elsewhere that has one's name is not it.
+const DIRECTORIES: [&str; 12] = [
+    "/usr/",
+    "/bin/",
+    "/sbin/",
+    "/lib/",
+    "/opt/",
+    "/snap/",
+    "/nix/store/",
+    "/gnu/store/",
+    "/var/lib/rancher/",
+    "/var/lib/k0s/",
+    "/home/kubernetes/bin/",
+    "/k3s",
+];
+
+/// Whether a name fits a pattern; `*` at its end stands for anything.
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    }
+}
+
+/// The unit that a control group belongs to as the system's manager sees it: the first below the slices. What users and
+/// pods make below their own slices may have any name.
+fn system_unit(cgroup: &str) -> Option<&str> {
+    let mut parts = cgroup.split('/').filter(|part| !part.is_empty());
+    loop {
+        let part = parts.next()?;
+        let foreign = ["user.slice", "machine.slice"].contains(&part) || part.starts_with("kubepods");
+        match (foreign, part.ends_with(".slice")) {
+            (true, _) => return None,
+            (false, true) => {}
+            (false, false) => return Some(part),
+        }
+    }
+}
+
+/// Which of the programs that are always protected this executable is.
+fn protected_program(exe: &Path) -> Option<&'static str> {
+    let placed = DIRECTORIES.iter().any(|directory| exe.to_str().is_some_and(|exe| exe.starts_with(directory)));
+    let name = exe.file_name()?.to_str()?;
+    PROGRAMS.into_iter().find(|pattern| placed && fits(pattern, name))
+}
 
 /// How often the limit may be hit before the gate stops for good.
 const RUNAWAY: usize = 3;
@@ -106,20 +197,27 @@ impl Guardrails {
         if process.cgroup == "/" {
             return no("it is in no control group of its own");
         }
-        let units: Vec<&str> = process.cgroup.split('/').filter(|part| !part.is_empty()).collect();
-        let named = |pattern: &str| {
-            let hits = |name: &str| match pattern.strip_suffix('*') {
-                Some(start) => name.starts_with(start),
-                None => name == pattern,
-            };
-            hits(&process.comm) || hits(&process.cgroup) || units.iter().any(|unit| hits(unit))
-        };
-        match ALWAYS
-            .iter()
-            .copied()
-            .chain(self.limits.protect.iter().map(String::as_str))
-            .find(|pattern| named(pattern))
+        if let Some(pattern) =
+            system_unit(&process.cgroup).and_then(|unit| UNITS.into_iter().find(|pattern| fits(pattern, unit)))
         {
+            return no(&format!("{pattern} is on the protect list"));
+        }
+        if let Some(name) = process.program.as_deref().and_then(protected_program) {
+            return no(&format!("{name} is on the protect list"));
+        }
+        // A container that is being made is its runtime's still: its executable is already the container's.
+        let parent = || system_program(process.parent);
+        if process.comm.starts_with("runc:[") && parent().as_deref().and_then(protected_program).is_some() {
+            return no("a container is being made");
+        }
+        // What the operator names is taken at the operator's word.
+        let parts: Vec<&str> = process.cgroup.split('/').filter(|part| !part.is_empty()).collect();
+        let named = |pattern: &str| {
+            fits(pattern, &process.comm)
+                || fits(pattern, &process.cgroup)
+                || parts.iter().any(|part| fits(pattern, part))
+        };
+        match self.limits.protect.iter().find(|pattern| named(pattern)) {
             Some(pattern) => no(&format!("{pattern} is on the protect list")),
             None => Ok(()),
         }
@@ -190,6 +288,49 @@ mod tests {
         assert!(within("/a/b", "/a"));
         assert!(within("/a", "/a"));
         assert!(!within("/ab", "/a"));
+    }
+
+    /// A process of this test's that is said to be another.
+    fn posing(comm: &str, cgroup: &str, program: Option<&str>) -> (std::process::Child, Process) {
+        let child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep runs");
+        let mut process = Process::open(child.id()).expect("it lives");
+        // Neither a child of the gate nor in its control group, as far as it says.
+        process.parent = 4_000_000;
+        process.comm = comm.to_owned();
+        process.cgroup = cgroup.to_owned();
+        process.program = program.map(PathBuf::from);
+        (child, process)
+    }
+
+    #[test]
+    fn the_runtime_is_protected_and_a_name_protects_nobody() {
+        let rails = Guardrails::new(Limits { protect: vec!["ledger*".to_owned()], ..Limits::default() });
+        let pod = "/kubepods.slice/kubepods-pod1.slice/cri-containerd-abc.scope";
+        for (comm, cgroup, program, wanted) in [
+            ("containerd", "/system.slice/containerd.service", Some("/usr/bin/containerd"), true),
+            ("kubelet", "/podruntime.slice/runtime.slice/kubelet.service", None, true),
+            ("containerd-shim", "/system.slice/x.service", Some("/usr/bin/containerd-shim-runc-v2"), true),
+            ("containerd", "/k3s", Some("/var/lib/rancher/k3s/data/a/bin/containerd"), true),
+            ("9", "/system.slice/x.service", Some("/usr/lib/systemd/systemd-executor"), true),
+            ("crio", "/system.slice/crio.service", None, true),
+            ("exe", "/system.slice/docker.service", Some("/usr/bin/dockerd"), true),
+            ("ledger-1", pod, None, true),
+            // A container's processes, whatever they call themselves.
+            ("containerd", pod, None, false),
+            ("dbus-daemon", pod, None, false),
+            ("runc:[2:INIT]", pod, None, false),
+            ("systemd", "/system.slice/docker-abc.scope", None, false),
+            ("kubelet", "/system.slice/evil.service", Some("/tmp/kubelet"), false),
+            ("sshd", "/system.slice/evil.service", Some("/usr/bin/python3.11"), false),
+            // A user may make a control group of any name below the own slice.
+            ("x", "/user.slice/user-1000.slice/user@1000.service/dbus.service", None, false),
+            ("x", "/user.slice/user-1000.slice/containerd.service", None, false),
+        ] {
+            let (mut child, process) = posing(comm, cgroup, program);
+            assert_eq!(rails.is_protected(&process).is_err(), wanted, "{comm} {cgroup} {program:?}");
+            child.kill().expect("it lives");
+            child.wait().expect("it ends");
+        }
     }
 
     #[test]

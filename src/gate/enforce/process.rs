@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -64,7 +66,25 @@ pub struct Process {
     pub is_kernel: bool,
     /// Its control group, from the root of the hierarchy.
     pub cgroup: String,
+    /// Its executable, if it is the system's own: on the host's file system and of no container, and root's file.
+    pub program: Option<PathBuf>,
     fd: OwnedFd,
+}
+
+/// The executable of a process that lives where the first process does, in no container, and whose file is root's.
+pub(super) fn system_program(pid: u32) -> Option<PathBuf> {
+    let link = |of: &str, name: &str| fs::read_link(format!("/proc/{of}/{name}")).ok();
+    let root = |of: &str| fs::metadata(format!("/proc/{of}/root/.")).ok().map(|meta| (meta.dev(), meta.ino()));
+    let own = pid.to_string();
+    // Where the first process may not be looked at, this one stands for it: the gate runs on the host.
+    let first = if link("1", "ns/pid").is_some() { "1" } else { "self" };
+    if link(&own, "ns/pid")? != link(first, "ns/pid")? || root(&own)? != root(first)? {
+        return None;
+    }
+    let exe = link(&own, "exe")?;
+    let meta = fs::metadata(format!("/proc/{own}/exe")).ok()?;
+    // Not of root, or writable by others: anybody's file of that name.
+    (meta.uid() == 0 && meta.mode() & 0o022 == 0).then_some(exe)
 }
 
 /// What `/proc/PID/stat` says: name, parent, flags, start.
@@ -105,7 +125,9 @@ impl Process {
         })?;
         let (comm, parent, flags, start_ns) = stat(pid)?;
         let cgroup = cgroup_of(pid).ok_or(ProcessError::Proc(pid, "cgroup"))?;
-        let process = Process { pid, parent, comm, start_ns, is_kernel: flags & KERNEL_THREAD != 0, cgroup, fd };
+        let is_kernel = flags & KERNEL_THREAD != 0;
+        let program = system_program(pid);
+        let process = Process { pid, parent, comm, start_ns, is_kernel, cgroup, program, fd };
         // Read while the pidfd's process lived: had it ended before, the numbers could be another's.
         process.still_lives()?;
         Ok(process)

@@ -77,6 +77,8 @@ pub struct Event<'a> {
     pub operation: Text<'a>,
     /// What it did it to.
     pub target: Text<'a>,
+    /// Where it leads, of what has two ends: the new name of a rename or a link.
+    pub destination: Text<'a>,
     /// Flags of the call or of the executable, as the source words them.
     pub flags: Text<'a>,
     /// The detector's rule.
@@ -95,6 +97,8 @@ pub struct Event<'a> {
     pub sha256: Text<'a>,
     /// Whether the executable runs from memory or from a deleted file, if the source says.
     pub unlinked: bool,
+    /// Whether the executable lies in its container's writable layer and not in the image, if the source says.
+    pub upper_layer: bool,
     /// A geometry signal in [0, 1], if the source says.
     pub geometry: Option<f64>,
 }

@@ -104,15 +104,26 @@ fn append(from: &[u8], start: usize, end: usize, out: &mut Vec<u8>) {
 
 /// The report of a line that could not be judged: the message, and the first 2000 characters.
 pub fn fail(message: &str, line: &str, arena: &mut Arena) -> Failed {
+    report("error", message, line, arena)
+}
+
+/// The same of a line with which nothing is wrong.
+pub fn notice(message: &str, line: &str, arena: &mut Arena) -> Failed {
+    Failed { notice: true, ..report("notice", message, line, arena) }
+}
+
+fn report(kind: &str, message: &str, line: &str, arena: &mut Arena) -> Failed {
     let mark = arena.mark();
     let out = &mut arena.bytes;
-    out.extend_from_slice(b"{\"error\": ");
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\": ");
     json::write_ascii_escaped(message.as_bytes(), out);
     out.extend_from_slice(b", \"raw\": ");
     let end = line.char_indices().nth(2000).map_or(line.len(), |(at, _)| at);
     json::write_ascii_escaped(&line.as_bytes()[..end], out);
     out.push(b'}');
-    Failed { report: arena.since(mark) }
+    Failed { notice: false, report: arena.since(mark) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use super::{Action, Arena, Span};
 /// A line that could not be judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Failed {
+    /// Whether nothing is wrong with it: a source speaks of itself, not of a process.
+    pub notice: bool,
     /// The message and the line's beginning, as one JSON object.
     pub report: Span,
 }

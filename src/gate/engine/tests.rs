@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::graded::{Graded, Memory, Options, Shape, Weights};
+use super::graded::{Graded, Marks, Memory, Options, Shape, Weights};
 use super::scbe::{self, Scbe};
 use super::{Action, Arena, Profile};
 
@@ -22,7 +22,7 @@ fn graded(shape: Shape) -> Graded {
             apply: false,
         }),
     };
-    Graded { options, weights: Weights::built_in().expect("the built-in weights are valid") }
+    Graded { options, weights: Weights::built_in().expect("the built-in weights are valid"), marks: Marks::default() }
 }
 
 fn scbe() -> Scbe {
@@ -139,21 +139,107 @@ fn a_key_is_cut_between_characters() {
 
 const SHADOW: &str = r#"{"rule":"Read sensitive file untrusted","priority":"Warning","tags":["T1555"],"output_fields":{"evt.type":"openat","fd.name":"/etc/shadow","proc.name":"x","proc.pid":7,"proc.pid.ts":TS},"time":"2026-11-20T11:00:00Z"}"#;
 
+/// Rules and tags of different kinds: what a process has to show for its load to grow.
+const KINDS: [(&str, &str); 8] = [
+    ("Read sensitive file untrusted", "T1555"),
+    ("Netcat Remote Code Execution in Container", "mitre_execution"),
+    ("Execution from /dev/shm", "T1059.004"),
+    ("Clear Log Activities", "T1070"),
+    ("PTRACE attached to process", "T1055.008"),
+    ("Linux Kernel Module Injection Detected", "T1014"),
+    ("Remove Bulk Data from Disk", "T1485"),
+    ("Detect release_agent File Container Escapes", "T1611"),
+];
+
+fn kinds(start: &str, time: &str) -> Vec<String> {
+    let line = |(rule, tag): &(&str, &str)| {
+        SHADOW
+            .replace("Read sensitive file untrusted", rule)
+            .replace("T1555", tag)
+            .replace("TS", start)
+            .replace("2026-11-20T11:00:00Z", time)
+    };
+    KINDS.iter().map(line).collect()
+}
+
+#[test]
+fn the_same_evidence_again_is_not_more() {
+    let mut memory = Memory::default();
+    let line = SHADOW.replace("TS", "1");
+    let first = value(&line, &mut memory, NOW);
+    for second in 1..500i64 {
+        let time = format!("2026-11-20T11:{:02}:{:02}Z", second / 60 % 60, second % 60);
+        let again = value(&line.replace("2026-11-20T11:00:00Z", &time), &mut memory, NOW + second * 1_000_000_000);
+        assert!(again["signal"].as_f64() <= first["signal"].as_f64(), "{again}");
+        assert!(again["antibody_load_now"].as_f64() <= first["antibody_load_now"].as_f64(), "{again}");
+        assert!(again["membrane_stress"].as_f64() <= first["membrane_stress"].as_f64(), "{again}");
+        assert_eq!(again["kernel_action"], first["kernel_action"]);
+    }
+    // Another process of the same program, in the same place, neither.
+    let other = value(&SHADOW.replace("TS", "2"), &mut memory, NOW);
+    assert!(other["signal"].as_f64() <= first["signal"].as_f64(), "{other}");
+    // Another target of weight is, and another kind of evidence more so.
+    let load = |v: &serde_json::Value| v["antibody_load_now"].as_f64().expect("a number");
+    let same = load(&value(&line, &mut memory, NOW));
+    let target = load(&value(&line.replace("/etc/shadow", "/root/.ssh/id_rsa"), &mut memory, NOW));
+    let kind = load(&value(&kinds("1", "2026-11-20T11:00:00Z")[3], &mut memory, NOW));
+    assert!(same < target && target < kind, "{same} {target} {kind}");
+    assert!(target - same < kind - target);
+}
+
+#[test]
+fn what_an_operator_marks_benign_stays_so() {
+    let marks = "[[benign]]\nbecause = \"audited\"\nrule = \"Read sensitive*\"\nprogram = \"x\"\n";
+    let marked = Graded { marks: Marks::from_toml(marks).expect("marks"), ..graded(Shape::Gate) };
+    let mut memory = Memory::default();
+    for line in kinds("1", "2026-11-20T11:00:00Z") {
+        judge(&marked, &mut memory, &line, NOW);
+    }
+    let (action, out) = judge(&marked, &mut memory, &SHADOW.replace("TS", "1"), NOW).expect("an event");
+    assert_eq!(action, Action::Allow);
+    let v: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+    assert_eq!(v["cell_state"], "HEALTHY");
+    assert!(v["notes"].to_string().contains("marked benign: audited"), "{v}");
+    // What is not marked of the same process still counts.
+    assert_ne!(
+        judge(&marked, &mut memory, &kinds("1", "2026-11-20T11:00:00Z")[4], NOW).expect("an event").0,
+        Action::Allow
+    );
+}
+
+#[test]
+fn what_a_source_says_of_itself_is_no_event_and_no_error() {
+    for line in [
+        r#"{"rule":"Falco internal: syscall event drop","priority":"Critical","output":"x","output_fields":{"n_drops":"2"}}"#,
+        r#"{"rate_limit_info":{"number_of_dropped_process_events":"2"},"node_name":"n"}"#,
+        r#"{"process_throttle":{"type":"THROTTLE_START","cgroup":"c"},"node_name":"n"}"#,
+        r#"{"process_of_tomorrow":{"what":1},"node_name":"n"}"#,
+        r#"{"test":{"arg0":"1"},"node_name":"n"}"#,
+    ] {
+        let (mut reader, mut arena) = (GATE.reader(), Arena::default());
+        let failed = GATE.read(&mut reader, line, &mut arena).expect_err(line);
+        assert!(failed.notice, "{line}");
+    }
+    // A process that Falco names is a process, whatever the rule is called; a new kind of Tetragon's event too.
+    for line in [
+        r#"{"rule":"Falco internal: x","output_fields":{"proc.name":"x"}}"#,
+        r#"{"process_of_tomorrow":{"process":{"exec_id":"a","pid":7,"binary":"/tmp/x"}},"node_name":"n"}"#,
+    ] {
+        let (mut reader, mut arena) = (GATE.reader(), Arena::default());
+        assert!(GATE.read(&mut reader, line, &mut arena).is_ok(), "{line}");
+    }
+}
+
 #[test]
 fn load_decays_by_wall_clock_and_the_process_recovers() {
     let mut memory = Memory::default();
-    let event = |time: &str, rule: &str| {
-        format!(
-            r#"{{"rule":"{rule}","priority":"Warning","tags":["T1555"],"output_fields":{{"evt.type":"openat","fd.name":"/etc/shadow","proc.name":"x","proc.pid":7,"proc.pid.ts":5}},"time":"{time}"}}"#
-        )
-    };
     let quiet = |time: &str| {
         format!(
             r#"{{"rule":"x","output_fields":{{"evt.type":"openat","fd.name":"/a","proc.name":"x","proc.pid":7,"proc.pid.ts":5}},"time":"{time}"}}"#
         )
     };
-    for second in 0..9 {
-        value(&event(&format!("2026-11-20T10:00:0{second}Z"), "Read sensitive file untrusted"), &mut memory, NOW);
+    for line in kinds("5", "2026-11-20T10:00:08Z") {
+        value(&line, &mut memory, NOW);
     }
     let load = |v: &serde_json::Value| v["antibody_load_prev"].as_f64().expect("a number");
     let soon = value(&quiet("2026-11-20T10:00:10Z"), &mut memory, NOW);
@@ -170,8 +256,7 @@ fn load_decays_by_wall_clock_and_the_process_recovers() {
 fn a_clock_that_runs_backwards_or_ahead_changes_no_load() {
     let mut memory = Memory::default();
     let first = value(&SHADOW.replace("TS", "1"), &mut memory, NOW);
-    let backwards = SHADOW.replace("TS", "1").replace("11:00:00Z", "09:00:00Z");
-    let again = value(&backwards, &mut memory, NOW);
+    let again = value(&kinds("1", "2026-11-20T09:00:00Z")[3], &mut memory, NOW);
     assert!(again["antibody_load_now"].as_f64() > first["antibody_load_now"].as_f64());
     assert_eq!(memory.backwards, 1);
     // A producer that claims to live in the future cannot make its load fade: the present is the limit.
@@ -213,8 +298,8 @@ fn the_cooldown_never_hides_an_escalation() {
 fn a_full_memory_forgets_the_least_dangerous_and_survives_saving() {
     let mut memory = Memory::with_capacity(1000);
     let worst = SHADOW.replace("TS", "999999999");
-    for _ in 0..8 {
-        value(&worst, &mut memory, NOW);
+    for line in kinds("999999999", "2026-11-20T11:00:00Z") {
+        value(&line, &mut memory, NOW);
     }
     let mild = r#"{"rule":"System user interactive","priority":"Notice","tags":["mitre_execution"],"output_fields":{"evt.type":"execve","proc.name":"x","proc.pid":8,"proc.pid.ts":TS},"time":"2026-11-20T11:00:01Z"}"#;
     for start in 0..3000 {

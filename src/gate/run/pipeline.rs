@@ -140,7 +140,7 @@ fn worker<P, R, E, S, C, V>(
             match read(profile, &mut reader, line, &mut arena) {
                 Ok(item) => items.push(item),
                 Err(failed) => {
-                    counts.errors += 1;
+                    counts.errors += u64::from(!failed.notice);
                     errors.extend_from_slice(arena.get(failed.report));
                     errors.push(b'\n');
                 }

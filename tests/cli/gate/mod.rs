@@ -1,6 +1,8 @@
 //! `kiln gate`.
 
 mod corpora;
+mod field;
+mod kinds;
 mod sink;
 mod soc;
 mod stream;

@@ -3,12 +3,38 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
-use super::terms::Field;
+use super::Outcome;
+use super::kinds::Kinds;
+use super::terms::{Field, Terms};
+use super::weights::{Classes, GATHERED, SECRETS, SENT};
 use super::{FRICTION, Graded, INFLAMED, Item, NECROTIC, PRIMED};
 use crate::gate::engine::{Action, Arena, Decision, State};
 
 /// How many processes and tissues are remembered.
 pub const ENTRIES: usize = 1_000_000;
+
+/// From so many on room is made for all of them.
+const GROWN: usize = 1 << 16;
+
+/// Below this load an entry's evidence is forgotten.
+const FADED: f32 = 0.05;
+
+/// From this suspicion on, what is gathered is remembered, though it meets no friction yet.
+const NOTED: f32 = 0.07;
+
+/// From this suspicion on, what is sent is looked at in the light of what was gathered.
+const SENDS: f32 = 0.25;
+
+/// The same where it was secrets.
+const SENDS_SECRETS: f32 = 0.15;
+
+/// What an event adds to the memory.
+struct Evidence {
+    share: f32,
+    novelty: f32,
+    kinds: Kinds,
+    classes: Classes,
+}
 
 /// How many of them are remembered by name, so that people can look at them.
 pub const NAMED: usize = 4_096;
@@ -27,9 +53,13 @@ pub(super) fn hash(parts: &[&[u8]]) -> u128 {
     u128::from(half(0x6b69_6c6e)) << 64 | u128::from(half(0x6761_7465))
 }
 
-/// One process or tissue: 16 bytes.
+/// One process or tissue: 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Entry {
+    /// What kinds of evidence its load is made of.
+    pub kinds: Kinds,
+    /// What classes of evidence it has given that were not excused.
+    pub classes: Classes,
     pub load: f32,
     /// When it was last added to, whole seconds since 1970.
     pub last: u32,
@@ -141,23 +171,48 @@ impl Memory {
         self.entries.get(&key).map_or(0.0, |entry| self.decayed(entry, now))
     }
 
-    /// Adds a share of suspicion to an entry, which is made if it is not there, and returns its load.
-    fn add(&mut self, key: u128, now: u32, share: f32) -> f32 {
+    /// The kinds that an entry's load still holds: what has faded may be new again.
+    fn seen(&self, key: u128, now: u32) -> Kinds {
+        let entry = self.entries.get(&key).filter(|entry| self.decayed(entry, now) >= FADED);
+        entry.map_or_else(Kinds::default, |entry| entry.kinds)
+    }
+
+    /// Adds evidence to an entry, which is made if it is not there, and returns its load. What is new of the evidence
+    /// adds to the load; the rest only keeps it from falling below what the evidence is worth alone.
+    fn add(&mut self, key: u128, now: u32, evidence: &Evidence) -> f32 {
         let before = self.load(key, now);
-        let load = 1.0 - (1.0 - before) * (1.0 - share);
+        let seen = self.seen(key, now);
+        let load = (1.0 - (1.0 - before) * (1.0 - evidence.share * evidence.novelty)).max(evidence.share);
+        let kinds = Kinds(seen.0 | evidence.kinds.0);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.load = load;
             entry.last = entry.last.max(now);
+            entry.kinds = kinds;
+            entry.classes |= evidence.classes;
             return load;
         }
         self.make_room(now);
-        self.entries.insert(key, Entry { load, last: now, acted: 0, action: Action::Allow });
+        let entry = Entry { kinds, classes: evidence.classes, load, last: now, acted: 0, action: Action::Allow };
+        self.entries.insert(key, entry);
         load
+    }
+
+    /// How much of a chain's first half is still in an entry: 1 at once, half after a half-life.
+    fn gathered(&self, key: u128, now: u32, classes: Classes) -> f32 {
+        let entry = self.entries.get(&key).filter(|entry| entry.classes & classes != 0);
+        entry.map_or(0.0, |entry| {
+            let seconds = f64::from(now.saturating_sub(entry.last));
+            (-std::f64::consts::LN_2 * seconds / self.half_life).exp() as f32
+        })
     }
 
     /// When full, forgets the least dangerous sixteenth.
     fn make_room(&mut self, now: u32) {
         if self.entries.len() < self.capacity {
+            // Beyond that, grown at once: while a table is copied into a larger one, both take memory.
+            if self.entries.len() == GROWN && self.capacity <= ENTRIES * 4 {
+                self.entries.reserve(self.capacity - GROWN);
+            }
             return;
         }
         let mut loads: Vec<f32> = self.entries.values().map(|entry| self.decayed(entry, now)).collect();
@@ -205,24 +260,57 @@ impl Memory {
         }
         let before = self.load(item.key_hash, seconds);
         let tissue = self.load(item.tissue_hash, seconds);
+        if item.terms.mark.is_some() {
+            // An operator has looked at it: whatever else is known of the process, this is no evidence.
+            item.outcome = Outcome { before, now: before, tissue, time, ..Outcome::UNSETTLED };
+            self.let_go(item);
+            return;
+        }
         let alone = item.terms.suspicion();
+        // What is new is asked only of what matters.
+        let new = |terms: &Terms, seen| match alone >= SENDS_SECRETS {
+            true => (terms.novelty(seen) * weights.memory.novelty).min(1.0),
+            false => 0.0,
+        };
+        let novelty = new(&item.terms, self.seen(item.key_hash, seconds));
+        let tissue_novelty = new(&item.terms, self.seen(item.tissue_hash, seconds));
         // What surrounds an event can make a bad one worse, but not an innocent one bad.
         if alone >= FRICTION {
             let habit = self.habits.get(item.habit as usize).copied().unwrap_or(0);
             let rarity = weights.memory.rarity_weight / (1.0 + f32::from(habit));
             if rarity > 0.005 {
-                item.terms.push(Field::Rarity, rarity, 0, false);
+                item.terms.push_company(Field::Rarity, rarity);
             }
         }
         if alone >= PRIMED {
-            let parent = item.parent_hash.map_or(0.0, |parent| self.load(parent, seconds));
+            // The same evidence around it, or from its parent, is what this very event may be a part of.
+            let parent = item
+                .parent_hash
+                .map_or(0.0, |parent| self.load(parent, seconds) * new(&item.terms, self.seen(parent, seconds)));
             for (field, load, weight) in [
                 (Field::Parent, parent, weights.memory.parent_weight),
-                (Field::Tissue, tissue, weights.memory.tissue_weight),
+                (Field::Tissue, tissue * tissue_novelty, weights.memory.tissue_weight),
             ] {
                 if load > 0.05 {
-                    item.terms.push(field, (load * weight).min(weights.cap), 0, false);
+                    item.terms.push_company(field, (load * weight).min(weights.cap));
                 }
+            }
+        }
+        // A host is no place to look for a chain in: everybody is there. A container is, and what one parent starts.
+        let places = [item.contained.then_some(item.tissue_hash), item.parent_hash];
+        let classes = item.terms.classes;
+        if alone >= SENDS_SECRETS && classes & SENT != 0 && classes & GATHERED == 0 {
+            let wanted = if alone >= SENDS { GATHERED } else { SECRETS };
+            let gathered =
+                places.iter().flatten().map(|place| self.gathered(*place, seconds, wanted)).fold(0.0, f32::max);
+            if gathered > 0.1 {
+                item.terms.push_company(Field::Chain, (weights.memory.chain_weight * gathered).min(weights.cap));
+            }
+        }
+        if alone >= NOTED && classes & GATHERED != 0 {
+            let noted = Evidence { share: 0.0, novelty: 0.0, kinds: Kinds::default(), classes: classes & GATHERED };
+            for place in places.into_iter().flatten() {
+                self.add(place, seconds, &noted);
             }
         }
         if let Some(habit) = self.habits.get_mut(item.habit as usize) {
@@ -232,14 +320,17 @@ impl Memory {
         let excess = ((suspicion - FRICTION) / (1.0 - FRICTION)).max(0.0);
         // Nothing is stored for what meets no friction: most processes cost no memory at all.
         let (after, tissue) = match suspicion >= FRICTION {
-            true => (
-                self.add(item.key_hash, seconds, weights.memory.gain * excess),
-                self.add(item.tissue_hash, seconds, weights.memory.tissue_gain * excess),
-            ),
+            true => {
+                let kinds = item.terms.kinds();
+                let own = Evidence { share: weights.memory.gain * excess, novelty, kinds, classes };
+                let shared =
+                    Evidence { share: weights.memory.tissue_gain * excess, novelty: tissue_novelty, kinds, classes };
+                (self.add(item.key_hash, seconds, &own), self.add(item.tissue_hash, seconds, &shared))
+            }
             false => (before, tissue),
         };
         let signal = if suspicion >= FRICTION {
-            1.0 - (1.0 - suspicion) * (1.0 - weights.memory.recall * before)
+            1.0 - (1.0 - suspicion) * (1.0 - weights.memory.recall * before * novelty)
         } else {
             suspicion.max(after)
         };
@@ -282,8 +373,12 @@ impl Memory {
                 entry.action = action;
             }
         }
+        self.let_go(item);
+    }
+
+    /// The pid of an ended process is free again; what was suspected of the process stays in the tissue.
+    fn let_go(&mut self, item: &Item) {
         if item.exited {
-            // The pid is free again; what was suspected of the process stays in the tissue.
             self.entries.remove(&item.key_hash);
             self.names.remove(&item.key_hash);
         }

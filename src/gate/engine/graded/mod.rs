@@ -2,13 +2,18 @@
 //!
 //! `docs/gate.md` has the formulas, `weights.toml` the weights with their reasons.
 
+mod kinds;
+mod marks;
 mod memory;
 mod ocsf;
+mod peer;
 mod render;
+mod roles;
 mod state;
 mod terms;
 mod weights;
 
+pub use marks::{Marks, MarksError};
 pub use memory::{Dangerous, Memory};
 pub use state::StateError;
 pub use terms::Field;
@@ -75,6 +80,8 @@ pub struct Graded {
     pub options: Options,
     /// What evidence weighs.
     pub weights: Weights,
+    /// What operators have found to be benign.
+    pub marks: Marks,
 }
 
 /// How surely the process is known.
@@ -117,6 +124,8 @@ pub struct Item {
     tissue_hash: u128,
     habit: u16,
     identity: Identity,
+    /// Whether its tissue is a container or a subject, and not the whole host.
+    contained: bool,
     exited: bool,
     event: Span,
     terms: Terms,
@@ -151,6 +160,7 @@ impl Profile for Graded {
     fn read(&self, space: &mut Self::Reader, line: &str, arena: &mut Arena) -> Result<Item, Failed> {
         match inputs::parse(line, space, self.options.source) {
             Ok(event) => Ok(self.judge(&event, arena)),
+            Err(inputs::InputError::Notice(words)) => Err(super::notice(words, line, arena)),
             Err(error) => Err(fail(&error.to_string(), line, arena)),
         }
     }
@@ -242,9 +252,10 @@ impl Graded {
             tissue_hash: hash(&[b"tissue", arena.get(host), &event.container]),
             habit,
             identity,
+            contained: !event.container.is_empty(),
             exited: *event.operation == *b"exit",
             event: Span::default(),
-            terms: terms::weigh(event, &self.weights),
+            terms: terms::weigh(event, &self.weights, &self.marks),
             outcome: Outcome::UNSETTLED,
             applied: None,
         };

@@ -97,6 +97,7 @@ pub(super) fn reason<'a>(term: &Term, profile: &'a Graded) -> &'a str {
         Field::Rarity => "this program is rarely seen to do this",
         Field::Parent => "its parent is inflamed",
         Field::Tissue => "what surrounds it is inflamed",
+        Field::Chain => "secrets were gathered here a moment ago",
         _ => profile.weights.reason(term.because),
     }
 }
@@ -178,6 +179,9 @@ fn notes(item: &Item, profile: &Graded, out: &mut Vec<u8>) {
     }
     if let Some(role) = item.terms.role {
         note(&[profile.weights.reason(role)], out);
+    }
+    if let Some(mark) = item.terms.mark {
+        note(&["marked benign: ", profile.marks.because(mark)], out);
     }
     note(&["immune cell state=", o.state.as_str()], out);
     note(
@@ -273,6 +277,10 @@ pub(super) fn event(event: &Event<'_>, item: &Item, arena: &mut Arena) -> Span {
         m.integer("start_time_ns", start);
     }
     m.some("executable", &event.exe);
+    m.some("destination", &event.destination);
+    if event.upper_layer {
+        m.boolean("upper_layer", true);
+    }
     if !event.ancestors[0].is_empty() {
         let known = event.ancestors.iter().take_while(|name| !name.is_empty());
         array(m.name("ancestry"), known, |name, out| write_utf8_escaped(name, out));

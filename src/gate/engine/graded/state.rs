@@ -1,23 +1,24 @@
 //! The memory as bytes, and back. Reading and writing files is the caller's.
 //!
-//! Layout, integers little-endian: `KILNGATE1` · `u64` entries · `u64` names · the habits (65,536 bytes) · entries of
-//! 29 bytes (key, load, last, acted, action), by key · names (key, `u16` length, text), by key · SHA-256 of all before.
+//! Layout, integers little-endian: `KILNGATE2` · `u64` entries · `u64` names · the habits (65,536 bytes) · entries of
+//! 47 bytes (key, load, last, acted, action, classes, kinds), by key · names (key, `u16` length, text), by key · SHA-256 of all before.
 
 use std::io::Write;
 
 use sha2::{Digest, Sha256};
 
+use super::kinds::Kinds;
 use super::memory::{Entry, Memory, NAMED};
 use crate::gate::engine::Action;
 
-const MAGIC: &[u8; 9] = b"KILNGATE1";
-const ENTRY: usize = 16 + 4 + 4 + 4 + 1;
+const MAGIC: &[u8; 9] = b"KILNGATE2";
+const ENTRY: usize = 16 + 4 + 4 + 4 + 1 + 2 + 16;
 
 /// Saved state cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Not saved by this gate.
-    #[error("this is no state of the gate (it does not begin with KILNGATE1)")]
+    #[error("this is no state of this gate (it does not begin with KILNGATE2); remove the file to start anew")]
     Foreign,
     /// Cut short or changed.
     #[error("the state is damaged: {0}; remove the file to start anew")]
@@ -47,6 +48,8 @@ impl Memory {
             record[20..24].copy_from_slice(&entry.last.to_le_bytes());
             record[24..28].copy_from_slice(&entry.acted.to_le_bytes());
             record[28] = ACTIONS.iter().position(|action| *action == entry.action).unwrap_or(0) as u8;
+            record[29..31].copy_from_slice(&entry.classes.to_le_bytes());
+            record[31..].copy_from_slice(&entry.kinds.0.to_le_bytes());
             out.write_all(&record)?;
         }
         let mut names: Vec<_> = self.names.iter().collect();
@@ -95,6 +98,8 @@ impl Memory {
                 last: u32::from_le_bytes(four(20)),
                 acted: u32::from_le_bytes(four(24)),
                 action: *action,
+                classes: u16::from_le_bytes(record[29..31].try_into().unwrap_or_default()),
+                kinds: Kinds(u128::from_le_bytes(record[31..].try_into().unwrap_or_default())),
             };
             memory.entries.insert(key, entry);
         }

@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 use serde::Deserialize;
 
+use super::kinds::{self, Kind};
+use super::roles::{RoleRules, RoleText, Roles};
+
 /// The weights that the gate is built with.
 const BUILT_IN: &str = include_str!("weights.toml");
 
 /// Kinds of evidence, as bits. Roles excuse them, and the harshest action depends on them.
 pub(super) type Classes = u16;
 
-const CLASSES: [&str; 13] = [
+const CLASSES: [&str; 14] = [
     "impact",
     "escape",
     "memory",
@@ -25,7 +28,13 @@ const CLASSES: [&str; 13] = [
     "drift",
     "binary",
     "namespace",
+    "collection",
 ];
+
+/// What is gathered, and by what it leaves: the two ends of a theft.
+pub(super) const SECRETS: Classes = 1 << 7;
+pub(super) const GATHERED: Classes = SECRETS | 1 << 13;
+pub(super) const SENT: Classes = 1 << 6;
 
 /// Evidence of what cannot be undone or studied at leisure: the process is killed, not kept.
 pub(super) const LETHAL: Classes = 0b1_1111;
@@ -42,6 +51,9 @@ pub enum WeightsError {
     /// A weight that is not in [0, cap].
     #[error("{0:?} weighs {1}, which is not between 0 and the cap")]
     Weight(String, f32),
+    /// There are more reasons than the memory can tell apart.
+    #[error("there are more than {} reasons for evidence", kinds::REASONS)]
+    Kinds,
     /// The patterns are too many to search for at once.
     #[error("the patterns cannot be compiled: {0}")]
     Patterns(#[from] aho_corasick::BuildError),
@@ -65,8 +77,13 @@ struct File {
     verdict: Vec<Named>,
     response: Vec<Named>,
     weak: Weak,
+    correlated: f32,
+    noisy: f32,
+    borne_out: Plain,
+    shell_peer: ShellPeer,
     role: RoleRules,
-    roles: Vec<Role>,
+    roles: Vec<RoleText>,
+    harmless: Vec<Harmless>,
 }
 
 /// How the memory works.
@@ -76,10 +93,12 @@ pub(super) struct MemoryWeights {
     pub half_life_seconds: f64,
     pub gain: f32,
     pub recall: f32,
+    pub novelty: f32,
     pub tissue_gain: f32,
     pub tissue_weight: f32,
     pub parent_weight: f32,
     pub rarity_weight: f32,
+    pub chain_weight: f32,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +106,8 @@ pub(super) struct MemoryWeights {
 struct Named {
     names: Vec<String>,
     weight: f32,
+    #[serde(default)]
+    noisy: bool,
     #[serde(default)]
     classes: Vec<String>,
     because: String,
@@ -103,6 +124,8 @@ struct Plain {
 #[serde(deny_unknown_fields)]
 struct Command {
     words: Vec<Vec<String>>,
+    #[serde(default)]
+    by: Vec<String>,
     weight: f32,
     classes: Vec<String>,
     because: String,
@@ -135,6 +158,8 @@ struct Lineage {
     parents: Vec<String>,
     children: Vec<String>,
     weight: f32,
+    #[serde(default)]
+    independent: bool,
     classes: Vec<String>,
     because: String,
 }
@@ -158,25 +183,26 @@ pub(super) struct Weak {
     pub geometry: f32,
 }
 
+/// A shell whose own stream is a connection.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RoleRules {
-    factor: f32,
-    directories: Vec<String>,
+struct ShellPeer {
+    streams: Vec<String>,
+    shells: Vec<String>,
+    public: f32,
+    private: f32,
+    classes: Vec<String>,
+    because: String,
 }
 
+/// Targets that only look like evidence.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Role {
-    name: String,
-    names: Vec<String>,
-    #[serde(default)]
-    under: Vec<String>,
-    #[serde(default)]
-    executables: Vec<String>,
-    #[serde(default)]
-    unattended: bool,
+struct Harmless {
+    prefixes: Vec<String>,
+    suffixes: Vec<String>,
     excuses: Vec<String>,
+    because: String,
 }
 
 /// A weight, its classes and the index of its reason.
@@ -185,6 +211,12 @@ pub(super) struct Weight {
     pub weight: f32,
     pub classes: Classes,
     pub because: u16,
+    /// What makes it the same evidence when it comes again.
+    pub kind: Kind,
+    /// Whether it counts in full beside other evidence of its classes.
+    pub independent: bool,
+    /// Whether what the rule brings along counts less.
+    pub noisy: bool,
 }
 
 type Names = HashMap<Vec<u8>, Weight, foldhash::fast::RandomState>;
@@ -209,7 +241,7 @@ enum Where {
 #[derive(Debug)]
 pub(super) struct Places {
     automaton: AhoCorasick,
-    patterns: Vec<(Where, usize)>,
+    patterns: Vec<(Where, usize, u8)>,
     places: Vec<PlaceWeights>,
 }
 
@@ -217,25 +249,18 @@ pub(super) struct Places {
 #[derive(Debug)]
 pub(super) struct Commands {
     automaton: AhoCorasick,
-    /// For each pattern, the literals that have to follow it, and the weight.
-    patterns: Vec<(Vec<Vec<u8>>, Weight)>,
+    /// For each pattern, the literals that have to follow it, the weight, and which programs bear it out.
+    patterns: Vec<(Vec<Vec<u8>>, Weight, usize)>,
+    by: Vec<Vec<Vec<u8>>>,
 }
 
-/// A compiled role.
+/// Where targets only look like evidence, which classes they do not give, and why.
 #[derive(Debug)]
-struct CompiledRole {
-    name: u16,
-    under: Vec<Vec<u8>>,
-    executables: Vec<Vec<u8>>,
-    unattended: bool,
+struct HarmlessPlace {
+    prefixes: Vec<Vec<u8>>,
+    suffixes: Vec<Vec<u8>>,
     excuses: Classes,
-}
-
-/// What a role excuses, and its name's reason index.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Excuse {
-    pub classes: Classes,
-    pub because: u16,
+    because: u16,
 }
 
 /// Names of children, and what one of them weighs below a parent.
@@ -260,21 +285,28 @@ pub struct Weights {
     pub(super) targets: Places,
     lineage: HashMap<Vec<u8>, Vec<Children>, foldhash::fast::RandomState>,
     account: (Vec<Vec<u8>>, Vec<Vec<u8>>, Weight),
-    roles: HashMap<Vec<u8>, Vec<usize>, foldhash::fast::RandomState>,
-    role_list: Vec<CompiledRole>,
-    directories: Vec<Vec<u8>>,
+    shells: Vec<Vec<u8>>,
+    streams: Vec<Vec<u8>>,
+    peers: [Weight; 2],
+    pub(super) roles: Roles,
     pub(super) role_factor: f32,
+    pub(super) correlated: f32,
+    pub(super) noisy: f32,
+    pub(super) borne_out: Weight,
+    harmless: Vec<HarmlessPlace>,
     reasons: Vec<String>,
 }
 
 /// Reasons and checks while compiling.
-struct Compiler {
+pub(super) struct Compiler {
     cap: f32,
     reasons: Vec<String>,
+    /// Reasons that are kinds of evidence, by their place.
+    kinds: Vec<u16>,
 }
 
 impl Compiler {
-    fn reason(&mut self, text: &str) -> u16 {
+    pub(super) fn reason(&mut self, text: &str) -> u16 {
         let known = self.reasons.iter().position(|reason| reason == text);
         known.unwrap_or_else(|| {
             self.reasons.push(text.to_owned());
@@ -286,13 +318,30 @@ impl Compiler {
         if !(0.0..=self.cap).contains(&weight) {
             return Err(WeightsError::Weight(because.to_owned(), weight));
         }
-        Ok(Weight { weight, classes: classes_of(classes)?, because: self.reason(because) })
+        let because = self.reason(because);
+        let known = self.kinds.iter().position(|reason| *reason == because);
+        let place = known.unwrap_or_else(|| {
+            self.kinds.push(because);
+            self.kinds.len() - 1
+        });
+        let kind = Kind::of_reason(place).ok_or(WeightsError::Kinds)?;
+        Ok(Weight { weight, classes: classes_of(classes)?, because, kind, ..Weight::default() })
+    }
+
+    /// A weight that is no evidence: who says so, not what was seen.
+    fn opinion(&mut self, named: &Named) -> Result<Weight, WeightsError> {
+        if !(0.0..=self.cap).contains(&named.weight) {
+            return Err(WeightsError::Weight(named.because.clone(), named.weight));
+        }
+        let because = self.reason(&named.because);
+        Ok(Weight { weight: named.weight, classes: classes_of(&named.classes)?, because, ..Weight::default() })
     }
 
     fn names(&mut self, list: &[Named]) -> Result<Names, WeightsError> {
         let mut map = Names::default();
         for entry in list {
             let weight = self.weight(entry.weight, &entry.classes, &entry.because)?;
+            let weight = Weight { noisy: entry.noisy, ..weight };
             map.extend(entry.names.iter().map(|name| (name.clone().into_bytes(), weight)));
         }
         Ok(map)
@@ -309,8 +358,9 @@ impl Compiler {
                 [(&place.prefixes, Where::Start), (&place.suffixes, Where::End), (&place.contains, Where::Anywhere)]
             {
                 for text in texts_of {
+                    // Of one place's patterns each is a target of its own.
+                    patterns.push((at, places.len(), (texts.len() % kinds::TARGETS) as u8));
                     texts.push(text.clone());
-                    patterns.push((at, places.len()));
                 }
             }
             places.push(PlaceWeights { read, write, delete, operations });
@@ -323,11 +373,11 @@ fn automaton(texts: &[String]) -> Result<AhoCorasick, aho_corasick::BuildError> 
     AhoCorasick::builder().match_kind(MatchKind::Standard).kind(Some(AhoCorasickKind::DFA)).build(texts)
 }
 
-fn bytes(list: &[String]) -> Vec<Vec<u8>> {
+pub(super) fn bytes(list: &[String]) -> Vec<Vec<u8>> {
     list.iter().map(|text| text.clone().into_bytes()).collect()
 }
 
-fn classes_of(names: &[String]) -> Result<Classes, WeightsError> {
+pub(super) fn classes_of(names: &[String]) -> Result<Classes, WeightsError> {
     names.iter().try_fold(0, |bits, name| {
         let known = CLASSES.iter().position(|class| class == name);
         Ok(bits | 1 << known.ok_or_else(|| WeightsError::Class(name.clone()))?)
@@ -349,45 +399,54 @@ impl Weights {
     /// The text says what it may not.
     pub fn from_toml(text: &str) -> Result<Weights, WeightsError> {
         let file: File = toml::from_str(text).map_err(|e| WeightsError::Syntax(e.to_string()))?;
-        let mut compiler = Compiler { cap: file.cap, reasons: Vec::new() };
+        let mut compiler = Compiler { cap: file.cap, reasons: Vec::new(), kinds: Vec::new() };
         let c = &mut compiler;
-        let (mut words, mut follow) = (Vec::new(), Vec::new());
+        let (mut words, mut follow, mut by) = (Vec::new(), Vec::new(), Vec::new());
         for command in &file.command {
             let weight = c.weight(command.weight, &command.classes, &command.because)?;
             for list in command.words.iter().filter(|list| !list.is_empty()) {
                 words.push(list[0].clone());
-                follow.push((bytes(&list[1..]), weight));
+                follow.push((bytes(&list[1..]), weight, by.len()));
             }
+            by.push(bytes(&command.by));
         }
         let mut lineage: HashMap<_, Vec<_>, foldhash::fast::RandomState> = HashMap::default();
         for entry in &file.lineage {
             let weight = c.weight(entry.weight, &entry.classes, &entry.because)?;
+            let weight = Weight { independent: entry.independent, ..weight };
             for parent in bytes(&entry.parents) {
                 lineage.entry(parent).or_default().push((bytes(&entry.children), weight));
             }
         }
-        let mut roles: HashMap<_, Vec<_>, foldhash::fast::RandomState> = HashMap::default();
-        let mut role_list = Vec::new();
-        for role in &file.roles {
-            let name = c.reason(&format!("ordinary work: {}", role.name));
-            for process in bytes(&role.names) {
-                roles.entry(process).or_default().push(role_list.len());
-            }
-            let excuses = classes_of(&role.excuses)?;
-            role_list.push(CompiledRole {
-                name,
-                under: bytes(&role.under),
-                executables: bytes(&role.executables),
-                unattended: role.unattended,
-                excuses,
+        let roles = Roles::compile(&file.role, &file.roles, c)?;
+        let mut harmless = Vec::new();
+        for place in &file.harmless {
+            let because = c.reason(&place.because);
+            harmless.push(HarmlessPlace {
+                prefixes: bytes(&place.prefixes),
+                suffixes: bytes(&place.suffixes),
+                excuses: classes_of(&place.excuses)?,
+                because,
             });
         }
+        let peer = &file.shell_peer;
+        let peer_weight = |c: &mut Compiler, weight| {
+            let weight = c.weight(weight, &peer.classes, &peer.because)?;
+            Ok::<Weight, WeightsError>(Weight { independent: true, ..weight })
+        };
+        let peers = [peer_weight(c, peer.public)?, peer_weight(c, peer.private)?];
+        let mut priority = Names::default();
+        for named in &file.priority {
+            let weight = c.opinion(named)?;
+            priority.extend(named.names.iter().map(|name| (name.clone().into_bytes(), weight)));
+        }
         let account = c.weight(file.account.weight, &file.account.classes, &file.account.because)?;
+        let borne_out = c.weight(file.borne_out.weight, &[], &file.borne_out.because)?;
         let unknown_rule = c.weight(file.unknown_rule.weight, &[], &file.unknown_rule.because)?;
         Ok(Weights {
             cap: file.cap,
             memory: file.memory,
-            priority: c.names(&file.priority)?,
+            priority,
             tag: c.names(&file.tag)?,
             rule: c.names(&file.rule)?,
             unknown_rule,
@@ -396,15 +455,20 @@ impl Weights {
             response: c.names(&file.response)?,
             weak: file.weak,
             weak_because: c.reason("a weak signal of the producer's own"),
-            commands: Commands { automaton: automaton(&words)?, patterns: follow },
+            commands: Commands { automaton: automaton(&words)?, patterns: follow, by },
             executables: c.places(&file.executable)?,
             targets: c.places(&file.target)?,
             lineage,
             account: (bytes(&file.account.names), bytes(&file.account.commands), account),
+            shells: bytes(&peer.shells),
+            streams: bytes(&peer.streams),
+            peers,
             roles,
-            role_list,
-            directories: bytes(&file.role.directories),
             role_factor: file.role.factor,
+            correlated: file.correlated,
+            noisy: file.noisy,
+            borne_out,
+            harmless,
             reasons: compiler.reasons,
         })
     }
@@ -427,37 +491,42 @@ impl Weights {
         (users.iter().any(|name| name == user) && programs.iter().any(|name| name == program)).then_some(*weight)
     }
 
-    /// What the process's role excuses.
-    pub(super) fn excuse<'a>(
-        &self,
-        name: &[u8],
-        exe: &[u8],
-        attended: bool,
-        lineage: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Excuse {
-        let mut excuse = Excuse::default();
-        for role in self.roles.get(name).into_iter().flatten().filter_map(|role| self.role_list.get(*role)) {
-            let starts = |list: &[Vec<u8>]| list.iter().any(|prefix| exe.starts_with(prefix));
-            let placed = exe.is_empty()
-                || if role.executables.is_empty() { starts(&self.directories) } else { starts(&role.executables) };
-            let under =
-                role.under.is_empty() || lineage.clone().any(|name| role.under.iter().any(|under| under == name));
-            if placed && under && !(attended && role.unattended) {
-                excuse.classes |= role.excuses;
-                excuse.because = role.name;
-            }
+    /// What it weighs that one of a shell's streams is this connection.
+    pub(super) fn shell_peer(&self, program: &[u8], stream: bool, connection: &[u8]) -> Option<Weight> {
+        let shell = self.shells.iter().any(|name| name == program);
+        if !(shell || stream && self.streams.iter().any(|name| versioned(program, name))) {
+            return None;
         }
-        excuse
+        let [public, private] = self.peers;
+        match super::peer::reach(connection) {
+            super::peer::Reach::Public => Some(public),
+            super::peer::Reach::Private => Some(private),
+            super::peer::Reach::None => None,
+        }
+    }
+
+    /// Which classes of evidence a target does not give, though it lies where it would.
+    pub(super) fn harmless(&self, target: &[u8]) -> Option<(Classes, u16)> {
+        let hits = |place: &&HarmlessPlace| {
+            place.prefixes.iter().any(|prefix| target.starts_with(prefix))
+                && place.suffixes.iter().any(|suffix| target.ends_with(suffix))
+        };
+        self.harmless.iter().find(hits).map(|place| (place.excuses, place.because))
     }
 }
 
+/// Whether a program is this one, or a version of it: `python3.11`.
+pub(super) fn versioned(program: &[u8], name: &[u8]) -> bool {
+    program.strip_prefix(name).is_some_and(|rest| rest.iter().all(|b| b.is_ascii_digit() || *b == b'.'))
+}
+
 impl Commands {
-    /// The heaviest signature that the command line has.
-    pub(super) fn find(&self, line: &[u8]) -> Option<Weight> {
-        let mut best: Option<Weight> = None;
+    /// The heaviest signature that the command line has, and whether this program does what it says.
+    pub(super) fn find(&self, line: &[u8], program: &[u8]) -> Option<(Weight, bool)> {
+        let mut best: Option<(Weight, usize)> = None;
         for found in self.automaton.find_overlapping_iter(Input::new(line)) {
-            let Some((follow, weight)) = self.patterns.get(found.pattern().as_usize()) else { continue };
-            if best.is_some_and(|best| best.weight >= weight.weight) {
+            let Some((follow, weight, by)) = self.patterns.get(found.pattern().as_usize()) else { continue };
+            if best.is_some_and(|(best, _)| best.weight >= weight.weight) {
                 continue;
             }
             let mut rest = &line[found.end()..];
@@ -469,10 +538,11 @@ impl Commands {
                 None => false,
             });
             if all {
-                best = Some(*weight);
+                best = Some((*weight, *by));
             }
         }
-        best
+        let (weight, by) = best?;
+        Some((weight, self.by.get(by).is_some_and(|names| names.iter().any(|name| versioned(program, name)))))
     }
 }
 
@@ -481,7 +551,7 @@ impl Places {
     pub(super) fn find(&self, path: &[u8], operation: &[u8]) -> Option<Weight> {
         let mut best: Option<Weight> = None;
         for found in self.automaton.find_overlapping_iter(Input::new(path)) {
-            let Some((at, place)) = self.patterns.get(found.pattern().as_usize()) else { continue };
+            let Some((at, place, target)) = self.patterns.get(found.pattern().as_usize()) else { continue };
             let Some(place) = self.places.get(*place) else { continue };
             let right_place = match at {
                 Where::Start => found.start() == 0,
@@ -497,7 +567,7 @@ impl Places {
                 _ => place.read.weight,
             };
             if weight > 0.0 && best.is_none_or(|best| best.weight < weight) {
-                best = Some(Weight { weight, ..place.read });
+                best = Some(Weight { weight, kind: place.read.kind.with_target(*target), ..place.read });
             }
         }
         best

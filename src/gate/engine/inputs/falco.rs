@@ -31,8 +31,25 @@ fn operation<'a>(call: Text<'a>) -> Text<'a> {
     })
 }
 
+/// Falco's alerts of its own state: it has lost system calls, or its outputs are blocked.
+pub(super) fn notice(line: &Line<'_>) -> Option<&'static str> {
+    let own = line.text(S::RULE).starts_with(b"Falco internal:") || *line.text(S::SOURCE_TOP) == *b"internal";
+    let process = [S::PROC_NAME, S::PROC_PID, S::PROC_EXEPATH, S::PROC_CMDLINE, S::PROCESS_NAME_TOP];
+    (own && process.iter().all(|slot| line.text(*slot).is_empty()))
+        .then_some("Falco reports its own state, not a process")
+}
+
+/// Whether a call that opens a file opens it for writing.
+fn opens_for_writing(flags: &[u8]) -> bool {
+    ["O_WRONLY", "O_RDWR", "O_TRUNC"].iter().any(|flag| memchr::memmem::find(flags, flag.as_bytes()).is_some())
+}
+
 pub(super) fn event<'a>(line: &Line<'a>) -> Event<'a> {
-    let operation = operation(line.first(&[S::EVT_TYPE, S::EVT_TYPE_TOP]));
+    let flags = line.text(S::ARG_FLAGS);
+    let operation = match operation(line.first(&[S::EVT_TYPE, S::EVT_TYPE_TOP])) {
+        open if *open == *b"open" && opens_for_writing(&flags) => Cow::Borrowed(b"write".as_slice()),
+        other => other,
+    };
     let network = *operation == *b"network_connect";
     let exe = line.text(S::PROC_EXEPATH);
     let mut name = line.first(&[S::PROC_NAME, S::PROCESS_NAME_TOP]);
@@ -87,7 +104,9 @@ pub(super) fn event<'a>(line: &Line<'a>) -> Event<'a> {
         namespace: line.text(S::NS),
         operation,
         target,
-        flags: line.text(S::ARG_FLAGS),
+        destination: line.first(&[S::ARG_NEWPATH, S::ARG_LINKPATH]),
+        flags,
+        upper_layer: line.flag(S::EXE_UPPER) == Some(true),
         rule: line.text(S::RULE),
         priority: line.text(S::PRIORITY),
         tags: line.list(S::TAGS),

@@ -1,6 +1,7 @@
 //! Lines of the known sources as normalised events.
 
 mod falco;
+mod functions;
 mod kiln;
 mod schema;
 mod tetragon;
@@ -26,6 +27,9 @@ pub enum InputError {
     /// It is an object of none of the known sources.
     #[error("not a Falco, Tetragon or Kiln event: none of their keys is there")]
     Unknown,
+    /// It is what a source says of itself, in words: no process did anything, and nothing is wrong.
+    #[error("{0}")]
+    Notice(&'static str),
     /// It is an event of another source than the one asked for.
     #[error("not a {} event", .0.as_str())]
     Other(Source),
@@ -145,9 +149,10 @@ pub fn parse<'a>(line: &'a str, space: &'a mut Space, wanted: Option<Source>) ->
         return Err(InputError::NotObject);
     }
     let line = Line { bytes: line.as_bytes(), slots };
+    let object = |slot| line.at(slot).kind == Kind::Object;
     let found = if line.at(S::SCHEMA).kind == Kind::Plain && line.text(S::SCHEMA).starts_with(b"kiln.") {
         Source::Kiln
-    } else if line.at(S::BODY).kind == Kind::Object {
+    } else if object(S::BODY) || (object(S::INFO) || object(S::BODY_OTHER)) && !line.has(S::RULE) {
         Source::Tetragon
     } else if [S::FIELDS, S::RULE, S::EVT_TYPE_TOP, S::PROCESS_NAME_TOP, S::OUTPUT].iter().any(|s| line.has(*s)) {
         Source::Falco
@@ -158,6 +163,14 @@ pub fn parse<'a>(line: &'a str, space: &'a mut Space, wanted: Option<Source>) ->
         && wanted != found
     {
         return Err(InputError::Other(wanted));
+    }
+    let notice = match found {
+        Source::Falco => falco::notice(&line),
+        Source::Tetragon => tetragon::notice(&line),
+        Source::Kiln => None,
+    };
+    if let Some(notice) = notice {
+        return Err(InputError::Notice(notice));
     }
     Ok(match found {
         Source::Falco => falco::event(&line),

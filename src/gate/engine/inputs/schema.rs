@@ -15,16 +15,18 @@ slots! {
     // Falco: output_fields
     EVT_TYPE EVT_TIME HOST_NAME K8S_NODE PROC_PID PROC_START PROC_NAME PROC_EXEPATH PROC_PNAME PROC_ANAME2 PROC_ANAME3
     PROC_ANAME4 PROC_CMDLINE PROC_TTY USER_NAME USER_UID FD_NAME FD_SIP FD_SPORT FD_RIP FD_RPORT FD_CIP ARG_FLAGS ARG_PATH
-    ARG_FILENAME ARG_TARGET ARG_OLDPATH ARG_NAME PROC_ARGS CONTAINER_ID CONTAINER_NAME CONTAINER_IMAGE POD NS EXE_UPPER EXE_MEMFD
+    ARG_FILENAME ARG_TARGET ARG_OLDPATH ARG_NEWPATH ARG_LINKPATH ARG_NAME PROC_ARGS CONTAINER_ID CONTAINER_NAME CONTAINER_IMAGE POD NS EXE_UPPER EXE_MEMFD
     SIGNER SHA GEOMETRY
     // of the line itself
     FIELDS HOSTNAME RULE PRIORITY OUTPUT TAGS TIME EVT_TYPE_TOP PROCESS_NAME_TOP PARENT_TOP COMMAND_TOP TARGET_TOP PID_TOP
-    SIGNER_TOP SHA_TOP GEOMETRY_TOP
+    SIGNER_TOP SHA_TOP GEOMETRY_TOP SOURCE_TOP
     // Kiln
     SCHEMA VERDICT BLOCK_KIND VERB OBJECT MODE SEVERITY ACTION UID_TOP COMM START_TIME SUBJECT CGROUP PROFILE
     // Tetragon
-    NODE_NAME BODY BODY_EXEC BODY_EXIT T_FUNCTION T_ARGS T_ACTION T_POLICY T_TAGS T_SUBSYS T_EVENT P_EXEC_ID P_PID P_UID P_BINARY P_ARGUMENTS
-    P_START P_PARENT_EXEC_ID P_DOCKER P_LINKS P_POD P_NS P_CONTAINER_ID P_CONTAINER_NAME P_IMAGE R_EXEC_ID R_BINARY P_FLAGS
+    NODE_NAME BODY INFO BODY_EXEC BODY_EXIT BODY_LOADER BODY_UPROBE BODY_USDT BODY_OTHER
+    T_FUNCTION T_ARGS T_ACTION T_POLICY T_TAGS T_SUBSYS T_EVENT T_PATH T_SYMBOL T_PROVIDER T_NAME T_ANCESTORS
+    P_EXEC_ID P_PID P_UID P_BINARY P_ARGUMENTS P_START P_PARENT_EXEC_ID P_DOCKER P_LINKS P_POD P_NS P_CONTAINER_ID P_CONTAINER_NAME
+    P_IMAGE P_USER R_EXEC_ID R_BINARY P_FLAGS
 }
 
 /// How many slots there are.
@@ -34,7 +36,7 @@ pub const SLOTS: usize = S::COUNT as usize;
 pub(super) struct All;
 
 /// Nodes below the line: Falco's fields; Tetragon's body, process, parent, pod, container, image, the executable's
-/// properties, their file and its inode.
+/// properties, their file and its inode, the user.
 const FIELDS: u8 = 1;
 const BODY: u8 = 2;
 const PROCESS: u8 = 3;
@@ -45,6 +47,7 @@ const IMAGE: u8 = 7;
 const PROPERTIES: u8 = 8;
 const FILE: u8 = 9;
 const INODE: u8 = 10;
+const USER: u8 = 11;
 
 const fn slot(slot: S) -> Hit {
     Hit { slot: slot as u8, node: 255 }
@@ -83,6 +86,7 @@ impl Schema for All {
             PROPERTIES if key == b"file" => node(FILE),
             FILE if key == b"inode" => node(INODE),
             INODE if key == b"links" => slot(S::P_LINKS),
+            USER if key == b"name" => slot(S::P_USER),
             _ => NO_HIT,
         }
     }
@@ -136,9 +140,15 @@ fn top(key: &[u8]) -> Hit {
         b"node_name" => S::NODE_NAME,
         b"process_exec" => return Hit { slot: S::BODY_EXEC as u8, node: BODY },
         b"process_exit" => return Hit { slot: S::BODY_EXIT as u8, node: BODY },
-        b"process_kprobe" | b"process_tracepoint" | b"process_lsm" | b"process_uprobe" | b"process_loader" => {
-            return Hit { slot: S::BODY as u8, node: BODY };
-        }
+        b"process_kprobe" | b"process_tracepoint" | b"process_lsm" => return Hit { slot: S::BODY as u8, node: BODY },
+        b"process_loader" => return Hit { slot: S::BODY_LOADER as u8, node: BODY },
+        b"process_uprobe" => return Hit { slot: S::BODY_UPROBE as u8, node: BODY },
+        b"process_usdt" => return Hit { slot: S::BODY_USDT as u8, node: BODY },
+        // What Tetragon says of itself: of no process.
+        b"rate_limit_info" | b"process_throttle" | b"test" => S::INFO,
+        b"source" => S::SOURCE_TOP,
+        // A kind of event that is younger than this gate: its process is in the same place.
+        key if key.starts_with(b"process_") => return Hit { slot: S::BODY_OTHER as u8, node: BODY },
         _ => return NO_HIT,
     })
 }
@@ -173,6 +183,8 @@ fn field(key: &[u8]) -> Hit {
         b"evt.arg.filename" => S::ARG_FILENAME,
         b"evt.arg.target" => S::ARG_TARGET,
         b"evt.arg.oldpath" => S::ARG_OLDPATH,
+        b"evt.arg.newpath" => S::ARG_NEWPATH,
+        b"evt.arg.linkpath" => S::ARG_LINKPATH,
         b"evt.arg.name" => S::ARG_NAME,
         b"proc.args" => S::PROC_ARGS,
         b"container.id" => S::CONTAINER_ID,
@@ -201,6 +213,11 @@ fn body(key: &[u8]) -> Hit {
         b"tags" => S::T_TAGS,
         b"subsys" => S::T_SUBSYS,
         b"event" => S::T_EVENT,
+        b"path" => S::T_PATH,
+        b"symbol" => S::T_SYMBOL,
+        b"provider" => S::T_PROVIDER,
+        b"name" => S::T_NAME,
+        b"ancestors" => S::T_ANCESTORS,
         _ => return NO_HIT,
     })
 }
@@ -219,6 +236,7 @@ fn process(key: &[u8]) -> Hit {
         b"flags" => S::P_FLAGS,
         b"pod" => return node(POD),
         b"binary_properties" => return node(PROPERTIES),
+        b"user" => return node(USER),
         _ => return NO_HIT,
     })
 }

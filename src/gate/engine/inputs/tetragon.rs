@@ -2,49 +2,22 @@
 
 use std::borrow::Cow;
 
-use super::{Line, S, base_text, parse_time};
+use super::functions::{self, Numbers};
+use super::{Line, S, base_name, base_text, parse_time};
 use crate::gate::engine::event::{Event, Source, Text};
 use crate::gate::engine::json::{Value, parse_token};
 
-/// A kernel function as an operation.
-fn operation(function: &[u8], arguments: &Arguments) -> &'static [u8] {
-    let has = |word: &[u8]| memchr::memmem::find(function, word).is_some();
-    if has(b"ptrace") || has(b"process_vm_writev") {
-        b"process_inject"
-    } else if has(b"module") {
-        b"module_load"
-    } else if has(b"connect") || has(b"sendmsg") || has(b"bind") || has(b"accept") {
-        b"network_connect"
-    } else if has(b"unlink") || has(b"rmdir") {
-        b"delete"
-    } else if has(b"rename") {
-        b"rename"
-    } else if has(b"link") {
-        b"link"
-    } else if has(b"mount") {
-        b"mount"
-    } else if has(b"setuid") || has(b"commit_creds") || has(b"capset") {
-        b"setuid"
-    } else if has(b"chmod") || has(b"chown") {
-        b"chmod"
-    } else if has(b"setns") || has(b"unshare") {
-        b"namespace"
-    } else if has(b"exec") || has(b"bprm") {
-        b"exec"
-    } else if has(b"truncate") || has(b"write") || arguments.writes {
-        b"write"
-    } else if has(b"open") || has(b"read") || has(b"file_permission") || has(b"fd_install") || has(b"mmap_file") {
-        b"open"
-    } else {
-        b""
-    }
+/// What Tetragon says of itself: events were dropped, a control group is throttled.
+pub(super) fn notice(line: &Line<'_>) -> Option<&'static str> {
+    (!line.has(S::BODY)).then_some("Tetragon reports its own state, not a process")
 }
 
 /// What a probe's arguments say.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Arguments {
-    target: Vec<u8>,
-    writes: bool,
+    /// Paths, texts and addresses, in order.
+    targets: Vec<Vec<u8>>,
+    numbers: Numbers,
 }
 
 impl Arguments {
@@ -53,7 +26,7 @@ impl Arguments {
         let Value::List(items) = list else { return found };
         for item in items {
             let Value::Map(entries) = item else { continue };
-            for (kind, value) in entries {
+            for (kind, value) in entries.iter().filter(|(kind, _)| kind != b"label") {
                 found.take(kind, value);
             }
         }
@@ -62,8 +35,8 @@ impl Arguments {
 
     fn take(&mut self, kind: &[u8], value: &Value) {
         let target = match (kind, value) {
-            (b"file_arg" | b"path_arg" | b"linux_binprm_arg", map) => text(map, b"path"),
-            (b"module_arg" | b"kernel_module_arg", map) => text(map, b"name"),
+            (b"file_arg" | b"path_arg" | b"linux_binprm_arg" | b"sockaddrun_arg", map) => text(map, b"path"),
+            (b"module_arg" | b"kernel_module_arg" | b"capability_arg" | b"net_dev_arg", map) => text(map, b"name"),
             (b"sock_arg" | b"skb_arg" | b"sockaddr_arg", map) => {
                 let (address, port) =
                     (text(map, b"daddr").or(text(map, b"addr")), text(map, b"dport").or(text(map, b"port")));
@@ -72,16 +45,40 @@ impl Arguments {
                     None => address,
                 })
             }
-            (b"string_arg", Value::Text(text)) => Some(text.clone()),
-            // MAY_WRITE of security_file_permission and security_mmap_file.
-            (b"int_arg", Value::Int(mask)) => {
-                self.writes |= mask == "2";
-                None
-            }
+            (b"bpf_attr_arg" | b"bpf_prog_arg", map) => text(map, b"ProgName").or(text(map, b"ProgType")),
+            (b"bpf_map_arg", map) => text(map, b"MapName").or(text(map, b"MapType")),
+            (b"perf_event_arg", map) => text(map, b"KprobeFunc").or(text(map, b"Type")),
+            (b"string_arg" | b"bpf_cmd_arg", Value::Text(text)) => Some(text.clone()),
+            // 64-bit numbers are written as text.
+            (b"int_arg" | b"uint_arg" | b"long_arg" | b"size_arg", Value::Int(digits)) => return self.number(digits),
+            (b"long_arg" | b"size_arg", Value::Text(digits)) => return self.number(&String::from_utf8_lossy(digits)),
             _ => None,
         };
-        if self.target.is_empty() {
-            self.target = target.unwrap_or_default();
+        self.targets.extend(target.filter(|target| !target.is_empty()));
+    }
+
+    fn number(&mut self, digits: &str) {
+        let Ok(number) = digits.parse() else { return };
+        self.numbers.all.push(number);
+        self.numbers.before_path += usize::from(self.targets.is_empty());
+    }
+
+    /// Where it leads, of what has two ends.
+    fn destination(&mut self, operation: &[u8]) -> Vec<u8> {
+        match operation {
+            b"rename" | b"link" if self.targets.len() > 1 => self.targets.pop().unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the operation is done to.
+    fn target(mut self, operation: &[u8]) -> Vec<u8> {
+        match (operation, self.targets.len()) {
+            // A mount's second path is where it appears, and a setuid's number whom the process becomes.
+            (b"mount", 2..) => self.targets.swap_remove(1),
+            (b"setuid", 0) => self.numbers.all.first().map(|id| id.to_string().into_bytes()).unwrap_or_default(),
+            (_, 0) => Vec::new(),
+            _ => self.targets.swap_remove(0),
         }
     }
 }
@@ -95,28 +92,67 @@ fn text(map: &Value, name: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+/// What a probe in user space sits in: a file, and the function, or the provider's name for the place.
+fn probe<'a>(line: &Line<'a>) -> Text<'a> {
+    let path = line.text(S::T_PATH);
+    let parts = [line.text(S::T_PROVIDER), line.first(&[S::T_SYMBOL, S::T_NAME])];
+    let place: Vec<&[u8]> =
+        std::iter::once(&*path).chain(parts.iter().map(|part| &**part)).filter(|part| !part.is_empty()).collect();
+    if place.len() < 2 { path } else { Cow::Owned(place.join(b":".as_slice())) }
+}
+
+/// Names of the grandparent and up; the list begins with the parent's parent.
+fn ancestors<'a>(list: &Value) -> [Text<'a>; 3] {
+    let Value::List(items) = list else { return Default::default() };
+    let mut names =
+        items.iter().filter_map(|item| text(item, b"binary")).map(|path| Cow::Owned(base_name(&path).to_vec()));
+    std::array::from_fn(|_| names.next().unwrap_or_default())
+}
+
 pub(super) fn event<'a>(line: &Line<'a>) -> Event<'a> {
     let exe = line.text(S::P_BINARY);
     let arguments = line.text(S::P_ARGUMENTS);
     let function = line.first(&[S::T_FUNCTION, S::T_EVENT]);
-    let args = match line.has(S::T_ARGS) {
+    let mut args = match line.has(S::T_ARGS) {
         true => Arguments::of(&parse_token(line.at(S::T_ARGS), line.bytes)),
         false => Arguments::default(),
     };
+    let word = |word: &'static [u8]| Text::Borrowed(word);
+    // A library's function may have a system call's name without being one: probes in user space say where they are.
     let operation: Text<'a> = if line.has(S::BODY_EXEC) {
-        Cow::Borrowed(b"exec")
+        word(b"exec")
     } else if line.has(S::BODY_EXIT) {
-        Cow::Borrowed(b"exit")
+        word(b"exit")
+    } else if line.has(S::BODY_LOADER) {
+        word(b"load")
+    } else if line.has(S::BODY_UPROBE) {
+        word(b"uprobe")
+    } else if line.has(S::BODY_USDT) {
+        word(b"usdt")
     } else {
-        match operation(&function, &args) {
+        match functions::operation(&function, &args.numbers) {
             b"" => function,
-            known => Cow::Borrowed(known),
+            known => word(known),
         }
     };
-    let target = if *operation == *b"exec" && args.target.is_empty() { exe.clone() } else { Cow::Owned(args.target) };
+    let destination = args.destination(&operation);
+    let target = if *operation == *b"exec" && args.targets.is_empty() {
+        exe.clone()
+    } else if matches!(&*operation, b"load" | b"uprobe" | b"usdt") {
+        probe(line)
+    } else {
+        Cow::Owned(args.target(&operation))
+    };
+    let ancestors = match line.has(S::T_ANCESTORS) {
+        true => ancestors(&parse_token(line.at(S::T_ANCESTORS), line.bytes)),
+        false => Default::default(),
+    };
     let acted = matches!(
         &*line.text(S::T_ACTION),
-        b"KPROBE_ACTION_SIGKILL" | b"KPROBE_ACTION_OVERRIDE" | b"KPROBE_ACTION_SIGNAL"
+        b"KPROBE_ACTION_SIGKILL"
+            | b"KPROBE_ACTION_OVERRIDE"
+            | b"KPROBE_ACTION_SIGNAL"
+            | b"KPROBE_ACTION_NOTIFYENFORCER"
     );
     Event {
         source: Source::Tetragon,
@@ -133,6 +169,8 @@ pub(super) fn event<'a>(line: &Line<'a>) -> Event<'a> {
             (false, false) => Cow::Owned([&*exe, b" ", &*arguments].concat()),
         },
         parent: base_text(&line.text(S::R_BINARY)),
+        ancestors,
+        user: line.text(S::P_USER),
         uid: line.number(S::P_UID).and_then(|n| u32::try_from(n).ok()),
         container: line.first(&[S::P_CONTAINER_ID, S::P_DOCKER]),
         container_name: line.text(S::P_CONTAINER_NAME),
@@ -141,6 +179,7 @@ pub(super) fn event<'a>(line: &Line<'a>) -> Event<'a> {
         namespace: line.text(S::P_NS),
         operation,
         target,
+        destination: Cow::Owned(destination),
         rule: line.text(S::T_POLICY),
         tags: line.list(S::T_TAGS),
         verdict: Cow::Borrowed(if acted { b"denied" } else { b"" }),
