@@ -16,7 +16,8 @@ pub(super) fn check(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesEr
     decisions(kernel)?;
     subjects(kernel, metadata)?;
     states(kernel, automaton)?;
-    describe(kernel, metadata)
+    describe(kernel, metadata)?;
+    super::bind::bind(kernel, metadata)
 }
 
 fn ensure(good: bool, what: &'static str, number: impl Into<u64>) -> Result<(), TablesError> {

@@ -10,6 +10,8 @@ use crate::model::{Because, Digest, Mode};
 pub struct Metadata {
     /// The digest of the policy that was compiled.
     pub policy: Digest,
+    /// The policy as one text without imports (`policy::to_pdl`), of which all else is made.
+    pub source: String,
     /// The policy's serial; it grows from version to version.
     pub serial: u64,
     /// The oldest kernel that enforces all of it.

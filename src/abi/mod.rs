@@ -8,6 +8,7 @@ pub mod narrow;
 pub mod tables;
 pub mod walk;
 
+mod bind;
 mod check;
 #[cfg(test)]
 mod mirror;

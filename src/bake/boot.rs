@@ -4,16 +4,37 @@
 //! The kernel takes the last `lsm=` of its command line (security/security.c, `choose_lsm_order`), so appending one
 //! that repeats the effective list and ends in `bpf` changes nothing else.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use super::BakeError;
+use super::cmdline::{Word, disabling, missing, place, words};
 use super::image::{Change, Image, Kind, Node};
 use super::kernel::Kernel;
+use super::{BakeError, script};
 
-/// Our fragment of GRUB's defaults; read by update-grub(8) after /etc/default/grub.
-const GRUB_FRAGMENT: &str = "etc/default/grub.d/50-kiln.cfg";
+/// Our fragment of GRUB's defaults, read by update-grub(8) after /etc/default/grub: the first of these names that comes
+/// after every other fragment which sets a command line.
+pub(super) const GRUB_FRAGMENTS: [&str; 2] = ["etc/default/grub.d/50-kiln.cfg", "etc/default/grub.d/zz-kiln.cfg"];
 const ENTRY_DIRS: [&str; 4] =
     ["boot/loader/entries", "efi/loader/entries", "boot/efi/loader/entries", "loader/entries"];
+const GRUB_CONFIGS: [&str; 2] = ["boot/grub/grub.cfg", "boot/grub2/grub.cfg"];
+/// Of SYSLINUX and EXTLINUX, which U-Boot reads too: looked at, not edited.
+const LINUX_MENUS: [&str; 4] = [
+    "boot/extlinux/extlinux.conf",
+    "extlinux/extlinux.conf",
+    "boot/syslinux/syslinux.cfg",
+    "boot/syslinux/extlinux.conf",
+];
+const CMDLINES: [&str; 2] = ["etc/kernel/cmdline", "usr/lib/kernel/cmdline"];
+
+/// Whether a path is a file whose command lines a bake edits.
+pub(super) fn is_place(path: &str) -> bool {
+    let entry = |dir: &str| path.strip_prefix(dir).and_then(|p| p.strip_prefix('/'));
+    GRUB_CONFIGS.contains(&path)
+        || CMDLINES.contains(&path)
+        || ENTRY_DIRS.iter().filter_map(|d| entry(d)).any(|name| !name.contains('/') && name.ends_with(".conf"))
+}
 
 /// One place that was given the parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,54 +59,202 @@ pub struct BootPlan {
 /// Plans the edits. `kernels` may be empty, when nobody asked; then only existing `lsm=` parameters are looked at.
 pub fn plan(image: &dyn Image, kernels: &[Kernel]) -> Result<BootPlan, BakeError> {
     let default = default_list(kernels);
+    let default = default.as_deref();
     let mut plan = BootPlan::default();
-    let mut places = 0;
-
-    let mut grub_params = Vec::new();
-    let mut grub_files = vec!["etc/default/grub".to_owned()];
-    if kind(image, "etc/default/grub.d")? == Some(Kind::Dir) {
-        let names = image.list("etc/default/grub.d")?;
-        grub_files.extend(names.iter().filter(|n| n.ends_with(".cfg")).map(|n| format!("etc/default/grub.d/{n}")));
-    }
-    for file in grub_files.iter().filter(|f| *f != GRUB_FRAGMENT) {
-        if let Some(text) = text(image, file)? {
-            places += 1;
-            let lines = text.lines().map(str::trim).filter(|l| l.starts_with("GRUB_CMDLINE_LINUX"));
-            grub_params.extend(lines.map(|l| l.replace(['"', '\''], " ")));
-        }
-    }
-    if let Some(parameter) = missing(&grub_params.join(" "), &default)
-        && places > 0
-    {
-        let text = format!(
-            "# Written by kiln bake: makes the BPF security module active.\n\
-             GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX {parameter}\"\n"
-        );
-        plan.write(image, GRUB_FRAGMENT, text, parameter)?;
-    }
-
-    for file in ["boot/grub/grub.cfg", "boot/grub2/grub.cfg"] {
-        places += plan.edit_lines(image, file, &default, |line| {
-            matches!(line.split_whitespace().next(), Some("linux" | "linuxefi" | "linux16"))
-        })?;
+    let mut places = defaults(image, default, &mut plan)?;
+    for file in GRUB_CONFIGS {
+        let Some(text) = text(image, file)? else { continue };
+        let edits = menu(file, &text, default)?;
+        places += usize::from(edits.is_some());
+        plan.apply(image, file, &text, edits.unwrap_or_default())?;
     }
     for dir in ENTRY_DIRS {
         for name in image.list(dir).or_else(not_a_directory)?.iter().filter(|n| n.ends_with(".conf")) {
-            places += plan.edit_lines(image, &format!("{dir}/{name}"), &default, |line| {
-                line.split_whitespace().next() == Some("options")
-            })?;
+            let file = format!("{dir}/{name}");
+            let Some(text) = text(image, &file)? else { continue };
+            let edits = entry(&file, &text, default)?;
+            places += usize::from(edits.is_some());
+            plan.apply(image, &file, &text, edits.unwrap_or_default())?;
         }
     }
-    for file in ["etc/kernel/cmdline", "usr/lib/kernel/cmdline"] {
-        places += plan.edit_lines(image, file, &default, |line| !line.trim().is_empty() && !line.starts_with('#'))?;
+    for file in CMDLINES {
+        let Some(text) = text(image, file)? else { continue };
+        // One command line, however many lines it is written in.
+        let lines = lines(&text).filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
+        let edits = joined(file, &lines.collect::<Vec<_>>(), default)?;
+        places += usize::from(edits.is_some());
+        plan.apply(image, file, &text, edits.unwrap_or_default())?;
     }
-
+    for file in LINUX_MENUS {
+        let Some(text) = text(image, file)? else { continue };
+        for (at, line) in lines(&text) {
+            let key = line.split_whitespace().next().unwrap_or_default();
+            if key.eq_ignore_ascii_case("append") {
+                let from = line.find(key).map_or(0, |n| n + key.len());
+                let edits = joined(file, &[(at + from, &line[from..])], default)?.unwrap_or_default();
+                if !edits.is_empty() {
+                    let what = format!("its command line lacks `{}`; Kiln does not edit this file: add it", edits[0].1);
+                    return Err(BakeError::Content { path: file.to_owned(), what });
+                }
+                places += 1;
+            }
+        }
+    }
     if places == 0 {
-        plan.homeless = missing("", &default);
+        plan.homeless = missing(&[], default);
     }
     plan.changes.sort_by(|a, b| a.path.cmp(&b.path));
     plan.edits.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(plan)
+}
+
+/// What to insert, and at which byte.
+type Edits = Vec<(usize, String)>;
+
+/// Lines with the offset of their first byte, without line ends.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    text.split_inclusive('\n').map(move |line| {
+        let start = at;
+        at += line.len();
+        (start, line.trim_end_matches(['\n', '\r']))
+    })
+}
+
+/// The words of a command line, if none of them would keep the image from enforcing.
+fn judged(file: &str, line: &str) -> Result<Vec<Word>, BakeError> {
+    let bad = |what: String| BakeError::Content { path: file.to_owned(), what };
+    let words =
+        words(line).ok_or_else(|| bad(format!("a quote in its command line is not closed: {}", line.trim())))?;
+    match disabling(&words) {
+        Some(word) => Err(bad(format!(
+            "its command line has `{word}`, with which the image would start without its policy; remove it"
+        ))),
+        None => Ok(words),
+    }
+}
+
+/// One command line that stands in several pieces; the parameter goes into the last, or before `--`. None where there is
+/// no piece.
+fn joined(file: &str, pieces: &[(usize, &str)], default: Option<&[String]>) -> Result<Option<Edits>, BakeError> {
+    let mut all = Vec::new();
+    for (_, piece) in pieces {
+        all.extend(judged(file, piece)?);
+    }
+    if let Some(word) = disabling(&all) {
+        return judged(file, word).map(|_| None);
+    }
+    let ends = |(_, piece): &&(usize, &str)| words(piece).is_some_and(|w| w.iter().any(|w| w.text == "--"));
+    let Some((at, piece)) = pieces.iter().find(ends).or(pieces.last()) else { return Ok(None) };
+    let Some(parameter) = missing(&all, default) else { return Ok(Some(Vec::new())) };
+    let place = place(piece, &words(piece).unwrap_or_default());
+    // What stood at the end of a line stays at its end, blanks included.
+    let place = if piece[place..].trim().is_empty() { piece.len() } else { place };
+    Ok(Some(vec![(at + place, format!(" {parameter}"))]))
+}
+
+/// An entry of the Boot Loader Specification: all its `options` are one command line.
+fn entry(file: &str, text: &str, default: Option<&[String]>) -> Result<Option<Edits>, BakeError> {
+    let of = |key: &'static str| move |(_, line): &(usize, &str)| line.split_whitespace().next() == Some(key);
+    let mut pieces = Vec::new();
+    for (at, line) in lines(text).filter(of("options")) {
+        let from = line.find("options").map_or(0, |n| n + "options".len());
+        pieces.push((at + from, &line[from..]));
+    }
+    if pieces.is_empty() && lines(text).any(|l| of("linux")(&l)) {
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        let line = missing(&[], default).map(|parameter| (text.len(), format!("{end}options {parameter}\n")));
+        return Ok(Some(line.into_iter().collect()));
+    }
+    joined(file, &pieces, default)
+}
+
+/// The `linux` commands of a GRUB script.
+fn menu(file: &str, text: &str, default: Option<&[String]>) -> Result<Option<Edits>, BakeError> {
+    let what = "a quote in it is not closed, so GRUB cannot read it either".to_owned();
+    let commands = script::commands(text).ok_or_else(|| BakeError::Content { path: file.to_owned(), what })?;
+    let mut set = BTreeMap::new();
+    let (mut edits, mut used) = (Vec::new(), false);
+    for command in &commands {
+        let name = command[0].text.as_str();
+        if name == "set" {
+            set.extend(command[1..].iter().filter_map(script::assignment).map(|(n, v)| (n.to_owned(), v.to_owned())));
+        }
+        if !matches!(name, "linux" | "linuxefi" | "linux16") || command.len() < 2 {
+            continue;
+        }
+        used = true;
+        let own = command.get(2..).unwrap_or_default();
+        let args: Vec<String> =
+            own.iter().map(|w| argument(&script::expand(&w.text, |n| set.get(n).cloned()))).collect();
+        let Some(parameter) = missing(&judged(file, &args.join(" "))?, default) else { continue };
+        let end = own.iter().position(|w| w.text == "--").unwrap_or(own.len());
+        let last = &command[(end + 1).min(command.len() - 1)];
+        edits.push((last.end, format!(" {parameter}")));
+    }
+    Ok(used.then_some(edits))
+}
+
+/// GRUB quotes an argument with blanks before it hands it to the kernel.
+fn argument(text: &str) -> String {
+    let blank = text.contains(char::is_whitespace) && !text.contains('"') && text.contains('=');
+    if blank { format!("\"{text}\"") } else { text.to_owned() }
+}
+
+/// GRUB's defaults: shell fragments that update-grub(8) reads in the order of their names. GRUB_CMDLINE_LINUX comes before
+/// GRUB_CMDLINE_LINUX_DEFAULT in a command line, so each is mended by itself.
+fn defaults(image: &dyn Image, default: Option<&[String]>, plan: &mut BootPlan) -> Result<usize, BakeError> {
+    let mut files = vec!["etc/default/grub".to_owned()];
+    if kind(image, "etc/default/grub.d")? == Some(Kind::Dir) {
+        let names = image.list("etc/default/grub.d")?;
+        files.extend(names.iter().filter(|n| n.ends_with(".cfg")).map(|n| format!("etc/default/grub.d/{n}")));
+    }
+    files.retain(|file| !GRUB_FRAGMENTS.contains(&file.as_str()));
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    let (mut places, mut last) = (0, String::new());
+    for file in &files {
+        let Some(text) = text(image, file)? else { continue };
+        places += 1;
+        let what = "a quote in it is not closed, so update-grub cannot read it either".to_owned();
+        let commands = script::commands(&text).ok_or_else(|| BakeError::Content { path: file.clone(), what })?;
+        for (name, value) in commands.iter().flatten().filter_map(script::assignment) {
+            let value = script::expand(value, |n| known.get(n).cloned());
+            if name.starts_with("GRUB_CMDLINE_LINUX") {
+                last.clone_from(file);
+                judged(file, &value)?;
+            }
+            known.insert(name.to_owned(), value);
+        }
+    }
+    if places == 0 {
+        return Ok(0);
+    }
+    let mut text = String::from("# Written by kiln bake: makes the BPF security module active.\n");
+    let mut first = None;
+    known.entry("GRUB_CMDLINE_LINUX".to_owned()).or_default();
+    for (name, value) in known.iter().filter(|(n, _)| n.starts_with("GRUB_CMDLINE_LINUX")) {
+        // The others are appended to the first, which has the kernel's own list already.
+        let own = if name == "GRUB_CMDLINE_LINUX" { default } else { None };
+        if let Some(parameter) = missing(&words(value).unwrap_or_default(), own) {
+            text.push_str(&format!("{name}=\"${name} {parameter}\"\n"));
+            first.get_or_insert(parameter);
+        }
+    }
+    let at = GRUB_FRAGMENTS.iter().find(|f| last.as_str() < **f);
+    for fragment in GRUB_FRAGMENTS.iter().filter(|f| first.is_none() || Some(*f) != at) {
+        if kind(image, fragment)?.is_some() {
+            plan.changes.push(Change { path: (*fragment).to_owned(), node: None });
+        }
+    }
+    match (first, at) {
+        (None, _) => {}
+        (Some(parameter), Some(fragment)) => plan.write(image, fragment, text, parameter)?,
+        (Some(_), None) => {
+            let what = format!("it sets the command line after {}, so that Kiln cannot: rename it", GRUB_FRAGMENTS[1]);
+            return Err(BakeError::Content { path: last, what });
+        }
+    }
+    Ok(places)
 }
 
 /// The list to start from: that of the newest kernel which lacks `bpf`; `None` where every kernel has it (or none was
@@ -94,48 +263,20 @@ fn default_list(kernels: &[Kernel]) -> Option<Vec<String>> {
     kernels.iter().rev().find(|k| !k.lsm.iter().any(|m| m == "bpf")).map(|k| k.lsm.clone())
 }
 
-/// The parameter to append to a command line, if any.
-fn missing(cmdline: &str, default: &Option<Vec<String>>) -> Option<String> {
-    let given = cmdline.split_whitespace().rev().find_map(|word| word.strip_prefix("lsm="));
-    let list: Vec<&str> = match (given, default) {
-        (Some(given), _) => given.split(',').filter(|m| !m.is_empty()).collect(),
-        (None, Some(default)) => default.iter().map(String::as_str).collect(),
-        (None, None) => return None,
-    };
-    if list.contains(&"bpf") {
-        return None;
-    }
-    Some(format!("lsm={}", [list, vec!["bpf"]].concat().join(",")))
-}
-
 impl BootPlan {
-    /// Appends the parameter to each line that is a kernel command line; returns 1 if there was one.
-    fn edit_lines(
-        &mut self,
-        image: &dyn Image,
-        file: &str,
-        default: &Option<Vec<String>>,
-        is_cmdline: impl Fn(&str) -> bool,
-    ) -> Result<usize, BakeError> {
-        let Some(text) = text(image, file)? else { return Ok(0) };
-        let (mut out, mut used, mut added) = (String::with_capacity(text.len() + 80), false, None);
-        for line in text.split_inclusive('\n') {
-            let body = line.trim_end_matches(['\n', '\r']);
-            out.push_str(body);
-            if is_cmdline(body) {
-                used = true;
-                if let Some(parameter) = missing(body, default) {
-                    out.push(' ');
-                    out.push_str(&parameter);
-                    added = Some(parameter);
-                }
-            }
-            out.push_str(&line[body.len()..]);
+    /// Inserts into a file.
+    fn apply(&mut self, image: &dyn Image, file: &str, text: &str, edits: Edits) -> Result<(), BakeError> {
+        let (mut out, mut at) = (String::with_capacity(text.len() + 80), 0);
+        for (place, insert) in &edits {
+            out.push_str(&text[at..*place]);
+            out.push_str(insert);
+            at = *place;
         }
-        if let Some(parameter) = added {
-            self.write(image, file, out, parameter)?;
+        out.push_str(&text[at..]);
+        match edits.last().and_then(|(_, insert)| insert.split_whitespace().last()) {
+            Some(parameter) => self.write(image, file, out, parameter.to_owned()),
+            None => Ok(()),
         }
-        Ok(usize::from(used))
     }
 
     fn write(&mut self, image: &dyn Image, file: &str, text: String, parameter: String) -> Result<(), BakeError> {
@@ -262,13 +403,96 @@ mod tests {
             let kernels = [kernel(&["yama", "apparmor"])];
             let first = plan(&root, &kernels).unwrap();
             for (path, new) in texts(&first) {
-                prop_assert_eq!(new.lines().count(), text.lines().count());
-                for (new, old) in new.lines().zip(text.lines()) {
-                    prop_assert!(new == old || new.strip_prefix(old).is_some_and(|rest| rest.starts_with(" lsm=") && rest.ends_with("bpf")));
+                // Only an entry without options gets a line more.
+                let (new_text, parameter) = (new.clone(), "lsm=yama,apparmor,bpf");
+                let line = format!("options {parameter}\n");
+                let more = new.strip_suffix(&line).filter(|_| !text.contains("options")).map(|t| t.trim_end_matches('\n'));
+                prop_assert!(more.is_none_or(|t| t == text.trim_end_matches('\n')));
+                for (new, old) in new.lines().zip(text.lines()).filter(|_| more.is_none()) {
+                    let at = new.find(" lsm=").unwrap_or(new.len());
+                    let added = new.len() - old.len();
+                    let gone = (0..=at.max(old.len())).any(|at| {
+                        new.get(at..at + added).is_some_and(|p| p.starts_with(" lsm=") && p.ends_with("bpf"))
+                            && format!("{}{}", &new[..at], &new[at + added..]) == old
+                    });
+                    prop_assert!(new == old || gone, "{:?} {:?}", old, new);
                 }
+                let new = new_text;
                 std::fs::write(dir.path().join(path), new).unwrap();
             }
             prop_assert_eq!(plan(&root, &kernels).unwrap().changes, vec![]);
         }
+    }
+
+    fn repaired(files: &[(&str, &str)], lsm: &[&str]) -> Vec<(String, String)> {
+        let (_keep, root) = image(files);
+        texts(&plan(&root, &[kernel(lsm)]).unwrap())
+    }
+
+    #[test]
+    fn grub_scripts_are_read_as_grub_reads_them() {
+        for (old, new) in [
+            ("linux /v a # old\n", "linux /v a lsm=yama,bpf # old\n"),
+            ("linux /v a -- single\n", "linux /v a lsm=yama,bpf -- single\n"),
+            ("linux /v a \\\n  b\n", "linux /v a \\\n  b lsm=yama,bpf\n"),
+            ("linux /v 'x=a b'; initrd /i\n", "linux /v 'x=a b' lsm=yama,bpf; initrd /i\n"),
+            ("set o=\"lsm=selinux\"\nlinux /v $o\n", "set o=\"lsm=selinux\"\nlinux /v $o lsm=selinux,bpf\n"),
+            ("linux /v \"lsm=a\"\n", "linux /v \"lsm=a\" lsm=a,bpf\n"),
+            ("linux /v\n", "linux /v lsm=yama,bpf\n"),
+        ] {
+            assert_eq!(repaired(&[("boot/grub/grub.cfg", old)], &["yama"])[0].1, new);
+        }
+        assert!(repaired(&[("boot/grub/grub.cfg", "# linux /v\nlinux /v 'lsm=a,bpf'\n")], &["yama"]).is_empty());
+    }
+
+    #[test]
+    fn every_variable_of_grubs_defaults_is_mended_after_the_last_that_sets_it() {
+        let one = repaired(&[("etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT='quiet lsm=selinux'\n")], &["yama"]);
+        assert_eq!(one[0].0, "etc/default/grub.d/50-kiln.cfg");
+        assert!(one[0].1.contains("GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX lsm=yama,bpf\"\n"), "{one:?}");
+        assert!(
+            one[0].1.contains("GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT lsm=selinux,bpf\"\n"),
+            "{one:?}"
+        );
+        let late = [
+            ("etc/default/grub", "M=selinux\nGRUB_CMDLINE_LINUX=\"a \\\n lsm=$M\" # lsm=x,bpf\n"),
+            ("etc/default/grub.d/60-x.cfg", "export GRUB_CMDLINE_LINUX=\"${GRUB_CMDLINE_LINUX} b\"\n"),
+        ];
+        let two = repaired(&late, &["bpf"]);
+        assert_eq!(two[0].0, "etc/default/grub.d/zz-kiln.cfg");
+        assert!(two[0].1.contains("$GRUB_CMDLINE_LINUX lsm=selinux,bpf\""), "{two:?}");
+        // A fragment of our name that nobody needs is not left to be read.
+        let (_keep, root) =
+            image(&[("etc/default/grub", ""), ("etc/default/grub.d/50-kiln.cfg", "GRUB_CMDLINE_LINUX=lsm=a\n")]);
+        assert_eq!(plan(&root, &[kernel(&["bpf"])]).unwrap().changes.len(), 1);
+        let (_keep, root) = image(&[("etc/default/grub.d/zzz.cfg", "GRUB_CMDLINE_LINUX=a\n")]);
+        assert!(plan(&root, &[kernel(&["yama"])]).unwrap_err().to_string().contains("rename it"));
+    }
+
+    #[test]
+    fn several_lines_of_options_are_one_command_line() {
+        let entry = |text: &str| repaired(&[("boot/loader/entries/a.conf", text)], &["yama"]);
+        assert!(entry("options lsm=a,bpf\noptions quiet\n").is_empty());
+        assert_eq!(entry("options a\noptions b -- c\n")[0].1, "options a\noptions b lsm=yama,bpf -- c\n");
+        assert_eq!(entry("title x\nlinux /v")[0].1, "title x\nlinux /v\noptions lsm=yama,bpf\n");
+    }
+
+    #[test]
+    fn a_command_line_that_disables_kiln_is_refused() {
+        for (file, text) in [
+            ("boot/grub/grub.cfg", "linux /v systemd.mask=kiln-load.service\n"),
+            ("boot/grub/grub.cfg", "set x=init=/bin/sh\nlinux /v ro ${x}\n"),
+            ("boot/loader/entries/a.conf", "options quiet init=/bin/sh\n"),
+            ("etc/kernel/cmdline", "systemd.mask=kiln-agent.service\n"),
+            ("etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet systemd.mask=kiln-load\"\n"),
+            ("boot/extlinux/extlinux.conf", "LABEL a\n  APPEND ro init=/bin/sh\n"),
+            ("etc/kernel/cmdline", "x=\"never closed\n"),
+        ] {
+            let (_keep, root) = image(&[(file, text)]);
+            let said = plan(&root, &[kernel(&["bpf"])]).unwrap_err().to_string();
+            assert!(said.contains("without its policy") || said.contains("not closed"), "{file}: {said}");
+        }
+        let (_keep, root) = image(&[("boot/extlinux/extlinux.conf", "LABEL a\n  APPEND ro\n")]);
+        assert!(plan(&root, &[kernel(&["yama"])]).unwrap_err().to_string().contains("add it"));
     }
 }

@@ -8,7 +8,7 @@ use rustix::fs::{SeekFrom as Where, ioctl_ficlone, seek};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
-use super::BakeError;
+use super::{BakeError, aside};
 
 /// Copies a file beside `beside`, to be renamed there: shared blocks where the file system can (FICLONE), otherwise its
 /// data with its holes kept.
@@ -18,10 +18,7 @@ pub fn copy_beside(from: &Path, beside: &Path) -> Result<NamedTempFile, BakeErro
         _ => Path::new("."),
     };
     let mut source = File::open(from).map_err(BakeError::host(from, "open"))?;
-    let mut to = tempfile::Builder::new()
-        .prefix(".kiln-bake-")
-        .tempfile_in(folder)
-        .map_err(BakeError::host(folder, "make a copy there"))?;
+    let mut to = aside::file(folder)?;
     if ioctl_ficlone(to.as_file(), &source).is_err() {
         copy_data(&mut source, to.as_file_mut()).map_err(BakeError::host(to.path(), "copy the image"))?;
     }

@@ -19,6 +19,28 @@ pub enum BakeError {
     /// A component of a path inside the image is a symbolic link where Kiln writes.
     #[error("/{0} in the image is a symbolic link; Kiln writes only through real directories: replace the link")]
     Symlink(String),
+    /// A component of a path inside the image is a mount where Kiln writes.
+    #[error(
+        "/{0} in the image is a mount, and what is mounted there is not the image's: unmount it, or bake what is mounted"
+    )]
+    Mount(String),
+    /// Another bake has the image.
+    #[error("{}: another kiln bake works on it; wait until that one has ended", path.display())]
+    Busy {
+        /// The image.
+        path: PathBuf,
+    },
+    /// What an interrupted bake left cannot be undone.
+    #[error(
+        "an interrupted bake cannot be undone: {why}. What it moved aside is in /{stage} of the image: mend the cause \
+         and bake again"
+    )]
+    Recover {
+        /// Where the old files are.
+        stage: &'static str,
+        /// Why not.
+        why: Box<BakeError>,
+    },
     /// Something else stands where Kiln installs a file, a directory or a link.
     #[error("/{path} in the image is {found}, not {wanted}; remove it from the image and bake again")]
     InTheWay {
@@ -32,6 +54,9 @@ pub enum BakeError {
     /// The image holds a unit or a drop-in that would take precedence over Kiln's.
     #[error("/{0} in the image would override Kiln's own unit; remove it")]
     Override(String),
+    /// A unit without which the policy is not loaded is masked.
+    #[error("/{0} in the image masks what loads the policy, so that nothing would be enforced; remove it")]
+    Masked(String),
     /// Reading or writing inside the image failed.
     #[error("/{path} in the image: cannot {doing}: {source}")]
     Image {

@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read};
 
-use super::BakeError;
 use super::disk::Span;
 use super::image::{Change, Found, Image, Kind, Node, READ_MAX, ancestors};
+use super::{BakeError, aside};
 
 /// `s_feature_incompat` of the superblock, and its flag for a journal that is not replayed (fs/ext4/ext4.h).
 const INCOMPAT_AT: u64 = 1024 + 96;
@@ -156,7 +156,7 @@ pub fn install(disk: &Path, span: Span, image: &Ext4Image, changes: &[Change], e
     if changes.is_empty() {
         return Ok(());
     }
-    let stage = tempfile::tempdir().map_err(BakeError::host(&std::env::temp_dir(), "make a directory"))?;
+    let (stage, _held) = aside::dir(&std::env::temp_dir())?;
     let script = script(stage.path(), image, changes, epoch)?;
     let file = stage.path().join("commands");
     File::create(&file).and_then(|mut f| f.write_all(script.as_bytes())).map_err(BakeError::host(&file, "write"))?;

@@ -1,23 +1,25 @@
 //! Writes changes into a root file system directory, all or nothing.
 //!
-//! Everything new is first written to `/.kiln-bake` of the image, which is on the same file system, so that each change
-//! is one rename(2); what it replaces is moved there too. A journal, written before the first rename, lists them: a
-//! failure undoes them in reverse, and a bake that was killed is undone by the next one.
+//! Everything new is first written to a stage in the image, which is on the same file system, so that each change is one
+//! rename(2); what it replaces is moved there too. The stage is `.kiln-bake` from the first change to the last, and has a
+//! journal by which a failure undoes them in reverse; a bake that was killed is undone by the next one. Before and after
+//! its name has the time of the root directory, which making and removing it changes.
 
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchmod, fchown, fsync, futimens, mkdirat, openat, renameat,
-    symlinkat, unlinkat, utimensat,
+    AtFlags, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, fchmod, fchown, fsync, futimens, mkdirat,
+    openat, renameat, renameat_with, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::BakeError;
 use super::image::{Change, Image, Kind, Node, ancestors, split};
+use super::layout::own_place;
 use super::rootdir::RootDir;
+use super::{BakeError, boot};
 
 /// The directory in the image that holds what is not yet, or no longer, in place.
 pub const STAGE: &str = ".kiln-bake";
@@ -44,29 +46,100 @@ pub struct Stamp {
     pub mtime: i64,
 }
 
-/// Undoes a bake that was killed. True if there was one.
+/// Undoes a bake that was killed. True if there was one. The leftover comes out of the image, whose author may have
+/// forged it: what is not exactly as a bake leaves it is refused, and only what a bake writes is touched.
 pub fn recover(root: &RootDir) -> Result<bool, BakeError> {
-    let Some(found) = root.find(STAGE)? else { return Ok(false) };
-    if found.kind != Kind::Dir {
-        return Err(BakeError::InTheWay { path: STAGE.to_owned(), found: found.kind.name(), wanted: "a directory" });
-    }
-    let path = format!("{STAGE}/{JOURNAL}");
-    if root.find(&path)?.is_some() {
-        let bad = |what: String| BakeError::Content { path: path.clone(), what };
-        let journal: Journal = serde_json::from_slice(&root.read(&path)?)
-            .map_err(|e| bad(format!("the journal of an interrupted bake is damaged: {e}")))?;
-        // The journal comes out of the image: it may name only what a bake writes.
-        let strange = journal.paths.iter().map(|(path, _)| path).chain(&journal.made).find(|p| !plain(p));
-        if let Some(strange) = strange {
-            return Err(bad(format!("the journal of an interrupted bake names `{strange}`")));
+    let mut found = false;
+    for name in root.list("")? {
+        // Not begun, or done: nothing but the stage itself is there to be cleared.
+        if let Some((secs, nanos)) = time_in_name(&name) {
+            leftover(root, &name)?;
+            clear(root, &name, (secs, nanos))?;
+            found = true;
         }
-        undo(root, &journal)?;
-        clear(root)?;
-        times(root, &journal, None)?;
-    } else {
-        clear(root)?;
     }
+    let Some(stage) = root.find(STAGE)? else { return Ok(found) };
+    if stage.kind != Kind::Dir {
+        return Err(BakeError::InTheWay { path: STAGE.to_owned(), found: stage.kind.name(), wanted: "a directory" });
+    }
+    leftover(root, STAGE)?;
+    let path = format!("{STAGE}/{JOURNAL}");
+    let journal = root.read(&path).map_err(|_| forged("it has no journal"))?;
+    let journal: Journal =
+        serde_json::from_slice(&journal).map_err(|e| forged(&format!("its journal is damaged: {e}")))?;
+    journal.check()?;
+    undo(root, &journal)
+        .and_then(|()| discard(root, &journal))
+        .map_err(|e| BakeError::Recover { stage: STAGE, why: Box::new(e) })?;
     Ok(true)
+}
+
+fn forged(what: &str) -> BakeError {
+    BakeError::Content {
+        path: STAGE.to_owned(),
+        what: format!("this is not what an interrupted bake leaves ({what}); remove it and bake again"),
+    }
+}
+
+/// What may stand in a stage: the journal, and files and links by their numbers.
+fn leftover(root: &RootDir, stage: &str) -> Result<(), BakeError> {
+    if root.find(stage)?.is_none_or(|f| f.kind != Kind::Dir) {
+        return Err(forged(&format!("/{stage} is not a directory")));
+    }
+    here(root, stage)?;
+    let numbered = |name: &str| {
+        let number = name.strip_prefix("old-").or_else(|| name.strip_prefix("new-"));
+        number.is_some_and(|n| n.len() <= 9 && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    for name in root.list_raw(stage)? {
+        let known = name.to_str().filter(|n| matches!(*n, JOURNAL | "journal") || numbered(n));
+        let kind = match known {
+            Some(name) => root.find(&format!("{stage}/{name}"))?.map(|f| f.kind),
+            None => None,
+        };
+        if !matches!(kind, Some(Kind::File | Kind::Link)) {
+            return Err(forged(&format!("it has {}", name.to_string_lossy())));
+        }
+    }
+    Ok(())
+}
+
+/// The name of a stage that has no journal yet, or is done with it; it keeps the root directory's time.
+fn name_with_time((secs, nanos): (i64, i64)) -> String {
+    format!("{STAGE}.{secs}.{nanos}")
+}
+
+fn time_in_name(name: &str) -> Option<(i64, i64)> {
+    let (secs, nanos) = name.strip_prefix(STAGE)?.strip_prefix('.')?.split_once('.')?;
+    let time = (secs.parse().ok()?, nanos.parse().ok()?);
+    (name_with_time(time) == name && (0..1_000_000_000).contains(&time.1)).then_some(time)
+}
+
+impl Journal {
+    /// A journal may name only what a bake writes, and make only what it made.
+    fn check(&self) -> Result<(), BakeError> {
+        let strange = |path: &str| Err(forged(&format!("its journal names `{path}`")));
+        let mut above = std::collections::BTreeSet::from([""]);
+        for (path, existed) in &self.paths {
+            if !plain(path) || !(own_place(path) || *existed && boot::is_place(path)) {
+                return strange(path);
+            }
+            above.extend(ancestors(path));
+        }
+        let dirs = self.made.iter().chain(self.times.iter().map(|(dir, _, _)| dir));
+        for dir in dirs {
+            if !above.contains(dir.as_str()) {
+                return strange(dir);
+            }
+        }
+        let nanos = self.times.iter().all(|(_, _, nanos)| (0..1_000_000_000).contains(nanos));
+        if nanos { Ok(()) } else { Err(forged("its journal has times that are none")) }
+    }
+
+    /// The time that the root directory had.
+    fn root_time(&self) -> (i64, i64) {
+        self.times.iter().find(|(dir, _, _)| dir.is_empty()).map_or((0, 0), |(_, secs, nanos)| (*secs, *nanos))
+    }
 }
 
 /// Whether a path is relative and has no `.`, `..` or empty parts.
@@ -82,15 +155,13 @@ pub fn install(root: &RootDir, changes: &[Change], stamp: Stamp) -> Result<(), B
     let journal = prepare(root, changes)?;
     match write(root, changes, &journal, stamp) {
         // The bake is done; what is left to clear gets a second try before it is worth an error.
-        Ok(()) => clear(root).or_else(|_| clear(root)).and_then(|()| times(root, &journal, Some(stamp.mtime))),
+        Ok(done) => clear(root, &done, journal.root_time()).or_else(|_| clear(root, &done, journal.root_time())),
         #[cfg(test)]
         Err(first) if tests::killed() => Err(first),
-        Err(first) => {
-            match undo(root, &journal).and_then(|()| clear(root)).and_then(|()| times(root, &journal, None)) {
-                Ok(()) => Err(first),
-                Err(then) => Err(BakeError::Rollback { first: Box::new(first), then: Box::new(then), stage: STAGE }),
-            }
-        }
+        Err(first) => match undo(root, &journal).and_then(|()| discard(root, &journal)) {
+            Ok(()) => Err(first),
+            Err(then) => Err(BakeError::Rollback { first: Box::new(first), then: Box::new(then), stage: STAGE }),
+        },
     }
 }
 
@@ -126,11 +197,13 @@ fn note_times(root: &RootDir, dir: &str, journal: &mut Journal) -> Result<(), Ba
     Ok(())
 }
 
-fn write(root: &RootDir, changes: &[Change], journal: &Journal, stamp: Stamp) -> Result<(), BakeError> {
+/// Makes the changes; gives the name that the stage has then.
+fn write(root: &RootDir, changes: &[Change], journal: &Journal, stamp: Stamp) -> Result<String, BakeError> {
+    let aside = name_with_time(journal.root_time());
     step()
-        .and_then(|()| mkdirat(root.fd(), STAGE, Mode::from_raw_mode(0o700)))
-        .map_err(BakeError::image(STAGE, "make the directory"))?;
-    let stage = need(root, STAGE)?;
+        .and_then(|()| mkdirat(root.fd(), aside.as_str(), Mode::from_raw_mode(0o700)))
+        .map_err(BakeError::image(&aside, "make the directory"))?;
+    let stage = need(root, &aside)?;
     for (n, change) in changes.iter().enumerate() {
         if let Some(node) = &change.node {
             put(&stage, &format!("new-{n}"), node, stamp).map_err(BakeError::image(&change.path, "write it aside"))?;
@@ -139,11 +212,13 @@ fn write(root: &RootDir, changes: &[Change], journal: &Journal, stamp: Stamp) ->
     let bytes = serde_json::to_vec(journal)
         .map_err(|e| BakeError::image(STAGE, "write the journal")(std::io::Error::from(e)))?;
     let node = Node::File { bytes, mode: 0o600, owner: (0, 0) };
-    put(&stage, "journal", &node, stamp).map_err(BakeError::image(STAGE, "write the journal"))?;
-    step()
-        .and_then(|()| renameat(&stage, "journal", &stage, JOURNAL))
-        .map_err(BakeError::image(STAGE, "write the journal"))?;
+    put(&stage, JOURNAL, &node, stamp).map_err(BakeError::image(STAGE, "write the journal"))?;
     fsync(&stage).map_err(BakeError::image(STAGE, "write the journal"))?;
+    // By this name the journal counts.
+    step()
+        .and_then(|()| rename_new(root, &aside, STAGE))
+        .and_then(|()| fsync(root.fd()))
+        .map_err(BakeError::image(STAGE, "put it in place"))?;
 
     for dir in &journal.made {
         let (above, name) = split(dir);
@@ -169,10 +244,14 @@ fn write(root: &RootDir, changes: &[Change], journal: &Journal, stamp: Stamp) ->
                 .map_err(BakeError::image(&change.path, "put it in place"))?;
         }
     }
-    // Without the journal the bake is done: from here on a kill leaves only the stage to be cleared.
-    step()
-        .and_then(|()| unlinkat(&stage, JOURNAL, AtFlags::empty()))
-        .map_err(BakeError::image(STAGE, "remove the journal"))
+    times(root, journal, Some(stamp.mtime))?;
+    // By this name the bake is done: from here on a kill leaves only the stage to be cleared.
+    step().and_then(|()| rename_new(root, STAGE, &aside)).map_err(BakeError::image(STAGE, "put it aside"))?;
+    Ok(aside)
+}
+
+fn rename_new(root: &RootDir, from: &str, to: &str) -> Result<(), Errno> {
+    renameat_with(root.fd(), from, root.fd(), to, RenameFlags::NOREPLACE)
 }
 
 /// Before each system call that changes the tree; the tests make it fail there.
@@ -219,7 +298,12 @@ fn both(secs: i64, nanos: i64) -> Timestamps {
 
 /// A directory that must be there.
 fn need(root: &RootDir, path: &str) -> Result<OwnedFd, BakeError> {
-    root.dir(path)?.ok_or(Errno::NOENT).map_err(BakeError::image(path, "open the directory"))
+    here(root, path)?.ok_or(Errno::NOENT).map_err(BakeError::image(path, "open the directory"))
+}
+
+/// A directory on the image's own file system: what is mounted in the image is not the image's.
+fn here(root: &RootDir, path: &str) -> Result<Option<OwnedFd>, BakeError> {
+    root.own_dir(path)
 }
 
 /// Directories get back the time they had, or the given one where they are new: an image must not tell when it was
@@ -228,7 +312,7 @@ fn times(root: &RootDir, journal: &Journal, made: Option<i64>) -> Result<(), Bak
     let made = journal.made.iter().filter_map(|dir| made.map(|t| (dir, t, 0)));
     let kept = journal.times.iter().map(|(dir, s, n)| (dir, *s, *n));
     for (dir, secs, nanos) in made.chain(kept) {
-        let Some(fd) = root.dir(dir)? else { continue };
+        let Some(fd) = here(root, dir)? else { continue };
         futimens(&fd, &both(secs, nanos)).map_err(BakeError::image(dir, "set its time"))?;
     }
     Ok(())
@@ -236,46 +320,68 @@ fn times(root: &RootDir, journal: &Journal, made: Option<i64>) -> Result<(), Bak
 
 /// Puts back what was moved aside. May be called at any point of [`write`], and again after it was cut short itself.
 fn undo(root: &RootDir, journal: &Journal) -> Result<(), BakeError> {
-    let Some(stage) = root.dir(STAGE)? else { return Ok(()) };
-    // Nothing outside the stage is touched before the journal is complete.
-    if root.find(&format!("{STAGE}/{JOURNAL}"))?.is_none() {
-        return Ok(());
-    }
-    for (n, (path, existed)) in journal.paths.iter().enumerate().rev() {
-        let (dir, name) = split(path);
-        let Some(dir) = root.dir(dir)? else { continue };
-        let (old, new) = (format!("old-{n}"), format!("new-{n}"));
-        if *existed {
-            if root.find(&format!("{STAGE}/{old}"))?.is_some() {
-                renameat(&stage, old, &dir, name).map_err(BakeError::image(path, "put it back"))?;
-            }
-        } else if root.find(&format!("{STAGE}/{new}"))?.is_none() && root.find(path)?.is_some() {
-            unlinkat(&dir, name, AtFlags::empty()).map_err(BakeError::image(path, "take it away"))?;
+    // Nothing outside the stage is touched before the journal is complete, and the stage has its name.
+    let Some(stage) = here(root, STAGE)? else { return Ok(()) };
+    // One path that cannot be put back keeps none of the others away; the first failure is told.
+    let mut first = Ok(());
+    let mut attempt = |result: Result<(), BakeError>| {
+        if first.is_ok() {
+            first = result;
         }
+    };
+    for (n, (path, existed)) in journal.paths.iter().enumerate().rev() {
+        attempt(put_back(root, &stage, n, path, *existed));
     }
     for made in journal.made.iter().rev() {
-        let (above, name) = split(made);
-        let Some(above) = root.dir(above)? else { continue };
-        match unlinkat(&above, name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(e) => return Err(BakeError::image(made, "remove the directory")(e)),
-        }
+        attempt(remove_dir(root, made));
     }
+    first?;
     times(root, journal, None)
 }
 
-/// Removes the stage and what is in it.
-fn clear(root: &RootDir) -> Result<(), BakeError> {
-    let Some(stage) = root.dir(STAGE)? else { return Ok(()) };
-    // The journal last: while it is there, an interrupted bake can still be undone.
-    let mut names = root.list(STAGE)?;
-    names.sort_by_key(|name| name == JOURNAL);
-    for name in names {
-        step()
-            .and_then(|()| unlinkat(&stage, name.as_str(), AtFlags::empty()))
-            .map_err(BakeError::image(STAGE, "clear it"))?;
+fn put_back(root: &RootDir, stage: &OwnedFd, n: usize, path: &str, existed: bool) -> Result<(), BakeError> {
+    let (dir, name) = split(path);
+    let Some(dir) = here(root, dir)? else { return Ok(()) };
+    let (old, new) = (format!("old-{n}"), format!("new-{n}"));
+    if existed {
+        if root.find(&format!("{STAGE}/{old}"))?.is_some() {
+            step().and_then(|()| renameat(stage, old, &dir, name)).map_err(BakeError::image(path, "put it back"))?;
+        }
+    } else if root.find(&format!("{STAGE}/{new}"))?.is_none() && root.find(path)?.is_some() {
+        step().and_then(|()| unlinkat(&dir, name, AtFlags::empty())).map_err(BakeError::image(path, "take it away"))?;
     }
-    unlinkat(root.fd(), STAGE, AtFlags::REMOVEDIR).map_err(BakeError::image(STAGE, "remove it"))
+    Ok(())
+}
+
+fn remove_dir(root: &RootDir, made: &str) -> Result<(), BakeError> {
+    let (above, name) = split(made);
+    let Some(above) = here(root, above)? else { return Ok(()) };
+    match step().and_then(|()| unlinkat(&above, name, AtFlags::REMOVEDIR)) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(e) => Err(BakeError::image(made, "remove the directory")(e)),
+    }
+}
+
+/// Removes the stage after everything was undone.
+fn discard(root: &RootDir, journal: &Journal) -> Result<(), BakeError> {
+    let aside = name_with_time(journal.root_time());
+    if here(root, STAGE)?.is_some() {
+        step().and_then(|()| rename_new(root, STAGE, &aside)).map_err(BakeError::image(STAGE, "put it aside"))?;
+    }
+    clear(root, &aside, journal.root_time())
+}
+
+/// Removes a stage and what is in it, and gives the root directory its time.
+fn clear(root: &RootDir, stage: &str, (secs, nanos): (i64, i64)) -> Result<(), BakeError> {
+    if let Some(fd) = here(root, stage)? {
+        for name in root.list(stage)? {
+            step()
+                .and_then(|()| unlinkat(&fd, name.as_str(), AtFlags::empty()))
+                .map_err(BakeError::image(stage, "clear it"))?;
+        }
+        unlinkat(root.fd(), stage, AtFlags::REMOVEDIR).map_err(BakeError::image(stage, "remove it"))?;
+    }
+    futimens(root.fd(), &both(secs, nanos)).map_err(BakeError::image("", "set its time"))
 }
 
 #[cfg(test)]

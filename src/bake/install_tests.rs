@@ -9,13 +9,15 @@ use super::*;
 thread_local! {
     /// Steps until one fails, and whether the process "dies" there, so that nothing is undone.
     static FAIL: Cell<Option<(usize, bool)>> = const { Cell::new(None) };
+    /// Whether the step after the failing one fails too.
+    static AGAIN: Cell<bool> = const { Cell::new(false) };
     static DEAD: Cell<bool> = const { Cell::new(false) };
 }
 
 pub(super) fn step() -> Result<(), Errno> {
     match FAIL.get() {
         Some((0, dies)) => {
-            FAIL.set(None);
+            FAIL.set(AGAIN.replace(false).then_some((0, dies)));
             DEAD.set(dies);
             Err(Errno::IO)
         }
@@ -63,17 +65,17 @@ fn stamp() -> Stamp {
 /// A tree, and changes of every sort: new file in a new directory, replaced file, removed file, replaced link.
 fn scene() -> (tempfile::TempDir, Vec<Change>) {
     let dir = tempfile::tempdir().unwrap();
-    fs::create_dir_all(dir.path().join("usr/lib/here")).unwrap();
+    fs::create_dir_all(dir.path().join("usr/lib/kiln")).unwrap();
     for name in ["old", "gone"] {
-        fs::write(dir.path().join("usr/lib/here").join(name), name).unwrap();
+        fs::write(dir.path().join("usr/lib/kiln").join(name), name).unwrap();
     }
-    symlink("old", dir.path().join("usr/lib/here/link")).unwrap();
+    symlink("old", dir.path().join("usr/lib/kiln/link")).unwrap();
     let changes = vec![
-        file("usr/lib/here/deep/er/new", "new"),
-        Change { path: "usr/lib/here/gone".into(), node: None },
-        Change { path: "usr/lib/here/link".into(), node: Some(Node::Link { target: "../elsewhere".into() }) },
-        file("usr/lib/here/old", "changed"),
-        file("usr/lib/here/zz", "last"),
+        file("usr/lib/systemd/system/x.service.d/50-kiln.conf", "new"),
+        Change { path: "usr/lib/kiln/gone".into(), node: None },
+        Change { path: "usr/lib/kiln/link".into(), node: Some(Node::Link { target: "../elsewhere".into() }) },
+        file("usr/lib/kiln/old", "changed"),
+        file("usr/lib/kiln/zz", "last"),
     ];
     (dir, changes)
 }
@@ -93,13 +95,9 @@ fn at_every_step(dies: bool, after: impl Fn(&RootDir)) -> usize {
             result.unwrap();
             return n;
         }
-        let failed = result.is_err();
+        let failed = result.is_err() && !root.list("").unwrap().iter().any(|n| done_with(&root, n));
         after(&root);
-        let mut now = picture(dir.path());
-        if dies {
-            // Before there is a journal, nothing keeps the time of the root directory itself.
-            now.insert(String::new(), before[""].clone());
-        }
+        let now = picture(dir.path());
         if failed {
             assert_eq!(now, before, "step {n}");
         } else {
@@ -109,6 +107,11 @@ fn at_every_step(dies: bool, after: impl Fn(&RootDir)) -> usize {
         }
     }
     unreachable!()
+}
+
+/// Whether the stage says that all changes were made: it has its last name and the journal.
+fn done_with(root: &RootDir, name: &str) -> bool {
+    time_in_name(name).is_some() && root.find("usr/lib/kiln/zz").unwrap().is_some()
 }
 
 #[test]
@@ -137,6 +140,7 @@ fn a_journal_that_an_image_brings_cannot_reach_out_of_it() {
     fs::create_dir(&stage).unwrap();
     fs::write(stage.join("old-0"), "evil").unwrap();
     symlink(outside.path(), dir.path().join("usr/out")).unwrap();
+    assert!(recover(&root).unwrap_err().to_string().contains("no journal"));
     for path in ["../victim", "/etc/passwd", "usr/../../victim", "usr/out/victim", ""] {
         let journal = serde_json::json!({ "paths": [[path, true]], "made": [], "times": [] });
         fs::write(stage.join(JOURNAL), journal.to_string()).unwrap();
@@ -153,8 +157,74 @@ fn times_of_directories_are_kept() {
     let before = picture(dir.path());
     install(&RootDir::open(dir.path()).unwrap(), &changes, stamp()).unwrap();
     let after = picture(dir.path());
-    for name in ["", "usr", "usr/lib", "usr/lib/here"] {
+    for name in ["", "usr", "usr/lib", "usr/lib/kiln"] {
         assert_eq!(before[name], after[name], "{name}");
     }
-    assert!(after["usr/lib/here/deep"].contains("(1700000000, 0)"), "{}", after["usr/lib/here/deep"]);
+    assert!(after["usr/lib/systemd"].contains("(1700000000, 0)"), "{}", after["usr/lib/systemd"]);
+}
+
+#[test]
+fn only_what_a_bake_writes_is_touched_by_undoing_one() {
+    let (dir, _) = scene();
+    let root = RootDir::open(dir.path()).unwrap();
+    let stage = dir.path().join(STAGE);
+    fs::create_dir(&stage).unwrap();
+    fs::create_dir_all(dir.path().join("etc/empty")).unwrap();
+    fs::create_dir_all(dir.path().join("boot/grub")).unwrap();
+    fs::write(dir.path().join("etc/passwd"), "root").unwrap();
+    fs::write(dir.path().join("boot/grub/grub.cfg"), "linux /vmlinuz").unwrap();
+    fs::write(stage.join("old-0"), "evil").unwrap();
+    let before = picture(dir.path());
+    let forgeries = [
+        serde_json::json!({ "paths": [["etc/passwd", false]], "made": [], "times": [] }),
+        serde_json::json!({ "paths": [["etc/passwd", true]], "made": [], "times": [] }),
+        serde_json::json!({ "paths": [["boot/grub/grub.cfg", false]], "made": [], "times": [] }),
+        serde_json::json!({ "paths": [["usr/lib/systemd/system/x.service", true]], "made": [], "times": [] }),
+        serde_json::json!({ "paths": [["usr/lib/kiln/trust/a/b", true]], "made": [], "times": [] }),
+        serde_json::json!({ "paths": [], "made": ["etc/empty"], "times": [] }),
+        serde_json::json!({ "paths": [], "made": [], "times": [["etc", 5, 0]] }),
+        serde_json::json!({ "paths": [], "made": [], "times": [["", 5, -1]] }),
+    ];
+    for journal in forgeries {
+        fs::write(stage.join(JOURNAL), journal.to_string()).unwrap();
+        let said = recover(&root).unwrap_err().to_string();
+        assert!(said.contains("remove it and bake again"), "{said}");
+        fs::remove_file(stage.join(JOURNAL)).unwrap();
+        let mut now = picture(dir.path());
+        now.insert(STAGE.to_owned(), before[STAGE].clone());
+        assert_eq!(now, before, "{journal}");
+    }
+    // Nor is anything cleared that a bake does not leave.
+    fs::write(stage.join(JOURNAL), r#"{"paths":[],"made":[],"times":[]}"#).unwrap();
+    fs::create_dir(stage.join("new-1")).unwrap();
+    assert!(recover(&root).is_err());
+    fs::remove_dir(stage.join("new-1")).unwrap();
+    fs::write(stage.join("mine"), "").unwrap();
+    assert!(recover(&root).unwrap_err().to_string().contains("mine"));
+    fs::remove_file(stage.join("mine")).unwrap();
+    assert!(recover(&root).unwrap());
+    fs::create_dir(dir.path().join(format!("{STAGE}.5.0"))).unwrap();
+    fs::write(dir.path().join(format!("{STAGE}.5.0/mine")), "").unwrap();
+    assert!(recover(&root).is_err());
+}
+
+#[test]
+fn a_way_back_that_fails_tells_both_reasons_and_restores_the_rest() {
+    let (dir, changes) = scene();
+    let before = picture(dir.path());
+    let root = RootDir::open(dir.path()).unwrap();
+    for first in 14..19 {
+        FAIL.set(Some((first, false)));
+        AGAIN.set(true);
+        let error = install(&root, &changes, stamp()).unwrap_err();
+        if AGAIN.replace(false) {
+            FAIL.set(None);
+            assert_eq!(picture(dir.path()), before);
+            continue;
+        }
+        let said = error.to_string();
+        assert!(said.contains("restoring the image failed") && said.matches("cannot").count() == 2, "{said}");
+        assert!(recover(&root).unwrap());
+        assert_eq!(picture(dir.path()), before);
+    }
 }

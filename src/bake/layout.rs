@@ -29,3 +29,21 @@ pub const DROP_IN: &str = "50-kiln.conf";
 pub fn drop_in(unit: &str) -> String {
     format!("{UNITS}/{unit}.d/{DROP_IN}")
 }
+
+/// Whether a path is one that only Kiln writes: the rest of a bake may be undone there and nowhere else.
+pub fn own_place(path: &str) -> bool {
+    if let Some(rest) = path.strip_prefix(LIB) {
+        return rest.strip_prefix('/').is_some_and(|r| r.strip_prefix("trust/").unwrap_or(r).split('/').count() == 1);
+    }
+    let Some(unit) = path.strip_prefix(UNITS).and_then(|rest| rest.strip_prefix('/')) else {
+        return super::boot::GRUB_FRAGMENTS.contains(&path);
+    };
+    match unit.split_once('/') {
+        None => matches!(unit, LOAD_UNIT | AGENT_UNIT),
+        Some((dir, name)) => match dir.rsplit_once('.') {
+            Some((_, "d")) => name == DROP_IN,
+            Some((_, "wants" | "requires")) => matches!(name, LOAD_UNIT | AGENT_UNIT),
+            _ => false,
+        },
+    }
+}

@@ -10,8 +10,10 @@
 //! A bake is idempotent and reproducible: the same inputs give the same bytes, modes, owners and times. No link of the
 //! image is followed where something is written. If anything fails, the target stays as it was.
 
+mod aside;
 mod binary;
 pub mod boot;
+mod cmdline;
 mod copy;
 pub mod disk;
 mod error;
@@ -20,11 +22,14 @@ pub mod image;
 mod install;
 pub mod kernel;
 pub mod layout;
+mod lock;
 mod payload;
 mod plan;
 mod programs;
 mod render;
 mod rootdir;
+mod script;
+mod shadow;
 mod units;
 
 use std::path::{Path, PathBuf};
@@ -44,6 +49,7 @@ use disk::Shape;
 use ext4::Ext4Image;
 use image::{Change, Image};
 use install::Stamp;
+use lock::Lock;
 
 /// What a bake did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -82,9 +88,27 @@ pub fn bake(
     payload: &Payload<'_>,
     options: &Options,
 ) -> Result<Report, BakeError> {
-    match disk::detect(target, options.partition)? {
-        Shape::Directory => bake_directory(target, output, payload, options),
-        Shape::Disk(span) => bake_disk(target, span, output.unwrap_or(target), payload, options),
+    if std::fs::metadata(target).map_err(BakeError::host(target, "open"))?.is_dir() {
+        return bake_directory(target, output, payload, options);
+    }
+    // A link to a disk stays one: the file behind it is replaced.
+    let real = settle(target)?;
+    let place = output.map_or_else(|| Ok(real.clone()), settle)?;
+    let _lock = if place == real { Lock::take(&real)? } else { Lock::share(&real)? };
+    match disk::detect(&real, options.partition)? {
+        Shape::Directory => bake_directory(&real, output, payload, options),
+        Shape::Disk(span) => {
+            let report = bake_disk(&real, span, &place, payload, options)?;
+            Ok(Report { target: output.unwrap_or(target).to_owned(), ..report })
+        }
+    }
+}
+
+/// The file that a path leads to, through links; the path itself where nothing is there yet.
+fn settle(path: &Path) -> Result<PathBuf, BakeError> {
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_symlink() => std::fs::canonicalize(path).map_err(BakeError::host(path, "follow the link")),
+        _ => Ok(path.to_owned()),
     }
 }
 
@@ -102,7 +126,10 @@ fn bake_directory(
     payload: &Payload<'_>,
     options: &Options,
 ) -> Result<Report, BakeError> {
-    let Some(output) = output.filter(|o| *o != target) else { return bake_in_place(target, payload, options) };
+    let Some(output) = output.filter(|o| *o != target) else {
+        let _lock = Lock::take(target)?;
+        return bake_in_place(target, payload, options);
+    };
     if output.exists() {
         return Err(BakeError::Target {
             path: output.to_owned(),
@@ -111,12 +138,12 @@ fn bake_directory(
         });
     }
     let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let aside = tempfile::Builder::new()
-        .prefix(".kiln-bake-")
-        .tempdir_in(folder)
-        .map_err(BakeError::host(folder, "make a directory there"))?;
+    let (aside, _held) = aside::dir(folder)?;
     let copy = aside.path().join("root");
-    copy_tree(target, &copy)?;
+    {
+        let _lock = Lock::share(target)?;
+        copy_tree(target, &copy)?;
+    }
     let mut report = bake_in_place(&copy, payload, options)?;
     std::fs::rename(&copy, output).map_err(BakeError::host(output, "put it in place"))?;
     report.target = output.to_owned();

@@ -14,7 +14,7 @@ use super::layout::{
 };
 use super::payload::{KernelCheck, Options, Payload};
 use super::units::{self, Confined};
-use super::{binary, programs, render};
+use super::{binary, programs, render, shadow};
 use crate::model::Digest;
 
 /// `manifest.json`: what a bake put into the image. Its own digest is the image's identity towards the POS.
@@ -58,7 +58,7 @@ pub struct Plan {
 pub fn plan(image: &dyn Image, payload: &Payload<'_>, options: &Options) -> Result<Plan, BakeError> {
     let mut warnings = Vec::new();
     binary::check_agent(&payload.agent_path, &payload.agent, image)?;
-    units::no_overrides(image)?;
+    shadow::check(image)?;
     let kernels = match &options.kernel {
         KernelCheck::Image => kernel::kernels(image)?,
         KernelCheck::Other(release, config) => vec![kernel::judge(release, config)?],

@@ -1,8 +1,10 @@
 //! A root file system in a directory: every access is relative to its descriptor and never follows a link.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat2, readlinkat, statat};
@@ -41,12 +43,38 @@ impl RootDir {
 
     /// A directory inside; the empty path is the root.
     pub(super) fn dir(&self, path: &str) -> Result<Option<OwnedFd>, BakeError> {
+        self.open_dir(path, RESOLVE)
+    }
+
+    /// The same, where nothing on the way is a mount: to be written in.
+    pub(super) fn own_dir(&self, path: &str) -> Result<Option<OwnedFd>, BakeError> {
+        self.open_dir(path, RESOLVE.union(ResolveFlags::NO_XDEV))
+    }
+
+    /// The names in a directory, whatever their bytes.
+    pub(super) fn list_raw(&self, path: &str) -> Result<Vec<OsString>, BakeError> {
+        let Some(dir) = self.dir(path)? else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&dir).map_err(BakeError::image(path, "list it"))? {
+            let entry = entry.map_err(BakeError::image(path, "list it"))?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") {
+                names.push(OsString::from_vec(name.to_vec()));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn open_dir(&self, path: &str, resolve: ResolveFlags) -> Result<Option<OwnedFd>, BakeError> {
         let name = if path.is_empty() { "." } else { path };
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match openat2(&self.fd, name, flags, Mode::empty(), RESOLVE) {
+        match openat2(&self.fd, name, flags, Mode::empty(), resolve) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::NOENT) => Ok(None),
-            Err(Errno::LOOP | Errno::XDEV) => Err(BakeError::Symlink(path.to_owned())),
+            // The path has no `..` and does not begin at the root: only a mount leads out.
+            Err(Errno::XDEV) => Err(BakeError::Mount(path.to_owned())),
+            Err(Errno::LOOP) => Err(BakeError::Symlink(path.to_owned())),
             // With O_DIRECTORY a link as the last component is ELOOP already; this is a file.
             Err(Errno::NOTDIR) => {
                 Err(BakeError::InTheWay { path: path.to_owned(), found: "not a directory", wanted: "a directory" })
@@ -104,17 +132,6 @@ impl Image for RootDir {
     }
 
     fn list(&self, path: &str) -> Result<Vec<String>, BakeError> {
-        let Some(dir) = self.dir(path)? else { return Ok(Vec::new()) };
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&dir).map_err(BakeError::image(path, "list it"))? {
-            let entry = entry.map_err(BakeError::image(path, "list it"))?;
-            if let Ok(name) = entry.file_name().to_str()
-                && !matches!(name, "." | "..")
-            {
-                names.push(name.to_owned());
-            }
-        }
-        names.sort();
-        Ok(names)
+        Ok(self.list_raw(path)?.into_iter().filter_map(|name| name.into_string().ok()).collect())
     }
 }

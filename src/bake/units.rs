@@ -197,25 +197,3 @@ fn is_template(name: &str) -> bool {
 fn is_name(text: &str) -> bool {
     text.len() <= 255 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b))
 }
-
-/// Fails where the image brings a file that takes precedence over Kiln's units or adds to them.
-pub fn no_overrides(image: &dyn Image) -> Result<(), BakeError> {
-    for dir in ["etc/systemd/system", "usr/local/lib/systemd/system"] {
-        for unit in [LOAD_UNIT, AGENT_UNIT] {
-            for path in [format!("{dir}/{unit}"), format!("{dir}/{unit}.d")] {
-                match image.find(&path) {
-                    Ok(None) => {}
-                    Ok(Some(_)) => return Err(BakeError::Override(path)),
-                    Err(e) => return Err(e),
-                }
-            }
-        }
-    }
-    let own = "usr/lib/systemd/system";
-    for path in [format!("{own}/{LOAD_UNIT}.d"), format!("{own}/{AGENT_UNIT}.d")] {
-        if image.find(&path)?.is_some() {
-            return Err(BakeError::Override(path));
-        }
-    }
-    Ok(())
-}

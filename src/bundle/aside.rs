@@ -50,6 +50,23 @@ fn write_there(aside: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Opens a regular file for reading. A pipe, device or socket in its place is an error: reading one may never end.
+///
+/// # Errors
+/// Where it cannot be opened, or is something else.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    // Opening a pipe without a writer waits, and opening a device may do something: so not before it was looked at.
+    let plain = |meta: fs::Metadata| match meta.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::other("it is not a regular file")),
+    };
+    plain(fs::metadata(path)?)?;
+    let file =
+        OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    plain(file.metadata()?)?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

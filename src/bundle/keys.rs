@@ -1,7 +1,6 @@
 //! Ed25519 keys in the files that OpenSSL reads and writes: PKCS#8 PEM for secrets, SPKI PEM for public keys (RFC 8410).
 
 use std::fmt;
-use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,7 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey};
 use rand_core::{OsRng, RngCore};
 
-use super::aside::{AsideError, write_aside};
+use super::aside::{AsideError, open_file, write_aside};
 use crate::model::Digest;
 
 /// A key file of Ed25519 is about 120 bytes.
@@ -176,7 +175,7 @@ impl fmt::Debug for PublicKey {
 fn read_text(path: &Path) -> Result<String, KeyError> {
     let read = || {
         let mut text = String::new();
-        fs::File::open(path)?.take(MAX_KEY_FILE).read_to_string(&mut text)?;
+        open_file(path)?.take(MAX_KEY_FILE).read_to_string(&mut text)?;
         Ok(text)
     };
     read().map_err(|source| KeyError::Read { path: path.to_owned(), source })
@@ -195,6 +194,7 @@ fn in_file<T>(path: &Path, result: Result<T, KeyError>) -> Result<T, KeyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     // `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` of OpenSSL 3.0.

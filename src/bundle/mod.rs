@@ -10,7 +10,7 @@ mod keys;
 mod statement;
 mod trust;
 
-pub use aside::{AsideError, write_aside};
+pub use aside::{AsideError, open_file, write_aside};
 pub use dsse::{Envelope, EnvelopeError, EnvelopeSignature, MAX_ENVELOPE, pae};
 pub use keys::{KeyError, PublicKey, SigningKey};
 pub use statement::{ASSIGNMENT_TYPE, Assignment, POLICY_TYPE, PolicyStatement, StatementError};

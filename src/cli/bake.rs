@@ -11,7 +11,7 @@ use super::selector::{self, Selector};
 use super::sign::read_bounded;
 use super::{Exit, Format, Out};
 use crate::bake::{self, KernelCheck, Options, Payload, Report, UnitSelector};
-use crate::bundle::{Envelope, PolicyStatement, SigningKey, TrustedKeys};
+use crate::bundle::{Envelope, PolicyStatement, PublicKey, SigningKey, TrustedKeys, open_file};
 
 /// Example: kiln bake rootfs --policy nginx.pdl --key keys/policy.key --trust keys
 #[derive(Debug, clap::Args)]
@@ -86,7 +86,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
         (Some(_), Some(_)) => {
             anyhow::bail!("--source goes with a tables file; {} is the source", args.policy.display())
         }
-        (None, Some(path)) => Some(policy_file::read_text(path)?),
+        (None, Some(path)) => Some(policy_file::source_of(&policy.tables, path, out)?),
         (None, None) => None,
     };
     let selectors = Selector::all(&policy.tables)?;
@@ -192,10 +192,8 @@ fn trust_files(dirs: &[PathBuf], key: Option<&SigningKey>) -> anyhow::Result<BTr
             if !public && name != "pos-ca.pem" {
                 continue;
             }
-            let bytes = read_bounded(&path, TRUST_MAX)?;
-            // A folder that holds secrets beside public keys is normal; a secret under a public name is not.
-            let secret = bytes.windows(11).any(|w| w == b"PRIVATE KEY");
-            anyhow::ensure!(!secret, "{} holds a secret key; it must not go into an image", path.display());
+            // Written anew from what was read, so that nothing but the key or the certificates goes into an image.
+            let bytes = if public { public_key(&path)? } else { certificates(&path)? };
             let known = files.insert(name.to_owned(), bytes.clone());
             anyhow::ensure!(
                 known.is_none_or(|k| k == bytes),
@@ -210,6 +208,52 @@ fn trust_files(dirs: &[PathBuf], key: Option<&SigningKey>) -> anyhow::Result<BTr
     }
     anyhow::ensure!(!files.is_empty(), "no trusted keys: give --trust DIR with a policy*.pub, or --key");
     Ok(files)
+}
+
+/// A public key file. A folder that holds secrets beside public keys is normal; a secret under a public name is not.
+fn public_key(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let secret = SigningKey::read(path).is_ok() || trust_text(path)?.contains("PRIVATE KEY");
+    anyhow::ensure!(!secret, "{} holds a secret key; it must not go into an image", path.display());
+    Ok(PublicKey::read(path)?.to_pem().into_bytes())
+}
+
+fn trust_text(path: &Path) -> anyhow::Result<String> {
+    use std::io::Read;
+    let shown = path.display();
+    let file = open_file(path).with_context(|| format!("cannot read {shown}"))?;
+    let mut text = String::new();
+    let read = file.take(TRUST_MAX + 1).read_to_string(&mut text);
+    read.with_context(|| format!("{shown} is neither a key nor a certificate in PEM"))?;
+    anyhow::ensure!(text.len() as u64 <= TRUST_MAX, "{shown} has more than {TRUST_MAX} bytes");
+    Ok(text)
+}
+
+/// The certificates of a PEM file, and nothing else of it.
+fn certificates(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let text = trust_text(path)?;
+    let shown = path.display();
+    anyhow::ensure!(!text.contains("PRIVATE KEY"), "{shown} holds a secret key; it must not go into an image");
+    let (mut out, mut block) = (String::new(), None::<String>);
+    for line in text.lines().map(str::trim_end) {
+        match (line, &mut block) {
+            ("-----BEGIN CERTIFICATE-----", None) => block = Some(String::new()),
+            ("-----END CERTIFICATE-----", Some(body)) => {
+                // A certificate is a sequence that begins with a sequence (RFC 5280); a key begins with a number.
+                let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, body.replace('\n', ""));
+                let der = der.unwrap_or_default();
+                let long = der.get(1).is_some_and(|n| n & 0x80 != 0);
+                let at = if long { 2 + usize::from(der[1] & 0x7f) } else { 2 };
+                let good = der.first() == Some(&0x30) && der.get(at) == Some(&0x30);
+                anyhow::ensure!(good, "{shown} has a block that is no certificate");
+                out.push_str(&format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n"));
+                block = None;
+            }
+            (line, Some(body)) => body.extend([line, "\n"]),
+            (_, None) => {}
+        }
+    }
+    anyhow::ensure!(block.is_none() && !out.is_empty(), "{shown} has no certificate in PEM");
+    Ok(out.into_bytes())
 }
 
 fn agent_path(given: Option<&Path>) -> anyhow::Result<PathBuf> {

@@ -78,11 +78,12 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let progress = out.progress("compiling");
     let result = compile::compile(&loaded.policy, &options);
     progress.finish_and_clear();
-    let tables = match result {
+    let mut tables = match result {
         Ok(tables) => tables,
         Err(CompileError::Internal(error)) => return Err(CompileError::Internal(error).into()),
         Err(error) => return refuse(error, args.kernel, out),
     };
+    super::proof::relate(&mut tables.metadata, &args.files[0]);
     let bytes = tables.to_bytes()?;
     write_aside(&args.output, &bytes, 0o644).with_context(|| format!("cannot write {}", args.output.display()))?;
     let kernel = args.kernel;

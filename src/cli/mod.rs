@@ -15,6 +15,7 @@ mod keygen;
 pub mod out;
 mod policy_file;
 mod pos_args;
+mod proof;
 mod publish;
 mod selector;
 mod sign;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::Out;
 use super::out::Fail;
 use super::sign::read_bounded;
 use super::sources::{self, Files};
+use super::{Out, proof};
 use crate::abi::Tables;
 use crate::abi::tables::MAX_FILE as MAX_TABLES;
 use crate::compile::{self, CompileError, KernelVersion};
@@ -30,7 +30,8 @@ pub(super) fn load(path: &Path, serial: u64, kernel: KernelVersion, out: &mut Ou
     file.take(8).read_to_end(&mut head).with_context(|| format!("cannot read {}", path.display()))?;
     if head == *b"KILNTAB1" {
         let bytes = read_bounded(path, MAX_TABLES as u64)?;
-        Tables::read(&bytes).with_context(|| path.display().to_string())?;
+        let tables = Tables::read(&bytes).with_context(|| path.display().to_string())?;
+        proof::prove(&tables).with_context(|| path.display().to_string())?;
         return Ok(PolicyFile { tables: bytes, source: None });
     }
     let source = sources::read(path)?;
@@ -54,6 +55,8 @@ pub(super) fn load(path: &Path, serial: u64, kernel: KernelVersion, out: &mut Ou
         }
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     })?;
+    let mut tables = tables;
+    proof::relate(&mut tables.metadata, path);
     Ok(PolicyFile { tables: tables.to_bytes()?, source: Some(text) })
 }
 
@@ -61,6 +64,18 @@ pub(super) fn load(path: &Path, serial: u64, kernel: KernelVersion, out: &mut Ou
 pub(super) fn read_text(path: &Path) -> anyhow::Result<String> {
     let bytes = read_bounded(path, MAX_PDL as u64)?;
     String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("{} is not UTF-8 text", path.display()))
+}
+
+/// Reads the source of tables that were compiled before, which must be their policy.
+pub(super) fn source_of(tables: &[u8], path: &Path, out: &mut Out) -> anyhow::Result<String> {
+    let source = sources::read(path)?;
+    let text = source.text.to_string();
+    let loaded = policy::load_with_warnings(&[source], &Files).map_err(|found| Fail {
+        code: 2,
+        message: format!("{} is not in order\n{}", path.display(), found.render(out.color()).trim_end()),
+    })?;
+    proof::same(&Tables::read(tables)?, path, policy::digest(&loaded.policy))?;
+    Ok(text)
 }
 
 /// The oldest kernel that the image can boot, as far as it matters to the compiler.

@@ -35,6 +35,7 @@ struct Signed {
 /// Signs the statement about a tables file.
 pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let bytes = read_tables(&args.tables)?;
+    super::proof::prove(&Tables::read(&bytes)?).with_context(|| args.tables.display().to_string())?;
     let key = SigningKey::read(&args.key)?;
     let name = args.name.map_or_else(|| name_of(&args.tables), Ok)?;
     let (statement, envelope) = sign(&bytes, &key, name)?;

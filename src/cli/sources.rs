@@ -29,7 +29,7 @@ impl Loader for Files {
 }
 
 /// The path without `.` and with `..` resolved in the text, so that a file has one name.
-fn tidy(path: &Path) -> PathBuf {
+pub(super) fn tidy(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

@@ -325,6 +325,7 @@ fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) 
     let units = (0..policy.blocks.len()).flat_map(|n| patterns(n, SelectorKey::Unit));
     Metadata {
         policy: options.policy,
+        source: crate::policy::to_pdl(policy),
         serial: options.serial,
         kernel: options.kernel.to_string(),
         subjects,

@@ -137,6 +137,46 @@ pub(super) fn block(kind: BlockKind, rules: Vec<Rule>) -> Block {
     }
 }
 
+/// Whoever signs, the agent too: what the metadata says is what the kernel part does.
+#[test]
+fn metadata_that_is_not_the_kernel_parts_is_refused() {
+    let mut guard = block(BlockKind::Guard, vec![file_rule(Effect::Deny, "/etc/shadow")]);
+    guard.subjects = vec![vec![Selector { key: SelectorKey::Exec, pattern: Glob("/opt/x".to_owned()) }]];
+    let blocks = vec![block(BlockKind::Profile, vec![file_rule(Effect::Allow, "/srv/*")]), guard];
+    let good = compile(&Policy { edition: 1, windows: Default::default(), blocks }, &options()).unwrap();
+    type Change = fn(&mut crate::abi::Metadata);
+    let changes: [(&str, Change); 13] = [
+        ("no units", |m| m.units.clear()),
+        ("another list of units", |m| m.units = vec!["off.service".to_owned()]),
+        ("no unit anywhere", |m| {
+            m.units.clear();
+            m.blocks[0].units.clear();
+        }),
+        ("another unit", |m| {
+            m.units = vec!["off.service".to_owned()];
+            m.blocks[0].units = m.units.clone();
+        }),
+        ("another program", |m| m.blocks[1].exec = vec!["/opt/y".to_owned()]),
+        ("no program", |m| m.blocks[1].exec.clear()),
+        ("a guard for a profile", |m| m.blocks[0].kind = "guard".to_owned()),
+        ("another name", |m| m.blocks[0].name = "other".to_owned()),
+        ("every host", |m| m.blocks[1].host = true),
+        ("another subject", |m| {
+            m.subjects.swap(2, 3);
+            (m.subjects[2].index, m.subjects[3].index) = (3, 4);
+        }),
+        ("another key", |m| m.subjects[2].key = "web|x".to_owned()),
+        ("another text", |m| m.rules[0].text = "allow read \"/etc/**\"".to_owned()),
+        ("no text", |m| m.source.clear()),
+    ];
+    for (what, change) in changes {
+        let mut metadata = good.metadata.clone();
+        change(&mut metadata);
+        let read = Tables::new(good.kernel.clone(), metadata);
+        assert!(matches!(read, Err(TablesError::Mismatch(_))), "{what}");
+    }
+}
+
 /// A rule that reads a path.
 pub(super) fn file_rule(effect: Effect, path: &str) -> Rule {
     let verbs = [Verb::Read].into_iter().collect();

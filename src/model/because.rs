@@ -41,6 +41,30 @@ pub struct Because {
     pub text: String,
 }
 
+impl Because {
+    /// The `because` of a rule as PDL has it, with a space before it; empty where there is no reference.
+    pub fn clause(refs: &[Because]) -> String {
+        if refs.is_empty() {
+            return String::new();
+        }
+        let list: Vec<String> = refs.iter().map(|r| format!("{} {}", r.kind.name(), escaped(&r.text))).collect();
+        format!(" because {}", list.join(", "))
+    }
+}
+
+/// A text in quotes.
+fn escaped(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
 impl fmt::Display for Because {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", self.kind.name(), self.text)

@@ -13,7 +13,7 @@ pub use because::{Because, RefKind};
 pub use digest::{Digest, ParseDigestError};
 pub use net::{Cidr, ParseCidrError, PortRange, Proto, mapped};
 pub use outcome::{Action, Mode, Outcome, Severity};
-pub use pattern::quote_pattern;
+pub use pattern::{literal_of_pattern, quote_pattern};
 pub use suggest::closest;
 pub use unit::{cgroup_name, unit_of_cgroup};
 pub use verb::{KernelOp, ParseVerbError, Verb, VerbSet, capability_name, capability_names, capability_number};

@@ -11,3 +11,17 @@ pub fn quote_pattern(text: &str) -> String {
     }
     out
 }
+
+/// The one text that a pattern of PDL matches, where it has no wildcard: what [`quote_pattern`] undoes.
+pub fn literal_of_pattern(pattern: &str) -> Option<String> {
+    let mut out = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '*' | '?' | '[' | '{' => return None,
+            '\\' => out.push(chars.next()?),
+            _ => out.push(c),
+        }
+    }
+    Some(out)
+}

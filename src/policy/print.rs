@@ -210,11 +210,7 @@ fn outcome(outcome: &Outcome) -> String {
 }
 
 fn because(refs: &[Because]) -> String {
-    if refs.is_empty() {
-        return String::new();
-    }
-    let list: Vec<String> = refs.iter().map(|r| format!("{} {}", r.kind.name(), escaped(&r.text))).collect();
-    format!(" because {}", list.join(", "))
+    Because::clause(refs)
 }
 
 fn selectors(list: &[Selector]) -> String {
@@ -254,19 +250,6 @@ fn quoted(text: &str) -> String {
             '"' => out.push_str("\\\""),
             _ => out.push(c),
         }
-    }
-    out.push('"');
-    out
-}
-
-/// A text in quotes.
-fn escaped(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
     }
     out.push('"');
     out

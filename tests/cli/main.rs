@@ -8,6 +8,7 @@ mod coverage;
 mod derive;
 mod frame;
 mod gate;
+mod hostile;
 mod image;
 mod keygen;
 mod pdl;

@@ -1,0 +1,171 @@
+//! The checks that hold the metadata to the kernel part: what people and `kiln bake` read is what the kernel gets.
+//!
+//! They need no compiler, so the agent makes them at each load: units and programs, subjects and blocks by the
+//! automata themselves; the texts of rules by the policy's text. That the policy's text is what was compiled is checked
+//! where there is a compiler, before anything is signed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::kernel::Kernel;
+use super::layout;
+use super::metadata::{BlockInfo, HOST_KEY, Metadata, SENTINEL_KEY, SubjectInfo};
+use super::tables::TablesError;
+use crate::model::{Because, cgroup_name, literal_of_pattern};
+
+const HOST: u32 = 1;
+
+pub(super) fn bind(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
+    let blocks = blocks(metadata)?;
+    for (subject, index) in metadata.subjects.iter().zip(1..) {
+        described(kernel, &blocks, subject, index)?;
+    }
+    listed(metadata)?;
+    for (what, kind) in [("unit", Selects::Unit), ("program", Selects::Program)] {
+        reached(kernel, metadata, what, kind)?;
+    }
+    texts(metadata)
+}
+
+fn mismatch<T>(what: impl Into<String>) -> Result<T, TablesError> {
+    Err(TablesError::Mismatch(what.into()))
+}
+
+/// The blocks by kind and name.
+fn blocks(metadata: &Metadata) -> Result<BTreeMap<(bool, &str), &BlockInfo>, TablesError> {
+    let mut out = BTreeMap::new();
+    for block in &metadata.blocks {
+        let is_profile = match block.kind.as_str() {
+            "profile" => true,
+            "guard" => false,
+            other => return mismatch(format!("`{other}` is no kind of block")),
+        };
+        if out.insert((is_profile, block.name.as_str()), block).is_some() {
+            return mismatch(format!("two blocks are {} {}", block.kind, block.name));
+        }
+    }
+    Ok(out)
+}
+
+/// A subject's key, place, flags and blocks agree.
+fn described(
+    kernel: &Kernel,
+    blocks: &BTreeMap<(bool, &str), &BlockInfo>,
+    subject: &SubjectInfo,
+    index: u32,
+) -> Result<(), TablesError> {
+    let wrong = |what: &str| mismatch(format!("subject `{}` {what}", subject.key));
+    if subject.index != index {
+        return wrong("is described in another place than its own");
+    }
+    let has_profile = kernel.subject(index).is_some_and(|s| s.flags & layout::S_PROFILE != 0);
+    if subject.profile.is_some() != has_profile {
+        return wrong("has a profile in the description or in the kernel part only");
+    }
+    if index == HOST + 1 {
+        let alone = subject.key == SENTINEL_KEY && subject.guards.is_empty();
+        return if alone { Ok(()) } else { wrong("stands in the sentinel's place") };
+    }
+    if subject.profile.as_deref().is_some_and(|p| !blocks.contains_key(&(true, p))) {
+        return wrong("names a profile that is not there");
+    }
+    let mut own = Vec::new();
+    for guard in &subject.guards {
+        match blocks.get(&(false, guard.as_str())) {
+            Some(block) if !block.host => own.push(guard.as_str()),
+            Some(_) => {}
+            None => return wrong("names a guard that is not there"),
+        }
+    }
+    let everywhere = blocks.values().filter(|b| b.host).all(|b| subject.guards.contains(&b.name));
+    let sorted = subject.guards.is_sorted_by(|a, b| a < b);
+    let key = format!("{}|{}", subject.profile.as_deref().unwrap_or_default(), own.join(","));
+    if !everywhere || !sorted || key != subject.key || (index == HOST) != (key == HOST_KEY) {
+        return wrong("is not the combination that its key says");
+    }
+    Ok(())
+}
+
+/// The list of units, by which drop-ins are written, is that of the blocks.
+fn listed(metadata: &Metadata) -> Result<(), TablesError> {
+    let of_blocks: BTreeSet<&String> = metadata.blocks.iter().flat_map(|b| &b.units).collect();
+    if metadata.units.iter().eq(of_blocks) { Ok(()) } else { mismatch("the list of units is not that of the blocks") }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Selects {
+    Unit,
+    Program,
+}
+
+/// Every block that has selectors is come to by them, and no other is.
+fn reached(kernel: &Kernel, metadata: &Metadata, what: &str, kind: Selects) -> Result<(), TablesError> {
+    let host = kernel.subject(HOST).unwrap_or_default();
+    let start = if kind == Selects::Unit { host.unit_start } else { host.exec_start };
+    let mut comes_to = BTreeSet::new();
+    for subject in accepts(kernel, start) {
+        let Some(info) = metadata.subjects.get(subject as usize - 1) else { continue };
+        comes_to.extend(info.profile.iter().map(|p| ("profile", p.as_str())));
+        comes_to.extend(info.guards.iter().map(|g| ("guard", g.as_str())));
+    }
+    for block in &metadata.blocks {
+        let selectors = if kind == Selects::Unit { &block.units } else { &block.exec };
+        let come = comes_to.contains(&(block.kind.as_str(), block.name.as_str()));
+        if !block.host && come == selectors.is_empty() {
+            let says = if come { "is attached by one, and its description has none" } else { "is attached by none" };
+            return mismatch(format!("{what}s of {} {}: it {says}", block.kind, block.name));
+        }
+        for literal in selectors.iter().filter_map(|s| literal_of_pattern(s)) {
+            let subject = match kind {
+                Selects::Unit => kernel.after_unit(HOST, cgroup_name(&literal).as_bytes()),
+                Selects::Program => kernel.after_exec(HOST, literal.as_bytes()),
+            };
+            let info = metadata.subjects.get(subject as usize - 1);
+            let bound = info.is_some_and(|s| match block.kind.as_str() {
+                "profile" => s.profile.as_ref() == Some(&block.name),
+                _ => s.guards.contains(&block.name),
+            });
+            if !bound {
+                return mismatch(format!("{what} {literal} does not come to {} {}", block.kind, block.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All that an automaton accepts with.
+fn accepts(kernel: &Kernel, start: u32) -> BTreeSet<u32> {
+    let (mut seen, mut out, mut todo) = (BTreeSet::new(), BTreeSet::new(), vec![start]);
+    let classes: BTreeSet<u8> = kernel.header.path_class.iter().copied().collect();
+    while let Some(state) = todo.pop() {
+        if state == 0 || !seen.insert(state) {
+            continue;
+        }
+        out.extend(Some(kernel.accept(state)).filter(|a| *a != 0));
+        todo.extend(classes.iter().map(|class| kernel.step(state, *class)));
+    }
+    out
+}
+
+/// The rules' texts stand in the policy's text, in their order.
+fn texts(metadata: &Metadata) -> Result<(), TablesError> {
+    let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    let source = squeeze(&metadata.source);
+    let mut at = 0;
+    for (n, rule) in metadata.rules.iter().enumerate() {
+        let block = metadata.blocks.get(rule.block as usize);
+        let last = metadata.rules.get(n + 1).is_none_or(|next| next.block != rule.block);
+        if last && block.is_some_and(|b| b.kind == "profile") {
+            let wanted = block.map(|b| format!("no rule of profile {} permits it", b.name));
+            if wanted.as_ref() != Some(&rule.text) || !rule.because.is_empty() {
+                return mismatch(format!("rule {n} is not the default of its profile"));
+            }
+            continue;
+        }
+        let wanted = squeeze(&format!("{}{};", rule.text, Because::clause(&rule.because)));
+        match source.get(at..).and_then(|rest| rest.find(&wanted)) {
+            Some(found) => at += found + wanted.len(),
+            None => return mismatch(format!("rule {n} does not stand in the policy's text: {}", rule.text)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! What in an image would keep systemd from loading the policy: units, drop-ins and links that stand before Kiln's, or
+//! that mask them.
+
+use std::collections::BTreeSet;
+
+use super::BakeError;
+use super::image::{Image, Kind};
+use super::layout::{AGENT_UNIT, DROP_IN, LOAD_UNIT, UNITS};
+
+/// Where systemd looks for the system's units, strongest first (src/basic/path-lookup.c of systemd 252 to 258).
+const LOAD_PATH: [&str; 14] = [
+    "etc/systemd/system.control",
+    "run/systemd/system.control",
+    "run/systemd/transient",
+    "run/systemd/generator.early",
+    "etc/systemd/system",
+    "etc/systemd/system.attached",
+    "run/systemd/system",
+    "run/systemd/system.attached",
+    "run/systemd/generator",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+    "usr/lib/systemd/system.attached",
+    "run/systemd/generator.late",
+];
+
+/// Without these the policy is not loaded, or not where it should be.
+const NEEDED: [&str; 3] = ["sysinit.target", "multi-user.target", "sys-fs-bpf.mount"];
+
+/// Settings that may be there for every service, and beginnings of such (`X-`, `Limit…`): they neither keep a unit from
+/// being started nor change what it runs.
+const HARMLESS: [&str; 20] = [
+    "Description",
+    "Documentation",
+    "TimeoutStartSec",
+    "TimeoutStopSec",
+    "TimeoutSec",
+    "TimeoutAbortSec",
+    "TimeoutStopFailureMode",
+    "OOMPolicy",
+    "OOMScoreAdjust",
+    "Nice",
+    "Slice",
+    "Restart",
+    "RestartSec",
+    "StandardOutput",
+    "StandardError",
+    "SyslogIdentifier",
+    "UMask",
+    "KeyringMode",
+    "FileDescriptorStoreMax",
+    "FileDescriptorStorePreserve",
+];
+const HARMLESS_FAMILIES: [&str; 9] =
+    ["X-", "Limit", "Log", "CPU", "Memory", "IO", "IPAccounting", "Tasks", "ManagedOOM"];
+
+/// Fails where the image would keep Kiln's units, or their ties to the confined ones, from taking effect.
+pub fn check(image: &dyn Image) -> Result<(), BakeError> {
+    let mut seen = BTreeSet::new();
+    for dir in LOAD_PATH {
+        let Some(real) = follow(image, dir)? else { continue };
+        if !seen.insert(real.clone()) || image.find(&real)?.is_none_or(|f| f.kind != Kind::Dir) {
+            continue;
+        }
+        for name in image.list(&real)? {
+            let path = format!("{real}/{name}");
+            let kiln = matches!(name.as_str(), LOAD_UNIT | AGENT_UNIT);
+            if kiln && real != UNITS {
+                return Err(BakeError::Override(path));
+            }
+            if NEEDED.contains(&name.as_str()) && masked(image, &path)? {
+                return Err(BakeError::Masked(path));
+            }
+            match name.rsplit_once('.') {
+                Some((unit, "d")) => drop_ins(image, &path, unit, real == UNITS)?,
+                Some((_, "wants" | "requires" | "upholds")) if real != UNITS => links(image, &path)?,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Drop-ins of Kiln's own units, by name, prefix or type; and of other units those that take our drop-in's name.
+fn drop_ins(image: &dyn Image, path: &str, unit: &str, ours: bool) -> Result<(), BakeError> {
+    let Some(real) = follow(image, path)? else { return Ok(()) };
+    if image.find(&real)?.is_none_or(|f| f.kind != Kind::Dir) {
+        return Ok(());
+    }
+    let names = image.list(&real)?;
+    // In our own place a bake removes or replaces it.
+    if !ours && names.iter().any(|n| n == DROP_IN) {
+        return Err(BakeError::Override(format!("{path}/{DROP_IN}")));
+    }
+    let named = [LOAD_UNIT, AGENT_UNIT].iter().any(|own| match unit.strip_suffix("-.service") {
+        Some(prefix) => own.starts_with(&format!("{prefix}-")),
+        None => unit == *own,
+    });
+    if named {
+        return Err(BakeError::Override(path.to_owned()));
+    }
+    if unit == "service" {
+        for name in names.iter().filter(|n| n.ends_with(".conf")) {
+            harmless(image, &format!("{path}/{name}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A drop-in for every service is one for Kiln's.
+fn harmless(image: &dyn Image, path: &str) -> Result<(), BakeError> {
+    let Some(real) = follow(image, path)? else { return Ok(()) };
+    if image.find(&real)?.is_none_or(|f| f.kind != Kind::File) {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&image.read(&real)?).into_owned();
+    for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with(['#', ';', '['])) {
+        let key = line.split('=').next().unwrap_or_default().trim();
+        if !HARMLESS.contains(&key) && !HARMLESS_FAMILIES.iter().any(|f| key.starts_with(f)) {
+            let what = format!(
+                "`{key}` is set for every service, and so for Kiln's, which it may keep from loading the policy; set it \
+                 for the services that need it"
+            );
+            return Err(BakeError::Content { path: path.to_owned(), what });
+        }
+    }
+    Ok(())
+}
+
+/// What stands in a folder of wanted units for one of Kiln's must lead to it.
+fn links(image: &dyn Image, path: &str) -> Result<(), BakeError> {
+    let Some(real) = follow(image, path)? else { return Ok(()) };
+    if image.find(&real)?.is_none_or(|f| f.kind != Kind::Dir) {
+        return Ok(());
+    }
+    for name in image.list(&real)?.iter().filter(|n| matches!(n.as_str(), LOAD_UNIT | AGENT_UNIT)) {
+        let at = format!("{real}/{name}");
+        let leads = match image.find(&at)? {
+            Some(f) if f.kind == Kind::Link => image.link_target(&at)?.rsplit('/').next() == Some(name),
+            _ => false,
+        };
+        if !leads {
+            return Err(BakeError::Masked(at));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a unit file is a link to nothing, or empty: systemd does not start it.
+fn masked(image: &dyn Image, path: &str) -> Result<bool, BakeError> {
+    Ok(match image.find(path)? {
+        Some(f) if f.kind == Kind::Link => match image.link_target(path)?.as_str() {
+            "/dev/null" => true,
+            _ => match follow(image, path)? {
+                Some(real) => real == "dev/null" || image.find(&real)?.is_some_and(|f| f.len == 0),
+                None => true,
+            },
+        },
+        Some(f) => f.kind == Kind::File && f.len == 0,
+        None => false,
+    })
+}
+
+/// Where a path leads within the image, as a machine that runs it would go; none where that is not there.
+pub fn follow(image: &dyn Image, path: &str) -> Result<Option<String>, BakeError> {
+    let mut todo: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+    let (mut at, mut links) = (Vec::<String>::new(), 0);
+    while let Some(part) = todo.pop() {
+        match part.as_str() {
+            "" | "." => continue,
+            ".." => {
+                at.pop();
+                continue;
+            }
+            _ => at.push(part),
+        }
+        let here = at.join("/");
+        match image.find(&here) {
+            Ok(None) => return Ok(None),
+            Ok(Some(f)) if f.kind == Kind::Link => {
+                links += 1;
+                if links > 40 {
+                    return Ok(None);
+                }
+                let target = image.link_target(&here)?;
+                at.pop();
+                if target.starts_with('/') {
+                    at.clear();
+                }
+                todo.extend(target.split('/').rev().map(str::to_owned));
+            }
+            Ok(Some(_)) => {}
+            Err(BakeError::InTheWay { .. }) => return Ok(None),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(Some(at.join("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bake::RootDir;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    fn said(make: impl Fn(&Path)) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("usr/lib/systemd/system")).unwrap();
+        symlink("usr/lib", dir.path().join("lib")).unwrap();
+        make(dir.path());
+        check(&RootDir::open(dir.path()).unwrap()).err().map(|e| e.to_string())
+    }
+
+    fn put(root: &Path, path: &str, text: &str) {
+        let at = root.join(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        match text.strip_prefix("-> ") {
+            Some(target) => symlink(target, at).unwrap(),
+            None => fs::write(at, text).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_stands_before_kilns_units_is_refused_in_every_place() {
+        for dir in LOAD_PATH.iter().filter(|d| **d != UNITS && **d != "lib/systemd/system") {
+            for name in [
+                "kiln-load.service",
+                "kiln-load.service.d/x.conf",
+                "kiln-.service.d/x.conf",
+                "kiln-agent.service.d/x.conf",
+                "nginx.service.d/50-kiln.conf",
+                "service.d/50-kiln.conf",
+                "app-.service.d/50-kiln.conf",
+            ] {
+                let path = format!("{dir}/{name}");
+                assert!(said(|root| put(root, &path, "[Unit]\n")).unwrap().contains("override"), "{path}");
+            }
+            for name in ["sysinit.target", "sys-fs-bpf.mount", "sysinit.target.wants/kiln-load.service"] {
+                let path = format!("{dir}/{name}");
+                assert!(said(|root| put(root, &path, "-> /dev/null")).unwrap().contains("mask"), "{path}");
+                assert!(said(|root| put(root, &path, "")).unwrap().contains("mask"), "{path}");
+            }
+        }
+        for (path, text) in [
+            ("usr/lib/systemd/system/kiln-load.service.d/x.conf", ""),
+            ("usr/lib/systemd/system/service.d/x.conf", "[Unit]\nConditionPathExists=/none\n"),
+            ("etc/systemd/system/service.d/x.conf", "[Service]\n  ExecStart=\n"),
+            ("opt/units/kiln-load.service", ""),
+        ] {
+            let linked = |root: &Path| {
+                put(root, path, text);
+                if path.starts_with("opt") {
+                    put(root, "etc/systemd/system", "-> ../../opt/units");
+                }
+            };
+            assert!(said(linked).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_images_have_is_taken() {
+        let ordinary = |root: &Path| {
+            put(root, "usr/lib/systemd/system/sysinit.target", "[Unit]\n");
+            put(
+                root,
+                "usr/lib/systemd/system/service.d/10-abort.conf",
+                "# Fedora\n[Service]\nTimeoutStopFailureMode=abort\n",
+            );
+            put(root, "etc/systemd/system/nginx.service.d/limits.conf", "[Service]\nLimitNOFILE=9\n");
+            put(root, "etc/systemd/system/cron.service", "-> /dev/null");
+            put(
+                root,
+                "etc/systemd/system/multi-user.target.wants/kiln-agent.service",
+                "-> /usr/lib/systemd/system/kiln-agent.service",
+            );
+            put(root, "var/lib/local/lib/x", "");
+            put(root, "usr/local", "-> ../var/lib/local");
+        };
+        assert_eq!(said(ordinary), None);
+    }
+
+    /// systemd itself says where it looks.
+    #[test]
+    fn the_load_path_is_systemds() {
+        let Ok(run) = std::process::Command::new("systemd-analyze").args(["--system", "unit-paths"]).output() else {
+            return;
+        };
+        for path in String::from_utf8_lossy(&run.stdout).lines() {
+            assert!(LOAD_PATH.contains(&path.trim_start_matches('/')), "{path}");
+        }
+    }
+}
