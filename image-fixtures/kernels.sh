@@ -2,9 +2,11 @@
 # Fetches the Debian cloud kernels that the kernel tests boot, and a static busybox for their initrds.
 #
 #   image-fixtures/kernels.sh [--refresh] [6.1|6.12]...      (default: both)
+#   image-fixtures/kernels.sh --tests 6.1|6.12      the kernel's own tests of Landlock, as source; prints where
 #
 # Result, kept from run to run in $KILN_CACHE (default: .cache in the repository):
 #   kernels/VERSION/{vmlinuz,config,release,modules/,package}     busybox
+#   tests/VERSION/{tools,include}: of Debian's linux-source package what those tests need
 # The mirror is the one that this machine's own apt sources name. Lists and packages go to a private apt
 # directory; the machine's apt configuration, lists and installed packages stay as they are. Packages are
 # verified by apt against the Debian archive keyring.
@@ -17,14 +19,15 @@ cache=$(cd "$cache" && pwd)
 apt_dir=$cache/apt
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-refresh=no
+refresh=no tests=no
 wanted=
 for argument; do
 	case $argument in
 	--refresh) refresh=yes ;;
+	--tests) tests=yes ;;
 	6.1 | 6.12) wanted="$wanted $argument" ;;
 	*)
-		echo "kernels.sh: unknown argument '$argument'; use --refresh, 6.1, 6.12" >&2
+		echo "kernels.sh: unknown argument '$argument'; use --refresh, --tests, 6.1, 6.12" >&2
 		exit 2
 		;;
 	esac
@@ -126,6 +129,31 @@ fetch_busybox() {
 	}
 }
 
+# Of 1.4 GB of source some hundred KB.
+fetch_tests() {
+	version=$1
+	suite=bookworm
+	[ "$version" = 6.12 ] && suite=trixie
+	target=$cache/tests/$version
+	[ -d "$target" ] && [ "$refresh" = no ] && return
+	prepare_apt
+	unpacked=$cache/tests/.$version.new
+	fetch "linux-source-$version/$suite" "$unpacked"
+	echo "kernels.sh: unpacking the tests of $version" >&2
+	tar -C "$unpacked" -xJf "$unpacked/usr/src/linux-source-$version.tar.xz" --strip-components=1 --wildcards \
+		'*/tools/testing/selftests/landlock' '*/tools/testing/selftests/kselftest*.h' \
+		'*/include/uapi/linux/landlock.h' '*/include/uapi/linux/fs.h'
+	rm -rf "$unpacked/usr" "$target"
+	mv "$unpacked" "$target"
+}
+
+if [ "$tests" = yes ]; then
+	for version in $wanted; do
+		fetch_tests "$version"
+		echo "$cache/tests/$version"
+	done
+	exit 0
+fi
 for version in $wanted; do
 	fetch_kernel "$version"
 done

@@ -47,7 +47,7 @@ pub fn attacks(target: &Path) -> Result<Programs, String> {
         .arg(&library)
         .arg(sources.join("victim/preload.c")))?;
     let libc = PathBuf::from(run(Command::new(&compiler).arg("-print-file-name=libc.so.6"))?);
-    let loader = PathBuf::from(run(Command::new(&compiler).arg("-print-file-name=ld-linux-x86-64.so.2"))?);
+    let loader = loader()?;
     let files = vec![
         (kt.clone(), "/kt/kt".to_owned()),
         (kt.clone(), "/kt/ok".to_owned()),
@@ -59,6 +59,15 @@ pub fn attacks(target: &Path) -> Result<Programs, String> {
         (loader, "/lib64/ld-linux-x86-64.so.2".to_owned()),
     ];
     Ok(Programs { files })
+}
+
+/// The loader of dynamic programs.
+///
+/// # Errors
+/// What the compiler said.
+pub fn loader() -> Result<PathBuf, String> {
+    let compiler = env::var("CC").unwrap_or_else(|_| "gcc".to_owned());
+    run(Command::new(compiler).arg("-print-file-name=ld-linux-x86-64.so.2")).map(PathBuf::from)
 }
 
 /// The agent as it goes into images: one static file. KILN_AGENT names one that is there already.

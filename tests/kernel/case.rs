@@ -66,6 +66,9 @@ pub struct Case {
     /// them.
     #[serde(default)]
     pub implied: Vec<String>,
+    /// A hole that is known and not closed yet: where it is. The test is ignored while the attack works, and fails from
+    /// the moment on at which it is refused, until this line goes.
+    pub open: Option<String>,
 }
 
 /// What kind of block the rules are.

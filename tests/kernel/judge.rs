@@ -27,7 +27,7 @@ const OF_SANDBOX: [&str; 7] = ["EROFS", "ENOENT", "EACCES", "EPERM", "EXDEV", "E
 /// Passes the case, or says run by run what was wrong. An attack that the sandbox refuses by itself, without a policy,
 /// tells nothing about the policy there.
 pub fn judge(case: &Case, boot: &Boot, variant: Variant) -> Result<Completion, String> {
-    let mut wrong = String::new();
+    let (mut wrong, mut bypassed) = (String::new(), false);
     let mut refused: BTreeMap<&String, String> = BTreeMap::new();
     for user in &case.users {
         let run = boot.run(&case.name, "base", user);
@@ -56,6 +56,7 @@ pub fn judge(case: &Case, boot: &Boot, variant: Variant) -> Result<Completion, S
             audited(case, run, &events)
         };
         if answer != Answer::Denied {
+            bypassed |= answer == Answer::Bypassed;
             let _ = writeln!(wrong, "{phase}, as {user}: {} ({answer:?}): {why}", answer as u8);
             for event in events {
                 let _ =
@@ -63,7 +64,12 @@ pub fn judge(case: &Case, boot: &Boot, variant: Variant) -> Result<Completion, S
             }
         }
     }
-    if wrong.is_empty() { Ok(Completion::Completed) } else { Err(wrong) }
+    match &case.open {
+        Some(hole) if bypassed => Ok(Completion::ignored_with(format!("open: {hole}"))),
+        Some(_) if wrong.is_empty() => Err("it is closed: take the line `open` out of the case".to_owned()),
+        _ if wrong.is_empty() => Ok(Completion::Completed),
+        _ => Err(wrong),
+    }
 }
 
 fn is_refused_by_sandbox(run: &Run) -> bool {

@@ -16,6 +16,7 @@ mod judge;
 mod matrix;
 mod needs;
 mod policy;
+mod probe;
 mod record;
 mod story;
 mod vm;
@@ -52,6 +53,7 @@ fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Result<Vec<Trial>, Strin
         trials.push(chosen::alone(fleet, gate::NAME, gate::prove));
     }
     trials.extend(guest::KERNELS.map(cost::trial));
+    trials.extend(probe::trials());
     trials.push(record::trial());
     Ok(trials)
 }

@@ -102,6 +102,43 @@ static int run_control(int argc, char **argv)
 	return seen(option + 3, offsetof(struct iphdr, daddr), 4);
 }
 
+/*
+ * With the second of two messages to the same address: sendmmsg(2) asks the security modules about the first alone.
+ */
+static int run_second(int argc, char **argv)
+{
+	int client = socket(AF_INET, SOCK_DGRAM, 0);
+	unsigned char option[8], space[CMSG_SPACE(sizeof(option))] = {0};
+	struct sockaddr_in to;
+	struct iovec vector = {.iov_base = (char *)"x", .iov_len = 1};
+	struct mmsghdr messages[2] = {0};
+	struct cmsghdr *header;
+
+	four(argc, argv, &to, option);
+	for (int i = 0; i < 2; i++) {
+		messages[i].msg_hdr.msg_name = &to;
+		messages[i].msg_hdr.msg_namelen = sizeof(to);
+		messages[i].msg_hdr.msg_iov = &vector;
+		messages[i].msg_hdr.msg_iovlen = 1;
+	}
+	messages[1].msg_hdr.msg_control = space;
+	messages[1].msg_hdr.msg_controllen = sizeof(space);
+	header = CMSG_FIRSTHDR(&messages[1].msg_hdr);
+	header->cmsg_level = SOL_IP;
+	header->cmsg_type = IP_RETOPTS;
+	header->cmsg_len = CMSG_LEN(sizeof(option));
+	memcpy(CMSG_DATA(header), option, sizeof(option));
+	switch (sendmmsg(client, messages, 2, 0)) {
+	case 2:
+		return seen(option + 3, offsetof(struct iphdr, daddr), 4);
+	case 1:
+		/* Of the message that fails the kernel tells by the next call. */
+		return sendmsg(client, &messages[1].msg_hdr, 0) == 1 ? 0 : -errno;
+	default:
+		return -errno;
+	}
+}
+
 /* A segment routing header (RFC 8754) with two segments; the last comes first. */
 struct route {
 	unsigned char next, length, type, left, last, flags, tag[2];
@@ -197,7 +234,11 @@ static int run_plain(int argc, char **argv)
 }
 
 const struct attack route_attacks[] = {
-    {"route-option", prepare, run_option}, {"route-control", prepare, run_control},
-    {"route-header", prepare, run_header}, {"route-label", prepare, run_label},
-    {"plain-datagram", NULL, run_plain},   {0},
+    {"route-option", prepare, run_option},
+    {"route-control", prepare, run_control},
+    {"route-header", prepare, run_header},
+    {"route-label", prepare, run_label},
+    {"route-second", prepare, run_second},
+    {"plain-datagram", NULL, run_plain},
+    {0},
 };
