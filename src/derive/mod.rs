@@ -8,6 +8,7 @@ mod bind;
 mod capability;
 mod connect;
 mod exec;
+mod helper;
 mod kernel;
 mod load;
 mod read;
@@ -17,6 +18,7 @@ mod write;
 
 use serde::Serialize;
 
+pub use helper::HelperProfile;
 pub use rule::{Rule, Section, What};
 pub use text::{profile_name, render, subject};
 
@@ -36,6 +38,8 @@ pub struct Derived {
     pub mode: Mode,
     /// In the order of the text.
     pub rules: Vec<Rule>,
+    /// Shells of the unit, each with a profile of its own.
+    pub helpers: Vec<HelperProfile>,
     /// What the reviewer should know.
     pub notes: Vec<Note>,
 }
@@ -46,12 +50,13 @@ pub fn derive(facts: &ServiceFacts, mode: Mode, mut notes: Vec<Note>) -> Derived
     exec::rules(facts, &mut rules);
     load::rules(facts, &mut rules);
     read::rules(facts, &mut rules);
-    write::rules(facts, &mut rules);
+    write::rules(facts, &mut rules, &mut notes);
     bind::rules(facts, &mut rules);
     accept::rules(facts, &mut rules);
     connect::rules(facts, &mut rules, &mut notes);
     capability::rules(facts, &mut rules, &mut notes);
     kernel::rules(facts, &mut rules);
+    let helpers = helper::profiles(facts);
     notes.sort();
     notes.dedup();
     Derived {
@@ -60,6 +65,7 @@ pub fn derive(facts: &ServiceFacts, mode: Mode, mut notes: Vec<Note>) -> Derived
         subject: subject(&facts.unit.name),
         mode,
         rules: rule::tidy(rules),
+        helpers,
         notes,
     }
 }
