@@ -67,6 +67,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let root = Root::open(&args.root)?;
     let bar = out.progress("reading the package database");
     let db = Database::read(&root)?;
+    db.notes().iter().for_each(|n| out.note(format!("note: {n}")));
     let explicit = !args.units.is_empty();
     if let Some(missing) = db.missing() {
         if !explicit && !args.all {

@@ -1,6 +1,7 @@
 //! Reads a configuration with everything that it includes.
 
 use super::directive::Directive;
+use super::known::{self, Holds};
 use super::token::{Token, TokenError, Tokens};
 use crate::manifest::glob::glob;
 use crate::manifest::root::{Root, RootError};
@@ -161,6 +162,10 @@ impl Reader<'_> {
                         tokens.skip_lua().map_err(lexical)?;
                         current.push(directive);
                         continue;
+                    }
+                    let within = open.last().map_or("", |(d, _)| d.name.as_str());
+                    if known::holds(within) == Holds::Data && within != "events" {
+                        return Err(syntax(line, "`{` within a block of data"));
                     }
                     if open.len() == MAX_BLOCKS {
                         return Err(syntax(line, "blocks are nested deeper than 64"));
