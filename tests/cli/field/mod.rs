@@ -88,6 +88,13 @@ fn judge(root: &Path, text: &str) -> Vec<String> {
     let loaded =
         kiln::policy::load(&[Source::new("derived.pdl", if want == "0" { &policy } else { "pdl 1;" })], &NoFiles);
     let loaded = loaded.unwrap_or_else(|e| panic!("{}\n{policy}", e.render(false)));
+    if want == "0" {
+        let kernel = kiln::compile::KernelVersion::BASELINE;
+        let options = kiln::compile::Options { policy: kiln::policy::digest(&loaded), serial: 1, kernel };
+        if let Err(e) = kiln::compile::compile(&loaded, &options) {
+            wrong.push(format!("it cannot be enforced: {e:?}\n{policy}"));
+        }
+    }
     let evaluator = Evaluator::new(&loaded).unwrap();
     let name = head(text).find(|(k, _)| *k == "profile").map_or(unit, |(_, v)| v);
     let mut task = Task { unit: Some(name.to_owned()), ..Task::default() };
