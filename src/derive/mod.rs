@@ -44,6 +44,31 @@ pub struct Derived {
     pub notes: Vec<Note>,
 }
 
+impl Derived {
+    /// The names of its profiles: the service's own, and those of its shells.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.profile.as_str()).chain(self.helpers.iter().map(|h| h.profile.as_str()))
+    }
+
+    /// Gives it another name, and its shells names that begin with it.
+    pub fn rename(&mut self, name: &str) {
+        let old = std::mem::replace(&mut self.profile, name.to_owned());
+        let renamed = |text: &str| match text.strip_prefix(old.as_str()) {
+            Some(rest) => format!("{name}{rest}"),
+            None => text.to_owned(),
+        };
+        for helper in &mut self.helpers {
+            helper.profile = renamed(&helper.profile);
+        }
+        let rules = self.rules.iter_mut().chain(self.helpers.iter_mut().flat_map(|h| &mut h.rules));
+        for rule in rules {
+            if let What::Switch { profile, .. } = &mut rule.what {
+                *profile = renamed(profile);
+            }
+        }
+    }
+}
+
 /// The rules that the facts of a service give.
 pub fn derive(facts: &ServiceFacts, mode: Mode, mut notes: Vec<Note>) -> Derived {
     let mut rules = Vec::new();

@@ -320,3 +320,27 @@ fn nobody_has_to_listen() {
         }
     }
 }
+
+/// A whole policy in the documents is one that the kernel can enforce.
+#[test]
+fn examples_of_the_documents_compile() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files: Vec<_> = fs::read_dir("docs").unwrap().map(|e| e.unwrap().path()).collect();
+    files.extend(["README.md", "SECURITY.md", "ARCHITECTURE.md"].map(Into::into));
+    let mut found = 0;
+    for file in files.into_iter().filter(|f| f.extension().is_some_and(|e| e == "md")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for part in text.split("```pdl\n").skip(1) {
+            let example = part.split("```").next().unwrap();
+            if !example.starts_with("pdl 1;") {
+                continue;
+            }
+            found += 1;
+            let policy = folder.path().join("example.pdl");
+            fs::write(&policy, example).unwrap();
+            let out = folder.path().join("out");
+            kiln().arg("compile").arg(&policy).arg("-o").arg(&out).assert().code(0);
+        }
+    }
+    assert!(found >= 2, "{found}");
+}

@@ -23,11 +23,15 @@ struct Names<'a> {
     root: &'a Root,
     inside: &'a Root,
     unit: &'a Unit,
+    /// RootDirectory=, links resolved, where it is not the image's root.
+    jail: Option<String>,
 }
 
 /// Reads a unit's. `inside` is the root that the service sees.
 pub fn read(root: &Root, inside: &Root, unit: &Unit, notes: &mut Vec<Note>) -> Paths {
-    let names = Names { root, inside, unit };
+    let jail = unit.last("Service", "RootDirectory").map(|e| e.value.trim_end_matches('/')).filter(|j| !j.is_empty());
+    let jail = jail.map(|j| root.resolve(j).map_or_else(|_| j.to_owned(), |r| r.path));
+    let names = Names { root, inside, unit, jail };
     let mut out = Paths::default();
     for (word, origin) in unit.words("Service", &["ReadWritePaths", "ReadWriteDirectories"], notes) {
         // `-`: only if it exists; `+`: below RootDirectory=.
@@ -79,14 +83,12 @@ impl Names<'_> {
             if !path.starts_with('/') {
                 return Err(format!("`{path}` is no absolute path"));
             }
-            let jail = self.unit.last("Service", "RootDirectory").map(|e| e.value.trim_end_matches('/'));
-            if within || jail.is_none_or(str::is_empty) {
+            let Some(jail) = self.jail.as_deref().filter(|_| !within) else {
                 return self.inside.resolve(&path).map_err(|e| e.to_string());
-            }
+            };
             // Outside its root the service sees nothing; what is below it has a shorter name.
             let real = self.root.resolve(&path).map_err(|e| e.to_string())?.path;
-            let jail = self.root.resolve(jail.unwrap_or_default()).map_err(|e| e.to_string())?.path;
-            match real.strip_prefix(&jail) {
+            match real.strip_prefix(jail) {
                 Some("") => self.inside.resolve("/").map_err(|e| e.to_string()),
                 Some(rest) if rest.starts_with('/') => self.inside.resolve(rest).map_err(|e| e.to_string()),
                 _ => Err(format!("`{path}` is not below the service's RootDirectory=; `+{path}` names it within")),

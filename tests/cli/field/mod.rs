@@ -75,9 +75,10 @@ fn judge(root: &Path, text: &str) -> Vec<String> {
     let unit = unit_of(text);
     let mut derive = Command::new(env!("CARGO_BIN_EXE_kiln"));
     derive.arg("derive").arg(root);
-    if unit != "default" {
-        derive.args(["--unit", unit]);
-    }
+    match unit {
+        "default" => derive.arg("--all"),
+        _ => derive.args(["--unit", unit]),
+    };
     let output = derive.output().unwrap();
     let (policy, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     let mut wrong = Vec::new();
