@@ -105,11 +105,16 @@ impl Database {
             other => other?,
         };
         for (file, _) in entries.iter().filter(|(f, _)| !f.ends_with(".md5sums")) {
-            if let Ok(text) = root.text(&format!("{STATUS_PARTS}/{file}"), MAX_STATUS) {
-                self.packages.extend(packages(&text, true));
-            }
+            let Ok(text) = root.text(&format!("{STATUS_PARTS}/{file}"), MAX_STATUS) else { continue };
+            let found = packages(&text, true);
+            let names: Vec<String> = found.keys().cloned().collect();
+            self.packages.extend(found);
+            // The file's name is the list's, whatever the package is called.
+            let Ok(sums) = root.text(&format!("{STATUS_PARTS}/{file}.md5sums"), MAX_LIST) else { continue };
+            let paths = with_folders(sums.lines().filter_map(|l| l.split_once("  ")).map(|(_, path)| path));
+            names.iter().for_each(|name| self.add(name, paths.clone()));
         }
-        self.lists(root, STATUS_PARTS)
+        Ok(())
     }
 
     /// The file lists in a folder: `NAME.list`, or `NAME.md5sums` where there is no such list.

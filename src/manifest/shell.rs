@@ -76,11 +76,7 @@ fn script(text: &str, depth: usize, out: &mut Script) {
     let mut redirect = None;
     // At the place of a command's name.
     let mut head = true;
-    loop {
-        let (token, tail) = match token(rest, depth, out) {
-            Some(found) => found,
-            None => break,
-        };
+    while let Some((token, tail)) = token(rest, depth, out) {
         let before = std::mem::replace(&mut rest, tail);
         match token {
             Token::Cut => {
