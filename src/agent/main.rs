@@ -1,5 +1,6 @@
 //! The commands of `kiln-agent`.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::args::{self, Args, Command};
@@ -26,7 +27,7 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(error: &AgentError) -> ExitCode {
-    eprintln!("kiln-agent: {error}");
+    let _ = writeln!(std::io::stderr(), "kiln-agent: {error}");
     ExitCode::from(error.exit_code())
 }
 
@@ -89,7 +90,7 @@ fn load_command(places: Places) -> Result<u8> {
     };
     print_evidence(&outcome.evidence, true);
     for problem in outcome.unknown.iter().chain(&outcome.problems) {
-        eprintln!("kiln-agent: {problem}");
+        let _ = writeln!(std::io::stderr(), "kiln-agent: {problem}");
     }
     Ok(outcome.problems.first().map_or(0, AgentError::exit_code))
 }
@@ -128,7 +129,7 @@ fn finish(answer: Answer, json: bool) -> Result<u8> {
             Ok(0)
         }
         Answer::Failed { code, error } => {
-            eprintln!("kiln-agent: {error}");
+            let _ = writeln!(std::io::stderr(), "kiln-agent: {error}");
             Ok(code)
         }
     }
@@ -188,7 +189,7 @@ fn unload(places: Places) -> Result<()> {
             ("KILN_POLICY", &name),
             ("KILN_SERIAL", &serial_text),
         ]);
-        eprintln!("kiln-agent: {message}");
+        let _ = writeln!(std::io::stderr(), "kiln-agent: {message}");
     };
     record(&format!("user {uid} ends the enforcement of {name} serial {serial}"));
     engine.unload()?;

@@ -85,7 +85,7 @@ fn run(args: Serve) -> ExitCode {
     match pos::serve(&options, ready) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::from(match error {
                 ServeError::Listen { .. } => 3,
                 ServeError::Locked { .. } => 4,

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::sources::{self, REFUSED, Report, report};
+use super::sources::{self, Report, report};
 use super::{Exit, Format, Out};
 use crate::policy::normal::{BlockKind, Policy};
 
 /// Check policies: everything that is wrong, in one run.
 ///
-/// The files are checked together as one policy. Exit code 0 if it is taken, 2 if not; with --deny-warnings 1 if
-/// there are only warnings.
+/// The files are checked together as one policy. Exit code 0 if it is taken, 1 if an error is found (with
+/// --deny-warnings a warning too), 2 if a file cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: kiln check nginx.pdl guards.pdl")]
 pub struct Args {
@@ -48,7 +48,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
                     count(n.warnings, "warning")
                 ));
             }
-            return REFUSED;
+            return Ok(Exit::Finding);
         }
     };
     let warned = !loaded.warnings.is_empty();

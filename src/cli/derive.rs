@@ -67,6 +67,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let root = Root::open(&args.root)?;
     let bar = out.progress("reading the package database");
     let db = Database::read(&root)?;
+    db.notes().iter().for_each(|n| out.note(format!("note: {n}")));
     let explicit = !args.units.is_empty();
     if let Some(missing) = db.missing() {
         if !explicit && !args.all {
@@ -155,14 +156,21 @@ fn names(root: &Root, asked: &[String]) -> anyhow::Result<Vec<String>> {
 /// `a-b.service` and `a_b.service` would both be profile `a_b`.
 fn tell_apart(profiles: &mut [Derived]) {
     profiles.sort_by(|a, b| (&a.profile, &a.unit).cmp(&(&b.profile, &b.unit)));
-    let mut taken: BTreeSet<String> = profiles.iter().map(|p| p.profile.clone()).collect();
-    for n in 1..profiles.len() {
-        if profiles[..n].iter().any(|p| p.profile == profiles[n].profile) {
-            let stem = profiles[n].profile.clone();
-            let free = (2u32..).map(|k| format!("{stem}_{k}")).find(|name| !taken.contains(name));
-            profiles[n].profile = free.unwrap_or(stem);
-            taken.insert(profiles[n].profile.clone());
+    let mut all: BTreeSet<String> = profiles.iter().flat_map(Derived::names).map(str::to_owned).collect();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for profile in profiles {
+        if profile.names().any(|n| seen.contains(n)) {
+            let stem = profile.profile.clone();
+            for k in 2u32.. {
+                profile.rename(&format!("{stem}_{k}"));
+                if !profile.names().any(|n| all.contains(n)) {
+                    break;
+                }
+            }
         }
+        let names: Vec<String> = profile.names().map(str::to_owned).collect();
+        all.extend(names.iter().cloned());
+        seen.extend(names);
     }
 }
 
@@ -186,6 +194,14 @@ fn leave_out_what_does_not_check(profiles: &mut [Derived]) {
 
 /// The text in canonical layout, once the front end has taken it: a derived policy that does not check is our defect.
 fn checked(text: &str) -> anyhow::Result<String> {
+    if text.len() > crate::pdl::MAX_FILE {
+        anyhow::bail!(
+            "the derived policy has {} bytes, and a policy file at most {}: derive fewer units at a time, or declare \
+             folders instead of the many paths in them",
+            text.len(),
+            crate::pdl::MAX_FILE
+        );
+    }
     let failed = "the derived policy does not pass `kiln check`; this is a defect of kiln, please report it";
     let text =
         crate::pdl::format(text).map_err(|e| anyhow::anyhow!("{failed}: {}", e.first().map_or("", |d| &d.message)))?;

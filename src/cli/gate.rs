@@ -304,11 +304,11 @@ fn drive<P: Profile>(
 fn report(summary: &Summary, args: &Judge) -> anyhow::Result<Exit> {
     let Summary { events_seen, events_emitted, errors, enforcement_emitted, enforcement_applied, enforcement_failed } =
         summary;
-    eprintln!(
+    super::out::say(format_args!(
         "{{\"events_seen\": {events_seen}, \"events_emitted\": {events_emitted}, \"errors\": {errors}, \
          \"enforcement_emitted\": {enforcement_emitted}, \"enforcement_applied\": {enforcement_applied}, \
          \"enforcement_failed\": {enforcement_failed}}}"
-    );
+    ));
     Ok(match summary {
         s if s.errors > 0 => Exit::BadInput,
         s if args.apply_enforcement && s.enforcement_failed > 0 => Exit::Code(3),

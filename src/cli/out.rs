@@ -86,7 +86,7 @@ impl Out {
 
     /// A note on standard error: not part of the result.
     pub fn note(&mut self, text: impl std::fmt::Display) {
-        eprintln!("{text}");
+        say(text);
     }
 
     /// Progress for what can take more than a second; silent where standard error is no terminal.
@@ -115,14 +115,19 @@ impl Out {
                 if self.format == Format::Json {
                     let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
                     let body = serde_json::json!({ "error": error.to_string(), "causes": causes, "code": code });
-                    eprintln!("{body}");
+                    say(body);
                 } else {
                     let label = if self.color { "\x1b[1;31merror\x1b[0m" } else { "error" };
-                    eprintln!("{label}: {error}");
-                    error.chain().skip(1).for_each(|cause| eprintln!("  because: {cause}"));
+                    say(format_args!("{label}: {error}"));
+                    error.chain().skip(1).for_each(|cause| say(format_args!("  because: {cause}")));
                 }
                 ExitCode::from(code)
             }
         }
     }
+}
+
+/// One line on standard error. Who does not listen misses it; the exit code stays what it is.
+pub fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }

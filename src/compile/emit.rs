@@ -3,7 +3,7 @@
 use super::decision::{Book, Joint, joint, joint_where};
 use super::pack::pack;
 use super::rules::Rules;
-use super::subjects::{Combination, HOST, Plan, SENTINEL, key, kind_name};
+use super::subjects::{Combination, HOST, Plan, SENTINEL, key, kind_name, switched};
 use super::{CompileError, Options};
 use crate::abi::Tables;
 use crate::abi::kernel::{DEAD_WORDS, Kernel, decision_words, outcome_word, subject_words};
@@ -311,7 +311,9 @@ fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) 
     subjects
         .insert(1, SubjectInfo { key: SENTINEL_KEY.to_owned(), index: SENTINEL, profile: None, guards: Vec::new() });
     let patterns = |n: usize, wanted: SelectorKey| {
-        let all = policy.blocks[n].subjects.iter().flatten().filter(|s| s.key == wanted);
+        // A line that joins a unit and a program attaches by a switch alone.
+        let lines = policy.blocks[n].subjects.iter().filter(|l| !switched(policy, &policy.blocks[n], l));
+        let all = lines.flatten().filter(|s| s.key == wanted);
         all.map(|s| s.pattern.0.clone()).collect::<std::collections::BTreeSet<_>>()
     };
     let blocks = policy.blocks.iter().enumerate().map(|(n, b)| BlockInfo {

@@ -10,7 +10,7 @@ use super::gap::Gap;
 use crate::abi::layout;
 use crate::abi::metadata::{HOST_KEY, SENTINEL_KEY};
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
-use crate::policy::normal::{Block, BlockKind, Object, Policy, Selector, SelectorKey};
+use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Selector, SelectorKey};
 
 /// Index of the host's subject.
 pub(super) const HOST: u32 = 1;
@@ -74,7 +74,7 @@ pub(super) fn key(blocks: &[Block], c: &Combination) -> String {
 /// Finds the subjects. What cannot attach, or attaches two profiles at once, is added to `gaps`.
 pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, CompileError> {
     let attachments: Vec<Attachment> =
-        policy.blocks.iter().map(|b| attachment(b, gaps)).collect::<Result<_, CompileError>>()?;
+        policy.blocks.iter().map(|b| attachment(policy, b, gaps)).collect::<Result<_, CompileError>>()?;
     let mut nfa = Nfa::new();
     let roots = Roots::build(policy, &attachments, &mut nfa)?;
     let mut closure = Closure::new(policy, &attachments, &roots, gaps);
@@ -114,7 +114,7 @@ pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, Compile
 }
 
 /// Reads a block's selectors. Selectors that the tables cannot express were reported by `gap`.
-fn attachment(block: &Block, gaps: &mut Vec<Gap>) -> Result<Attachment, CompileError> {
+fn attachment(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) -> Result<Attachment, CompileError> {
     let mut out = Attachment::default();
     for line in &block.subjects {
         let everywhere = |s: &&Selector| s.key == SelectorKey::Host && s.pattern.0 == "*";
@@ -141,6 +141,8 @@ fn attachment(block: &Block, gaps: &mut Vec<Gap>) -> Result<Attachment, CompileE
             }
             [Selector { key: SelectorKey::Exec, pattern }] => out.exec.push(parse(&pattern.0)?),
             [_] => {} // a key that `gap` reports
+            // The switch of the unit's own profile is the way in.
+            _ if switched(policy, block, line) => {}
             _ => gaps.push(Gap::of_block(
                 block,
                 "the kernel programs attach by one selector at a time, and this line joins several".to_owned(),
@@ -151,6 +153,30 @@ fn attachment(block: &Block, gaps: &mut Vec<Gap>) -> Result<Attachment, CompileE
         }
     }
     Ok(out)
+}
+
+/// Whether the line names one program of a unit, and every profile of that unit switches to this one at that program: the
+/// line then says nothing that the switches do not do.
+pub(super) fn switched(policy: &Policy, block: &Block, line: &[Selector]) -> bool {
+    let of = |key: SelectorKey| line.iter().filter(|s| s.key == key).map(|s| &s.pattern).collect::<Vec<_>>();
+    let ([unit], [exec], 2) = (&of(SelectorKey::Unit)[..], &of(SelectorKey::Exec)[..], line.len()) else {
+        return false;
+    };
+    let switches = |owner: &Block| {
+        owner.rules.iter().any(|r| match &r.object {
+            Object::File { paths, switch: Some(target), .. } => {
+                r.effect == Effect::Allow && r.conditions.is_empty() && *target == block.name && paths.contains(exec)
+            }
+            _ => false,
+        })
+    };
+    // Only the profile with exactly that unit is known to be what such a task has.
+    let owns = |b: &&Block| {
+        b.kind == BlockKind::Profile
+            && b.subjects.iter().any(|l| matches!(&l[..], [s] if s.key == SelectorKey::Unit && s.pattern == **unit))
+    };
+    let mut owners = policy.blocks.iter().filter(owns).peekable();
+    block.kind == BlockKind::Profile && owners.peek().is_some() && owners.all(switches)
 }
 
 pub(super) fn kind_name(kind: BlockKind) -> &'static str {

@@ -356,6 +356,36 @@ fn the_host_in_a_line_adds_nothing_to_it() {
 }
 
 #[test]
+fn one_program_of_a_unit_attaches_where_the_units_profile_switches() {
+    let selector = |key, text: &str| Selector { key, pattern: Glob(text.to_owned()) };
+    let switch = |target: Option<&str>| {
+        let verbs = [Verb::Exec].into_iter().collect();
+        let object = Object::File { verbs, paths: vec![Glob("/bin/sh".to_owned())], switch: target.map(str::to_owned) };
+        a_rule(Effect::Allow, object)
+    };
+    let shell = Block {
+        name: "shell".to_owned(),
+        subjects: vec![vec![selector(SelectorKey::Exec, "/bin/sh"), selector(SelectorKey::Unit, "web.service")]],
+        ..block(BlockKind::Profile, Vec::new())
+    };
+    let policy = |rule| Policy {
+        edition: 1,
+        windows: Default::default(),
+        blocks: vec![block(BlockKind::Profile, vec![rule]), shell.clone()],
+    };
+    let tables = compile(&policy(switch(Some("shell"))), &options()).unwrap();
+    let keys: Vec<&str> = tables.metadata.subjects.iter().map(|s| &*s.key).collect();
+    assert_eq!(keys, ["|", "!sentinel", "shell|", "web|"]);
+    // The unit is the profile's; the shell is come to by exec from there, and from nowhere else.
+    assert_eq!(tables.kernel.after_unit(1, b"web.service"), 4);
+    assert_eq!(tables.kernel.after_exec(4, b"/bin/sh"), 3);
+    assert_ne!(tables.kernel.after_exec(1, b"/bin/sh"), 3);
+    assert!(tables.metadata.blocks.iter().find(|b| b.name == "shell").unwrap().units.is_empty());
+    // Without the switch the line would say what the tables cannot.
+    assert!(matches!(compile(&policy(switch(None)), &options()), Err(CompileError::Gaps(_))));
+}
+
+#[test]
 fn too_many_subjects_are_an_error_in_time() {
     let guard = |n: usize| Block {
         name: format!("g{n}"),

@@ -6,7 +6,7 @@ use crate::manifest::{PathFact, ServiceFacts};
 use crate::model::{PortRange, Verb};
 
 pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
-    for listen in facts.nginx.iter().flat_map(|n| &n.listens) {
+    for listen in facts.nginx.iter().flat_map(|n| n.listens.iter().chain(&n.binds)).chain(&facts.unbound) {
         if let At::Unix(path) = &listen.at {
             let path = PathFact::quote(path);
             out.push(Rule::unix(Verb::Bind, path.clone(), &listen.origin));
@@ -15,7 +15,8 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
             continue;
         }
         let (address, ports) = block(&listen.at);
-        out.push(Rule::net(Verb::Bind, listen.proto, address, vec![ports], &listen.origin));
+        let ports = if ports == PortRange::ANY { Vec::new() } else { vec![ports] };
+        out.push(Rule::net(Verb::Bind, listen.proto, address, ports, &listen.origin));
     }
 }
 

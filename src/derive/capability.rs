@@ -8,12 +8,11 @@ use crate::manifest::{Note, Origin, ServiceFacts};
 use crate::model::{capability_name, capability_number};
 
 pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<Note>) {
-    let bound = bounding(facts);
+    let bound = set(facts, "CapabilityBoundingSet", false);
     let permitted = |name: &str| bound.as_ref().is_none_or(|(set, _)| set.contains(name));
-    let ambient: Vec<_> = facts.unit.list("Service", "AmbientCapabilities");
-    for entry in &ambient {
-        for name in names(&entry.value).into_iter().filter(|n| permitted(n)) {
-            out.push(Rule::capability(name, &entry.origin));
+    if let Some((ambient, origins)) = set(facts, "AmbientCapabilities", true) {
+        for name in ambient.into_iter().filter(|n| permitted(n)) {
+            out.extend(origins.iter().map(|origin| Rule::capability(name, origin)));
         }
     }
     let user = facts.unit.last("Service", "User");
@@ -24,7 +23,10 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<N
     }
     let Some(nginx) = &facts.nginx else {
         match bound {
-            Some((set, origin)) => out.extend(set.into_iter().map(|name| Rule::capability(name, &origin))),
+            Some((set, origins)) => {
+                let each = set.into_iter().flat_map(|name| origins.iter().map(move |o| Rule::capability(name, o)));
+                out.extend(each);
+            }
             None => {
                 let text = "the service runs as root and the unit has no CapabilityBoundingSet=: which capabilities it \
                             uses is not known, so none is allowed";
@@ -59,36 +61,59 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<N
     if let Some(origin) = &nginx.rlimit {
         add("sys_resource", origin);
     }
+    if let Some(origin) = &nginx.transparent {
+        add("net_raw", origin);
+    }
     if let Some(origin) = &nginx.priority {
         add("sys_nice", origin);
     }
 }
 
-/// The names in a list of `CAP_X`, without the `~` of an inverted one.
-fn names(value: &str) -> Vec<&'static str> {
-    let words = value.trim_start_matches('~').split_whitespace();
+/// The names in a list of `CAP_X`, in capitals or not, or of numbers (capability_set_from_string() of systemd).
+fn names(value: &str) -> BTreeSet<&'static str> {
+    let words = value.split_whitespace().map(|w| w.trim_matches(['"', '\'']));
     words
-        .filter_map(|w| capability_number(&w.strip_prefix("CAP_")?.to_ascii_lowercase()))
-        .filter_map(capability_name)
+        .filter_map(|w| {
+            let lower = w.to_ascii_lowercase();
+            let number = lower.strip_prefix("cap_").and_then(capability_number).or_else(|| lower.parse().ok())?;
+            capability_name(number)
+        })
         .collect()
 }
 
-/// CapabilityBoundingSet=, lists joined and inverted ones taken away (systemd.exec(5)); `None` without one.
-fn bounding(facts: &ServiceFacts) -> Option<(BTreeSet<&'static str>, Origin)> {
+/// A set of capabilities as systemd joins its assignments (config_parse_capability_set()): the first replaces what the
+/// setting is without any, `~` takes away, and an empty set replaces as well. `None` where the unit has none.
+fn set(facts: &ServiceFacts, key: &str, unset_is_empty: bool) -> Option<(BTreeSet<&'static str>, Vec<Origin>)> {
+    let all = || (0..=40).filter_map(capability_name).collect::<BTreeSet<&'static str>>();
     let mut set: Option<BTreeSet<&'static str>> = None;
-    let mut origin = None;
-    for entry in facts.unit.entries.iter().filter(|e| e.section == "Service" && e.key == "CapabilityBoundingSet") {
-        origin = Some(entry.origin.clone());
-        let listed = names(&entry.value);
-        if entry.value.is_empty() {
-            set = Some(BTreeSet::new());
-        } else if entry.value.starts_with('~') {
-            let all = || (0..=40).filter_map(capability_name).collect();
-            let set = set.get_or_insert_with(all);
-            set.retain(|n| !listed.contains(n));
-        } else {
-            set.get_or_insert_default().extend(listed);
+    let mut origins = Vec::new();
+    for entry in facts.unit.entries.iter().filter(|e| e.section == "Service" && e.key == key) {
+        let inverted = entry.value.strip_prefix('~');
+        let listed = names(inverted.unwrap_or(&entry.value));
+        let old = set.take().filter(|s| !(listed.is_empty() || (unset_is_empty && s.is_empty())));
+        if old.is_none() {
+            origins.clear();
         }
+        origins.push(entry.origin.clone());
+        set = Some(match (old, inverted) {
+            (Some(old), Some(_)) => old.difference(&listed).copied().collect(),
+            (Some(old), None) => old.union(&listed).copied().collect(),
+            (None, Some(_)) => all().difference(&listed).copied().collect(),
+            (None, None) => listed,
+        });
     }
-    Some((set?, origin?))
+    Some((set?, origins))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_every_form() {
+        assert_eq!(
+            names("CAP_NET_RAW cap_Sys_Admin 0 CAP_NONE chown"),
+            BTreeSet::from(["net_raw", "sys_admin", "chown"])
+        );
+    }
 }

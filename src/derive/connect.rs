@@ -22,6 +22,7 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<N
         out.extend(facts.image.sockets.iter().map(|s| Rule::unix(Verb::Connect, s.glob(), &s.origin)));
     }
     notify(facts, out);
+    bus(facts, out);
     let Some(nginx) = &facts.nginx else {
         let origin = Origin::known("syslog(3)", "/dev/log");
         out.push(Rule::unix(Verb::Connect, DEV_LOG.to_owned(), &origin));
@@ -66,6 +67,14 @@ fn name_servers(facts: &ServiceFacts, origin: &Origin, out: &mut Vec<Rule>) {
             let block = format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 });
             out.push(Rule::net(Verb::Connect, proto, block, ports(), at));
         }
+    }
+}
+
+/// The system bus, where systemd counts the service as started once it has its name there.
+fn bus(facts: &ServiceFacts, out: &mut Vec<Rule>) {
+    let typed = facts.unit.last("Service", "Type").filter(|e| e.value == "dbus");
+    if let Some(entry) = typed.or_else(|| facts.unit.last("Service", "BusName")) {
+        out.push(Rule::unix(Verb::Connect, "/run/dbus/system_bus_socket".to_owned(), &entry.origin));
     }
 }
 

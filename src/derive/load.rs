@@ -12,12 +12,12 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
     if facts.programs.values().any(|p| p.glibc) {
         out.extend(facts.image.modules.iter().map(rule));
     }
-    for module in facts.nginx.iter().flat_map(|n| &n.modules) {
+    for module in facts.nginx.iter().flat_map(|n| n.modules.iter().chain(&n.libraries)) {
         out.push(Rule::file(Section::Load, &[Verb::Read, Verb::Load], vec![module.glob()], &module.origin));
     }
 }
 
-fn rule(library: &Library) -> Rule {
+pub(super) fn rule(library: &Library) -> Rule {
     // The kernel itself opens the loader at exec; the loader opens the rest as files.
     let interpreter = matches!(&library.origin, Origin::Elf { what, .. } if what.starts_with("PT_INTERP"));
     let verbs: &[Verb] = if interpreter { &[Verb::Load] } else { &[Verb::Read, Verb::Load] };

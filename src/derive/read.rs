@@ -22,14 +22,17 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
         out.extend(facts.image.openssl.iter().map(file));
     }
     out.extend(facts.data.iter().map(|folder| Rule::tree(Section::Read, READ, folder)));
-    out.extend(facts.arguments.iter().map(file));
-    for entry in facts.unit.list("Service", "ConfigurationDirectory") {
-        for name in entry.value.split_whitespace() {
-            let name = name.split(':').next().unwrap_or(name);
-            let folder = PathFact::new(format!("/etc/{name}"), entry.origin.clone());
-            out.push(Rule::tree(Section::Read, READ, &folder));
+    if programs().any(|p| !p.glibc && !p.script) {
+        // A run-time library that the program brings itself: Go's, Rust's with musl, musl.
+        out.extend(facts.image.zone.iter().map(file));
+        out.extend(facts.image.users.iter().map(file));
+        if connect::asks_for_hosts(facts) {
+            out.extend(facts.image.hosts.iter().map(file));
+            out.extend(facts.image.authorities.iter().map(|folder| Rule::tree(Section::Read, READ, folder)));
         }
     }
+    out.extend(facts.arguments.iter().map(file));
+    out.extend(facts.readable.iter().map(|folder| Rule::tree(Section::Read, READ, folder)));
     for key in
         ["LoadCredential", "LoadCredentialEncrypted", "SetCredential", "SetCredentialEncrypted", "ImportCredential"]
     {

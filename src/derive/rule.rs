@@ -1,6 +1,7 @@
 //! A rule before it is text.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::model::{KernelOp, PortRange, Proto, Verb, VerbSet};
 const MAX_BECAUSE: usize = 3;
 
 /// Groups of the text, in its order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Section {
     /// Programs.
@@ -38,6 +39,13 @@ pub enum What {
         verbs: VerbSet,
         /// Any of these.
         paths: Vec<String>,
+    },
+    /// Programs with another profile.
+    Switch {
+        /// Any of these, as PDL globs.
+        paths: Vec<String>,
+        /// Its name.
+        profile: String,
     },
     /// IP sockets.
     Net {
@@ -86,6 +94,11 @@ impl Rule {
         let verbs = verbs.iter().copied().collect();
         Rule { section, what: What::File { verbs, paths }, because: vec![because.clone()] }
     }
+    /// A rule that a program (a literal path) may run, with another profile.
+    pub fn switch(program: &str, profile: &str, because: &Origin) -> Rule {
+        let what = What::Switch { paths: vec![PathFact::quote(program)], profile: profile.to_owned() };
+        Rule { section: Section::Exec, what, because: vec![because.clone()] }
+    }
     /// A rule about what is below a folder, and the folder itself.
     pub fn tree(section: Section, verbs: &[Verb], folder: &PathFact) -> Rule {
         let path = folder.glob();
@@ -114,43 +127,36 @@ impl Rule {
 
 /// One rule for each thing allowed, one line for things with the same reason, nothing that a wider rule covers.
 pub(super) fn tidy(rules: Vec<Rule>) -> Vec<Rule> {
-    let mut by_what: BTreeMap<(Section, What), Vec<Origin>> = BTreeMap::new();
+    let mut by_what: BTreeMap<(Section, What), BTreeSet<Origin>> = BTreeMap::new();
     for rule in rules {
-        let because = by_what.entry((rule.section, rule.what)).or_default();
-        because.extend(rule.because.into_iter().filter(|b| !because.contains(b)).collect::<Vec<_>>());
+        by_what.entry((rule.section, rule.what)).or_default().extend(rule.because);
     }
-    for because in by_what.values_mut() {
-        because.sort();
-        because.truncate(MAX_BECAUSE);
-    }
-    let trees: Vec<(VerbSet, String)> = by_what
-        .keys()
-        .filter_map(|(_, what)| match what {
-            What::File { verbs, paths } => {
-                Some(paths.iter().filter_map(|p| Some((*verbs, p.strip_suffix("/**")?.to_owned()))))
+    // The verbs of all rules about each path, and about all that is below each folder.
+    let mut same: HashMap<String, Vec<VerbSet>> = HashMap::new();
+    let mut below: HashMap<String, Vec<VerbSet>> = HashMap::new();
+    for (_, what) in by_what.keys() {
+        let What::File { verbs, paths } = what else { continue };
+        for path in paths {
+            same.entry(path.clone()).or_default().push(*verbs);
+            if let Some(tree) = path.strip_suffix("/**") {
+                below.entry(tree.to_owned()).or_default().push(*verbs);
             }
-            _ => None,
-        })
-        .flatten()
-        .collect();
+        }
+    }
+    let holds =
+        |list: Option<&Vec<VerbSet>>, verbs: VerbSet| list.is_some_and(|l| l.iter().any(|v| v.union(verbs) == *v));
+    // A folder above the path has the verbs for all that is below it.
     let covered = |verbs: VerbSet, path: &str| {
         let bare = path.strip_suffix("/**").unwrap_or(path);
-        trees.iter().any(|(v, tree)| {
-            v.union(verbs) == *v && bare.strip_prefix(tree.as_str()).is_some_and(|rest| rest.starts_with('/'))
-        })
+        bare.match_indices('/').any(|(at, _)| holds(below.get(&bare[..at]), verbs))
     };
-    let literals: Vec<(VerbSet, String)> = by_what
-        .keys()
-        .filter_map(|(_, what)| match what {
-            What::File { verbs, paths } => Some(paths.iter().map(|p| (*verbs, p.clone()))),
-            _ => None,
-        })
-        .flatten()
-        .collect();
     // The same path with more verbs.
-    let exceeded =
-        |verbs: VerbSet, path: &str| literals.iter().any(|(v, p)| p == path && *v != verbs && v.union(verbs) == *v);
+    let exceeded = |verbs: VerbSet, path: &str| {
+        same.get(path).is_some_and(|l| l.iter().any(|v| *v != verbs && v.union(verbs) == *v))
+    };
     let mut out: Vec<Rule> = Vec::new();
+    // Where the rule for things of one kind with one reason stands.
+    let mut places: HashMap<(Section, Kind, Vec<Origin>), usize> = HashMap::new();
     for ((section, mut what), because) in by_what {
         if let What::File { verbs, paths } = &mut what {
             paths.retain(|p| !covered(*verbs, p) && !exceeded(*verbs, p));
@@ -158,27 +164,53 @@ pub(super) fn tidy(rules: Vec<Rule>) -> Vec<Rule> {
                 continue;
             }
         }
-        let same = out.iter_mut().find(|r| r.section == section && r.because == because && joins(&r.what, &what));
-        match same {
-            Some(rule) => join(&mut rule.what, what),
-            None => out.push(Rule { section, what, because }),
+        let because: Vec<Origin> = because.into_iter().take(MAX_BECAUSE).collect();
+        let Some(kind) = kind(&what) else {
+            out.push(Rule { section, what, because });
+            continue;
+        };
+        match places.entry((section, kind, because.clone())) {
+            Entry::Occupied(at) => join(&mut out[*at.get()].what, what),
+            Entry::Vacant(free) => {
+                free.insert(out.len());
+                out.push(Rule { section, what, because });
+            }
+        }
+    }
+    for rule in &mut out {
+        if let What::File { paths, .. } | What::Switch { paths, .. } | What::Unix { paths, .. } = &mut rule.what {
+            let mut seen = HashSet::new();
+            paths.retain(|p| seen.insert(p.clone()));
         }
     }
     out
 }
 
-fn joins(a: &What, b: &What) -> bool {
-    match (a, b) {
-        (What::File { verbs: a, .. }, What::File { verbs: b, .. }) => a == b,
-        (What::Unix { verb: a, .. }, What::Unix { verb: b, .. }) => a == b,
-        (What::Capability { .. }, What::Capability { .. }) | (What::Kernel { .. }, What::Kernel { .. }) => true,
-        _ => false,
-    }
+/// What rules must have in common to become one line.
+#[derive(PartialEq, Eq, Hash)]
+enum Kind {
+    File(VerbSet),
+    Switch(String),
+    Unix(Verb),
+    Capability,
+    Kernel,
+}
+
+fn kind(what: &What) -> Option<Kind> {
+    Some(match what {
+        What::File { verbs, .. } => Kind::File(*verbs),
+        What::Switch { profile, .. } => Kind::Switch(profile.clone()),
+        What::Unix { verb, .. } => Kind::Unix(*verb),
+        What::Capability { .. } => Kind::Capability,
+        What::Kernel { .. } => Kind::Kernel,
+        What::Net { .. } => return None,
+    })
 }
 
 fn join(into: &mut What, from: What) {
     match (into, from) {
         (What::File { paths: a, .. }, What::File { paths: b, .. })
+        | (What::Switch { paths: a, .. }, What::Switch { paths: b, .. })
         | (What::Unix { paths: a, .. }, What::Unix { paths: b, .. }) => a.extend(b),
         (What::Capability { names: a }, What::Capability { names: b }) => a.extend(b),
         (What::Kernel { ops: a }, What::Kernel { ops: b }) => a.extend(b),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::Derived;
 use super::rule::{Rule, Section, What};
-use crate::model::{Because, Verb, VerbSet, quote_pattern};
+use crate::model::{Because, Mode, Verb, VerbSet, quote_pattern};
 
 /// The classes that a derived profile governs: every one that can be enforced. System calls are not among them.
 const GOVERNS: &str = "read, modify, create, delete, setattr, exec, load, bind, connect, accept, capability, kernel";
@@ -37,22 +37,33 @@ pub fn render(profiles: &[Derived]) -> String {
         for note in &profile.notes {
             let _ = writeln!(out, "# Note: {}", single_line(&note.to_string()));
         }
-        let _ = writeln!(out, "profile {} {{", profile.profile);
-        let _ = writeln!(out, "  subject unit {};", pattern(&profile.subject));
-        let _ = writeln!(out, "  mode {};", profile.mode);
-        let _ = writeln!(out, "  governs {GOVERNS};");
-        out.push_str("  on violation severity medium;\n  on violation of exec, load severity high;\n");
-        let mut section = None;
-        for rule in &profile.rules {
-            if section != Some(rule.section) {
-                let _ = writeln!(out, "\n  # {}", heading(rule.section));
-                section = Some(rule.section);
-            }
-            let _ = writeln!(out, "  {};", allow(rule));
+        let subject = format!("unit {}", pattern(&profile.subject));
+        block(&mut out, &profile.profile, &subject, profile.mode, &profile.rules);
+        for helper in &profile.helpers {
+            let subject = format!("{subject}, exec {}", pattern(&helper.program));
+            out.push('\n');
+            block(&mut out, &helper.profile, &subject, profile.mode, &helper.rules);
         }
-        out.push_str("}\n");
     }
     out
+}
+
+/// One profile.
+fn block(out: &mut String, name: &str, subject: &str, mode: Mode, rules: &[Rule]) {
+    let _ = writeln!(out, "profile {name} {{");
+    let _ = writeln!(out, "  subject {subject};");
+    let _ = writeln!(out, "  mode {mode};");
+    let _ = writeln!(out, "  governs {GOVERNS};");
+    out.push_str("  on violation severity medium;\n  on violation of exec, load severity high;\n");
+    let mut section = None;
+    for rule in rules {
+        if section != Some(rule.section) {
+            let _ = writeln!(out, "\n  # {}", heading(rule.section));
+            section = Some(rule.section);
+        }
+        let _ = writeln!(out, "  {};", allow(rule));
+    }
+    out.push_str("}\n");
 }
 
 fn heading(section: Section) -> &'static str {
@@ -71,6 +82,7 @@ fn allow(rule: &Rule) -> String {
     let list = |items: &[String]| items.iter().map(|p| pattern(p)).collect::<Vec<_>>().join(", ");
     let object = match &rule.what {
         What::File { verbs, paths } => format!("{} {}", verb_list(*verbs), list(paths)),
+        What::Switch { paths, profile } => format!("exec {} as {profile}", list(paths)),
         What::Net { verb, proto, address, ports } => {
             let word = match verb {
                 Verb::Bind => "on",

@@ -1,14 +1,17 @@
 //! dpkg's database: which packages an image has and which files are whose (dpkg(1), deb-control(5)).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
 use super::root::{Kind, Root, RootError};
+use super::{Note, Origin};
 
 const STATUS: &str = "/var/lib/dpkg/status";
-const STATUS_D: &str = "/var/lib/dpkg/status.d";
+/// One file for each package, beside its checksums: images without a package manager (distroless).
+const STATUS_PARTS: &str = "/var/lib/dpkg/status.d";
 const INFO: &str = "/var/lib/dpkg/info";
+const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 /// Bytes of the status file; of one file list.
 const MAX_STATUS: u64 = 256 << 20;
 const MAX_LIST: u64 = 64 << 20;
@@ -51,6 +54,10 @@ pub struct Database {
     lists: Vec<Vec<String>>,
     /// Top folders that are links: `/lib` → `/usr/lib`.
     merged: Vec<(String, String)>,
+    /// Where a path of a list is in truth, and the package that keeps the path itself (dpkg-divert(1)).
+    diverted: HashMap<String, (String, String)>,
+    /// What is missing.
+    notes: Vec<Note>,
     missing: Option<&'static str>,
 }
 
@@ -64,79 +71,113 @@ impl Database {
                 db.merged.push((format!("{path}/"), format!("{}/", root.resolve(&path)?.path)));
             }
         }
+        db.divert(root);
+        let mut known = false;
         match root.text(STATUS, MAX_STATUS) {
-            Ok(status) => db.whole(root, &status)?,
-            Err(e) if e.is_not_found() => db.distroless(root)?,
-            Err(e) => return Err(e),
+            Err(e) if e.is_not_found() => {}
+            other => {
+                known = true;
+                db.packages = packages(&other?, false);
+                db.lists(root, INFO)?;
+            }
         }
-        if db.missing.is_none() && db.owners.is_empty() {
+        db.parts(root)?;
+        if !known && db.packages.is_empty() {
+            db.missing = Some("the image has no package database (/var/lib/dpkg)");
+        } else if db.owners.is_empty() {
             db.missing = Some("the package database has no file lists (/var/lib/dpkg/info)");
+        }
+        let without = db.packages.len().saturating_sub(db.names.iter().collect::<BTreeSet<_>>().len());
+        if without > 0 && db.missing.is_none() {
+            let text = format!(
+                "{without} of {} packages have no list of their files: what they own has no rules of theirs",
+                db.packages.len()
+            );
+            db.notes.push(Note::new(Origin::line(STATUS, 1), text));
         }
         Ok(db)
     }
 
-    /// One status file, and a list of files for each package.
-    fn whole(&mut self, root: &Root, status: &str) -> Result<(), RootError> {
-        self.packages = packages(status);
-        let lists = match root.entries(INFO) {
-            Err(e) if e.is_not_found() => Vec::new(),
+    /// The packages of an image that has a file for each.
+    fn parts(&mut self, root: &Root) -> Result<(), RootError> {
+        let entries = match root.entries(STATUS_PARTS) {
+            Err(e) if e.is_not_found() => return Ok(()),
             other => other?,
         };
-        for (file, kind) in lists {
-            let Some(stem) = file.strip_suffix(".list").filter(|_| kind == Kind::File) else { continue };
-            let name = stem.split_once(':').map_or(stem, |(n, _)| n);
-            if self.packages.contains_key(name) {
-                let text = root.text(&format!("{INFO}/{file}"), MAX_LIST)?;
-                self.add(name, text.lines().filter(|l| l.starts_with('/')).map(str::to_owned));
-            }
-        }
-        Ok(())
-    }
-
-    /// `status.d/PACKAGE` and `PACKAGE.md5sums`, as distroless images have them: files only, so folders are those above.
-    fn distroless(&mut self, root: &Root) -> Result<(), RootError> {
-        let files = match root.entries(STATUS_D) {
-            Err(e) if e.is_not_found() => {
-                self.missing = Some("the image has no package database (/var/lib/dpkg)");
-                return Ok(());
-            }
-            other => other?,
-        };
-        for (file, kind) in files {
-            if kind != Kind::File || file.ends_with(".md5sums") {
-                continue;
-            }
-            let text = root.text(&format!("{STATUS_D}/{file}"), MAX_STATUS)?;
-            // These stanzas say nothing of their state: what is there is installed.
-            let stanza = format!("{}\nStatus: install ok installed\n", text.trim_end());
-            let found = packages(&stanza);
+        for (file, _) in entries.iter().filter(|(f, _)| !f.ends_with(".md5sums")) {
+            let Ok(text) = root.text(&format!("{STATUS_PARTS}/{file}"), MAX_STATUS) else { continue };
+            let found = packages(&text, true);
             let names: Vec<String> = found.keys().cloned().collect();
             self.packages.extend(found);
-            let Ok(sums) = root.text(&format!("{STATUS_D}/{file}.md5sums"), MAX_LIST) else { continue };
-            for name in names {
-                let mut list = std::collections::BTreeSet::new();
-                for path in sums.lines().filter_map(|l| l.split_once("  ").map(|(_, p)| p)) {
-                    let path = format!("/{}", path.trim_start_matches(['.', '/']));
-                    list.extend(path.match_indices('/').skip(1).map(|(at, _)| path[..at].to_owned()));
-                    list.insert(path);
-                }
-                self.add(&name, list.into_iter());
-            }
+            // The file's name is the list's, whatever the package is called.
+            let Ok(sums) = root.text(&format!("{STATUS_PARTS}/{file}.md5sums"), MAX_LIST) else { continue };
+            let paths = with_folders(sums.lines().filter_map(|l| l.split_once("  ")).map(|(_, path)| path));
+            names.iter().for_each(|name| self.add(name, paths.clone()));
         }
         Ok(())
     }
 
-    fn add(&mut self, name: &str, paths: impl Iterator<Item = String>) {
-        let list: Vec<String> = paths.map(|l| self.merge(&l)).collect();
+    /// The file lists in a folder: `NAME.list`, or `NAME.md5sums` where there is no such list.
+    fn lists(&mut self, root: &Root, folder: &str) -> Result<(), RootError> {
+        let entries = match root.entries(folder) {
+            Err(e) if e.is_not_found() => return Ok(()),
+            other => other?,
+        };
+        let names: BTreeSet<&str> = entries.iter().map(|(f, _)| f.as_str()).collect();
+        for (file, kind) in &entries {
+            let Some((stem, ending)) = file.rsplit_once('.').filter(|_| *kind != Kind::Directory) else { continue };
+            let sums = ending == "md5sums" && !names.contains(format!("{stem}.list").as_str());
+            let name = stem.split_once(':').map_or(stem, |(n, _)| n);
+            if !(ending == "list" || sums) || !self.packages.contains_key(name) {
+                continue;
+            }
+            let text = match root.text(&format!("{folder}/{file}"), MAX_LIST) {
+                Err(e @ RootError::TooLarge { .. }) => return Err(e),
+                Err(_) => continue,
+                Ok(text) => text,
+            };
+            let paths: Vec<String> = match sums {
+                false => text.lines().filter(|l| l.starts_with('/')).map(str::to_owned).collect(),
+                true => with_folders(text.lines().filter_map(|l| l.split_once("  ")).map(|(_, path)| path)),
+            };
+            self.add(name, paths);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, paths: Vec<String>) {
+        let paths: Vec<String> = paths.iter().map(|p| self.merge(&self.place(name, p))).collect();
         let id = self.names.len() as u32;
-        self.owners.extend(list.iter().map(|p| (p.clone(), id)));
+        self.owners.extend(paths.iter().map(|p| (p.clone(), id)));
         self.names.push(name.to_owned());
-        self.lists.push(list);
+        self.lists.push(paths);
+    }
+
+    /// Where a path of a package's list is in truth.
+    fn place(&self, name: &str, path: &str) -> String {
+        match self.diverted.get(path) {
+            Some((to, by)) if by != name => to.clone(),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// Reads the diversions: three lines each, from, to, and the package (`:` for the administrator).
+    fn divert(&mut self, root: &Root) {
+        let text = root.text(DIVERSIONS, MAX_STATUS).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        for part in lines.chunks_exact(3) {
+            self.diverted.insert(part[0].to_owned(), (part[1].to_owned(), part[2].to_owned()));
+        }
     }
 
     /// Why it is not known which files are whose; `None` where it is.
     pub fn missing(&self) -> Option<&'static str> {
         self.missing
+    }
+
+    /// What of the database is missing.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// A path of a file list as the merged /usr names it.
@@ -169,12 +210,24 @@ impl Database {
     }
 }
 
-/// The stanzas of the status file that stand for installed packages.
-fn packages(status: &str) -> BTreeMap<String, Package> {
+/// Files relative to the root as absolute paths, with the folders above them.
+fn with_folders<'a>(files: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut out = BTreeSet::new();
+    for file in files {
+        let path = format!("/{}", file.trim_start_matches("./"));
+        let folders = path.match_indices('/').skip(1).map(|(at, _)| path[..at].to_owned());
+        out.extend(folders.collect::<Vec<_>>());
+        out.insert(path);
+    }
+    out.into_iter().collect()
+}
+
+/// The stanzas of the status file that stand for packages whose files are there. `all`: those without a state too.
+fn packages(status: &str, all: bool) -> BTreeMap<String, Package> {
     let mut out = BTreeMap::new();
     for stanza in status.split("\n\n") {
         let mut package = Package::default();
-        let mut installed = false;
+        let mut installed = all;
         let mut field = "";
         for line in stanza.lines() {
             if line.starts_with([' ', '\t']) {
@@ -192,7 +245,11 @@ fn packages(status: &str) -> BTreeMap<String, Package> {
                 "Source" => package.source = value.split_whitespace().next().map(str::to_owned),
                 "Priority" => value.clone_into(&mut package.priority),
                 "Essential" => package.essential = value == "yes",
-                "Status" => installed = value.ends_with(" installed"),
+                // `half-configured` and the like have their files, too.
+                "Status" => {
+                    let state = value.rsplit(' ').next().unwrap_or_default();
+                    installed = !matches!(state, "not-installed" | "config-files");
+                }
                 _ => {}
             }
         }
@@ -267,7 +324,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in "(\\PC|[\\n: ])*") {
-            let _ = packages(&text);
+            let _ = packages(&text, false);
         }
     }
 }

@@ -95,6 +95,24 @@ pub struct Command {
     pub origin: Origin,
 }
 
+/// A shell that command lines of the unit run with a text. It has a profile of its own, to which the service's profile
+/// switches: the service's other programs start no shell that has what they have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Helper {
+    /// The shell, links resolved.
+    pub shell: String,
+    /// The shell and the tools that its text runs, by path.
+    pub programs: BTreeMap<String, Program>,
+    /// Programs that it starts as the service, each with what says so.
+    pub starts: BTreeMap<String, Origin>,
+    /// Files that the text reads.
+    pub reads: Vec<PathFact>,
+    /// Files that it makes, writes and removes.
+    pub writes: Vec<PathFact>,
+    /// The command lines.
+    pub origins: Vec<Origin>,
+}
+
 /// What the image has for every program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ImageFacts {
@@ -112,6 +130,10 @@ pub struct ImageFacts {
     pub sockets: Vec<PathFact>,
     /// OpenSSL's own configuration, for programs that link it.
     pub openssl: Vec<PathFact>,
+    /// The time zone, which programs of every run-time library read.
+    pub zone: Vec<PathFact>,
+    /// Certificates of authorities, for programs that bring a run-time library of their own.
+    pub authorities: Vec<PathFact>,
 }
 
 /// All facts of one service.
@@ -130,14 +152,24 @@ pub struct ServiceFacts {
     pub data: Vec<PathFact>,
     /// The same below /var: its state.
     pub state: Vec<PathFact>,
-    /// ReadWritePaths=.
+    /// Shells with profiles of their own.
+    pub helpers: Vec<Helper>,
+    /// Folders that the unit makes writable: ReadWritePaths=, BindPaths= and their kin.
     pub writable: Vec<PathFact>,
+    /// Folders and files that it shows for reading: BindReadOnlyPaths= and its kin.
+    pub readable: Vec<PathFact>,
+    /// Files that systemd opens for the service's standard streams to append to.
+    pub streams: Vec<PathFact>,
     /// PIDFile=.
     pub pid: Option<PathFact>,
     /// Files and folders that the command lines name.
     pub arguments: Vec<PathFact>,
     /// Where systemd listens for the service (its `.socket` units).
     pub sockets: Vec<Listen>,
+    /// Those of them that the service binds itself, because nothing in the image starts their units.
+    pub unbound: Vec<Listen>,
+    /// FIFOs and special files of its `.socket` units.
+    pub fifos: Vec<PathFact>,
     /// Files that logrotate makes anew with another owner or mode.
     pub rotated: Vec<PathFact>,
     /// Of nginx.

@@ -7,13 +7,17 @@
 pub mod dpkg;
 pub mod elf;
 mod facts;
+pub mod glob;
 pub mod nginx;
 mod origin;
+mod programs;
 pub mod root;
 pub mod runtime;
 pub mod service;
+mod shell;
 pub mod systemd;
+mod wrapper;
 
-pub use facts::{ImageFacts, Library, Note, PathFact, Program, ServiceFacts};
+pub use facts::{Helper, ImageFacts, Library, Note, PathFact, Program, ServiceFacts};
 pub use origin::Origin;
 pub use root::{Root, RootError};

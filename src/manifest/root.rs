@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -23,6 +24,10 @@ const MAX_PATH: usize = 4096;
 pub struct Root {
     fd: OwnedFd,
     path: PathBuf,
+    /// What the unit folders hold, read once.
+    pub(super) units: OnceLock<super::systemd::index::Index>,
+    /// Which sockets name which services, read once.
+    pub(super) sockets: OnceLock<super::systemd::index::Sockets>,
 }
 
 /// Why something of an image could not be read.
@@ -133,7 +138,17 @@ impl Root {
         let failed = |source: Errno| RootError::Open { path: path.display().to_string(), source: source.into() };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
-        Ok(Root { fd, path: path.to_owned() })
+        Ok(Root::at_directory(fd, path.to_owned()))
+    }
+
+    fn at_directory(fd: OwnedFd, path: PathBuf) -> Root {
+        Root { fd, path, units: OnceLock::new(), sockets: OnceLock::new() }
+    }
+
+    /// A directory of the image as a root of its own (`RootDirectory=`): what is below it cannot name anything outside.
+    pub fn below(&self, path: &str) -> Result<Root, RootError> {
+        let fd = self.at(path, OFlags::PATH | OFlags::DIRECTORY)?;
+        Ok(Root::at_directory(fd, self.path.join(below(path))))
     }
 
     /// The directory as given to [`Root::open`].
@@ -196,12 +211,21 @@ impl Root {
 
     /// The names in a directory, sorted; names that are not UTF-8 are left out.
     pub fn entries(&self, path: &str) -> Result<Vec<(String, Kind)>, RootError> {
+        self.entries_and_nameless(path).map(|(names, _)| names)
+    }
+
+    /// The same, and how many were left out.
+    pub fn entries_and_nameless(&self, path: &str) -> Result<(Vec<(String, Kind)>, usize), RootError> {
         let fd = self.at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let failed = |e: Errno| Root::error(path, e);
         let mut names = Vec::new();
+        let mut nameless = 0;
         for entry in rustix::fs::Dir::read_from(&fd).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
+            let Ok(name) = entry.file_name().to_str() else {
+                nameless += 1;
+                continue;
+            };
             if name == "." || name == ".." {
                 continue;
             }
@@ -219,7 +243,7 @@ impl Root {
             names.push((name.to_owned(), kind));
         }
         names.sort();
-        Ok(names)
+        Ok((names, nameless))
     }
 
     /// Where a link points, as written; `None` if the path is no link.
@@ -238,6 +262,9 @@ impl Root {
     /// links on the way are followed, the missing rest is kept.
     pub fn resolve(&self, path: &str) -> Result<Resolved, RootError> {
         let fail = |why| RootError::Unresolvable { path: shown(path), why };
+        if path.contains('\u{fffd}') {
+            return Err(fail("its name is not UTF-8, and a policy is: no rule is made for it"));
+        }
         let split = |text: &str| text.split('/').rev().map(str::to_owned).collect::<Vec<_>>();
         let mut todo = split(path);
         let mut done: Vec<String> = Vec::new();
@@ -287,6 +314,11 @@ impl Root {
             mode: stat.map(|s| s.st_mode & 0o7777),
             path,
         })
+    }
+
+    /// The files that a pattern of glob(3) means, at most 4096.
+    pub fn glob(&self, pattern: &str) -> Result<Vec<String>, RootError> {
+        super::glob::glob(self, pattern, 4096).map(|g| g.paths)
     }
 
     /// Whether the path exists, links followed.

@@ -24,6 +24,7 @@ pub fn read(root: &Root, loader: &mut Loader<'_>, kind: (u16, bool), notes: &mut
     present(&mut facts.glibc, "/etc/ld.so.cache", glibc("ld.so(8) looks libraries up"));
     present(&mut facts.glibc, "/etc/ld.so.preload", glibc("ld.so(8) loads these first"));
     present(&mut facts.glibc, "/etc/localtime", glibc("tzset(3) reads the time zone"));
+    present(&mut facts.zone, "/etc/localtime", Origin::known("run-time library", "the time zone"));
     // These are the kernel's, so no image has them.
     facts.glibc.push(PathFact::new("/sys/devices/system/cpu/online", glibc("sysconf(3) counts processors")));
     present(&mut facts.users, NSSWITCH, glibc("nsswitch.conf(5)"));
@@ -40,6 +41,24 @@ pub fn read(root: &Root, loader: &mut Loader<'_>, kind: (u16, bool), notes: &mut
         present(&mut facts.hosts, path, glibc(what));
     }
     present(&mut facts.openssl, "/usr/lib/ssl/openssl.cnf", Origin::known("openssl", "config(5)"));
+    // Where Go, Rust's and Python's libraries and musl's users look (crypto/x509 of Go, openssl-probe).
+    for path in [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    ] {
+        present(&mut facts.authorities, path, Origin::known("run-time library", "certificates of authorities"));
+    }
+    for path in ["/etc/ssl/certs", "/etc/pki/tls/certs"] {
+        if let Ok(r) = root.resolve(path)
+            && r.kind == Some(Kind::Directory)
+        {
+            let origin = Origin::known("run-time library", "certificates of authorities");
+            facts.authorities.push(PathFact::new(r.path, origin));
+        }
+    }
     name_services(root, loader, kind, &mut facts, notes);
     if let Ok(text) = root.text("/etc/resolv.conf", MAX_FILE) {
         for (n, line) in (1u32..).zip(text.lines()) {

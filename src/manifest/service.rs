@@ -1,25 +1,21 @@
 //! Everything that an image declares about one service.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::dpkg::Database;
-use super::elf::Loader;
-use super::facts::{Command, PathFact, Program, ServiceFacts};
+use super::elf::{self, Loader};
+use super::facts::{Command, PathFact, ServiceFacts};
 use super::nginx::{self, Compiled, ConfigError};
+use super::programs::{self, Programs};
 use super::root::{Kind, Root, RootError};
 use super::systemd::exec::commands;
 use super::systemd::unit::{Unit, UnitError};
-use super::systemd::{socket, specifier};
+use super::systemd::{Environment, paths, socket, specifier};
 use super::{Note, Origin, runtime};
 
 /// The settings that run programs within the unit, in the order in which they run.
 pub const COMMANDS: [&str; 7] =
     ["ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost"];
-
-/// Where systemd looks for a program that is given by name (sd-path of systemd).
-const SEARCH: [&str; 4] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
-/// Interpreters of interpreters (BINPRM_BUF_SIZE and the loop of fs/exec.c allow 5).
-const MAX_INTERPRETERS: usize = 5;
 
 /// Why a service cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -34,63 +30,92 @@ pub enum ServiceError {
     #[error(transparent)]
     Nginx(#[from] ConfigError),
     /// No program.
-    #[error("the unit `{0}` runs no program: it has no ExecStart= that the image can resolve")]
-    Nothing(String),
+    #[error("the unit `{name}` runs no program that the image has{why}")]
+    Nothing {
+        /// The unit.
+        name: String,
+        /// What was said of its command lines.
+        why: String,
+    },
+    /// RootDirectory=, RootImage=.
+    #[error("{origin}: the programs of `{name}` are not in this image: {why}")]
+    Elsewhere {
+        /// The unit.
+        name: String,
+        /// Where it says so.
+        origin: Origin,
+        /// What.
+        why: String,
+    },
 }
 
 /// Reads the facts of a service.
 pub fn read(root: &Root, db: &Database, name: &str, notes: &mut Vec<Note>) -> Result<ServiceFacts, ServiceError> {
     let unit = Unit::load(root, name, notes)?;
-    // The unit's own name, where it was asked for by an alias.
-    let name = &unit.name.clone();
-    let mut loader = Loader::new(root);
-    let mut programs = BTreeMap::new();
-    let mut list = Vec::new();
+    let jail = jail(root, &unit, notes)?;
+    let inside = jail.as_ref().unwrap_or(root);
+    let start_only = matches!(unit.flag("Service", "RootDirectoryStartOnly"), Some((true, _)));
+    let environment = Environment::of(root, &unit, notes);
+    let before = notes.len();
+    let mut found = Programs::new(inside, environment.clone(), notes);
+    // With RootDirectoryStartOnly= the other commands run outside.
+    let mut outside_notes = Vec::new();
+    let mut outside = Programs::new(root, environment.clone(), &mut outside_notes);
     for key in COMMANDS {
+        let programs = if jail.is_some() && start_only && key != "ExecStart" { &mut outside } else { &mut found };
         for entry in unit.list("Service", key) {
-            match commands(&entry.value, name) {
-                Err(e) => notes.push(Note::new(entry.origin.clone(), format!("{key}= is left out: {e}"))),
+            match commands(&entry.value, &unit.name, &environment) {
+                Err(e) => programs.notes.push(Note::new(entry.origin.clone(), format!("{key}= is left out: {e}"))),
                 Ok(lines) => {
                     for line in lines {
-                        let Some(path) = find(root, &line.program) else {
-                            let why = format!("the image has no program `{}`", line.program);
-                            notes.push(Note::new(entry.origin.clone(), why));
-                            continue;
-                        };
-                        program(root, &mut loader, &path, &entry.origin, 0, &mut programs, notes)?;
-                        notes.extend(line.unknown.iter().map(|why| Note::new(entry.origin.clone(), why.clone())));
-                        list.push(Command { key: key.to_owned(), line, program: path, origin: entry.origin.clone() });
+                        for n in &line.unknown {
+                            let word = &line.arguments[*n];
+                            let text = format!("`{word}` is known only on the running machine: that word has no rule");
+                            programs.notes.push(Note::new(entry.origin.clone(), text));
+                        }
+                        programs.command(key, line, &entry.origin)?;
                     }
                 }
             }
         }
     }
-    if !list.iter().any(|c| c.key == "ExecStart") {
-        return Err(ServiceError::Nothing(name.to_owned()));
+    found.programs.append(&mut outside.programs);
+    found.commands.append(&mut outside.commands);
+    found.helpers.append(&mut outside.helpers);
+    found.notes.append(outside.notes);
+    found.merge();
+    if found.commands.is_empty() && found.helpers.is_empty() {
+        let said: Vec<String> = found.notes[before..].iter().map(ToString::to_string).collect();
+        let why = if said.is_empty() {
+            ": it has no ExecStart= and no ExecStop=".to_owned()
+        } else {
+            format!(": {}", said.join("; "))
+        };
+        return Err(ServiceError::Nothing { name: unit.name.clone(), why });
     }
-    let kind = kind(&mut loader, &programs);
-    let image = runtime::read(root, &mut loader, kind, notes);
+    let kind = found.kind();
+    let loading = found.loading();
+    let Programs { mut loader, programs, commands: list, helpers, notes, .. } = found;
+    let image = runtime::read(inside, &mut loader, kind, notes);
     let package = db.owner(&unit.fragment);
     let (data, state) = folders(root, db, &unit, notes);
-    let pid = unit.last("Service", "PIDFile").and_then(|e| {
-        let path = if e.value.starts_with('/') { e.value.clone() } else { format!("/run/{}", e.value) };
-        named(root, name, &path, &e.origin, notes)
-    });
-    let mut writable = Vec::new();
-    for entry in unit.list("Service", "ReadWritePaths") {
-        for word in entry.value.split_whitespace() {
-            // `-`: only if it exists; `+`: below RootDirectory=.
-            writable.extend(named(root, name, word.trim_start_matches(['-', '+']), &entry.origin, notes));
-        }
-    }
+    let passed = socket::passed(root, &unit, notes);
+    let paths = paths::read(root, inside, &unit, notes);
+    let mut arguments = arguments(inside, &unit, &list);
+    arguments.extend(environment_files(inside, &environment));
     let mut facts = ServiceFacts {
         package: package.map(|p| p.name.clone()),
         rotated: rotated(root, db, package.map(|p| p.name.as_str())),
         nginx: None,
-        sockets: socket::listens(root, &unit, notes),
-        arguments: arguments(root, &list),
-        pid,
-        writable,
+        sockets: passed.listens,
+        unbound: passed.unbound,
+        fifos: passed.files,
+        arguments,
+        pid: paths.pid,
+        writable: paths.writable,
+        readable: paths.readable,
+        streams: paths.streams,
+        helpers: helpers.into_values().collect(),
         unit,
         commands: list,
         programs,
@@ -98,29 +123,80 @@ pub fn read(root: &Root, db: &Database, name: &str, notes: &mut Vec<Note>) -> Re
         state,
         image,
     };
-    configuration(root, &mut loader, &mut facts, notes)?;
+    configuration(inside, &mut loader, &loading, &mut facts, notes)?;
     Ok(facts)
+}
+
+/// The folder that RootDirectory= makes the service's root.
+fn jail(root: &Root, unit: &Unit, notes: &mut Vec<Note>) -> Result<Option<Root>, ServiceError> {
+    let elsewhere =
+        |origin: &Origin, why: String| ServiceError::Elsewhere { name: unit.name.clone(), origin: origin.clone(), why };
+    if let Some(entry) = unit.last("Service", "RootImage") {
+        let why = format!("they are in `{}` (RootImage=): derive a policy from that image's files", entry.value);
+        return Err(elsewhere(&entry.origin, why));
+    }
+    for key in ["MountImages", "ExtensionImages", "ExtensionDirectories"] {
+        if let Some(entry) = unit.list("Service", key).first() {
+            let text = format!("{key}= adds files that are not read here: add their rules by hand");
+            notes.push(Note::new(entry.origin.clone(), text));
+        }
+    }
+    let Some(entry) = unit.last("Service", "RootDirectory") else { return Ok(None) };
+    let path = entry.value.strip_prefix('-').unwrap_or(&entry.value);
+    let path = specifier::expand(path, &unit.name).map_err(|e| elsewhere(&entry.origin, e.to_string()))?;
+    let real = root.resolve(&path)?;
+    if real.path == "/" {
+        return Ok(None);
+    }
+    if real.kind != Some(Kind::Directory) {
+        return Err(elsewhere(&entry.origin, format!("the image has no folder `{path}` (RootDirectory=)")));
+    }
+    let text = format!(
+        "RootDirectory=: programs and files are those below `{}`, and are named as the service sees them",
+        real.path
+    );
+    notes.push(Note::new(entry.origin.clone(), text));
+    Ok(Some(root.below(&real.path)?))
 }
 
 /// The configuration of the programs that have a reader here.
 fn configuration(
     root: &Root,
     loader: &mut Loader<'_>,
+    loading: &elf::Environment,
     facts: &mut ServiceFacts,
     notes: &mut Vec<Note>,
 ) -> Result<(), ServiceError> {
-    let Some(start) = facts.commands.iter().find(|c| c.key == "ExecStart") else { return Ok(()) };
-    if start.program.rsplit('/').next() != Some("nginx") {
-        let why = "kiln reads no configuration of this program: what it listens on and connects to is known only as \
-                   far as the unit says; begin with `--mode audit`";
-        notes.push(Note::new(start.origin.clone(), why));
-        return Ok(());
+    let starts: Vec<usize> = (0..facts.commands.len()).filter(|n| facts.commands[*n].key == "ExecStart").collect();
+    let mut found = None;
+    for n in &starts {
+        let command = &facts.commands[*n];
+        let name = command.program.rsplit('/').next().unwrap_or_default();
+        let names = ["nginx", "nginx-debug", "openresty", "angie", "freenginx"];
+        if names.contains(&name) || command.line.program.ends_with("/nginx") {
+            found = Some(*n);
+            break;
+        }
     }
+    let Some(start) = found.map(|n| &facts.commands[n]) else {
+        if let Some(first) = starts.first().map(|n| &facts.commands[*n]) {
+            let why = "kiln reads no configuration of this program: what it listens on and connects to is known only as \
+                       far as the unit says; begin with `--mode audit`";
+            notes.push(Note::new(first.origin.clone(), why));
+        }
+        return Ok(());
+    };
     let compiled = Compiled::of(&start.program, &root.read(&start.program, 64 << 20)?);
-    let found = nginx::read(root, &compiled, &start.line.arguments, &start.origin, notes)?;
+    let found = match nginx::read(root, &compiled, &start.line, &start.origin, notes) {
+        Err(e @ ConfigError::Unknown { .. }) => {
+            notes.push(Note::new(start.origin.clone(), e.to_string()));
+            return Ok(());
+        }
+        other => other?,
+    };
     // A module is loaded into the program, and brings its own libraries.
     for module in &found.modules {
-        match loader.closure(&module.path, notes) {
+        match loader.closure(&module.path, loading, notes) {
             Ok(libraries) => {
                 if let Some(program) = facts.programs.get_mut(&start.program) {
                     program.libraries.extend(libraries);
@@ -135,33 +211,25 @@ fn configuration(
     Ok(())
 }
 
-/// The path that a setting names, links resolved.
-fn named(root: &Root, unit: &str, text: &str, origin: &Origin, notes: &mut Vec<Note>) -> Option<PathFact> {
-    let found = specifier::expand(text, unit).map_err(|e| e.to_string()).and_then(|path| {
-        if !path.starts_with('/') {
-            return Err(format!("`{path}` is no absolute path"));
-        }
-        root.resolve(&path).map_err(|e| e.to_string())
+/// Arguments that are files of the image, or `--option=FILE`; relative ones start at WorkingDirectory=.
+fn arguments(root: &Root, unit: &Unit, commands: &[Command]) -> Vec<PathFact> {
+    let folder = unit.last("Service", "WorkingDirectory").and_then(|e| {
+        let text = specifier::expand(e.value.strip_prefix('-').unwrap_or(&e.value), &unit.name).ok()?;
+        text.starts_with('/').then_some(text)
     });
-    match found {
-        Ok(resolved) => Some(PathFact::new(resolved.path, origin.clone())),
-        Err(e) => {
-            notes.push(Note::new(origin.clone(), e));
-            None
-        }
-    }
-}
-
-/// Arguments that are files of the image, or `--option=FILE`.
-fn arguments(root: &Root, commands: &[Command]) -> Vec<PathFact> {
     let mut out = Vec::new();
     for command in commands {
-        for argument in &command.line.arguments {
-            let path = argument.split_once('=').map_or(argument.as_str(), |(_, v)| v);
-            if !path.starts_with('/') {
+        for (n, argument) in command.line.arguments.iter().enumerate() {
+            if command.line.unknown.contains(&n) {
                 continue;
             }
-            if let Ok(r) = root.resolve(path)
+            let path = argument.split_once('=').map_or(argument.as_str(), |(_, v)| v);
+            let path = match (path.starts_with('/'), &folder) {
+                (true, _) => path.to_owned(),
+                (false, Some(folder)) if !path.is_empty() && !path.starts_with('-') => format!("{folder}/{path}"),
+                _ => continue,
+            };
+            if let Ok(r) = root.resolve(&path)
                 && r.kind == Some(Kind::File)
             {
                 out.push(PathFact::new(r.path, command.origin.clone()));
@@ -171,71 +239,26 @@ fn arguments(root: &Root, commands: &[Command]) -> Vec<PathFact> {
     out
 }
 
-/// The file that a program's name leads to.
+/// The file that a program's name leads to, where nothing says another search path.
 pub(super) fn find(root: &Root, program: &str) -> Option<String> {
-    let candidates = match program.starts_with('/') {
-        true => vec![program.to_owned()],
-        false if program.contains('/') => return None,
-        false => SEARCH.iter().map(|d| format!("{d}/{program}")).collect(),
-    };
-    candidates.iter().find_map(|c| root.resolve(c).ok().filter(|r| r.kind == Some(Kind::File)).map(|r| r.path))
+    programs::find(root, programs::SEARCH, program)
 }
 
-/// Adds a program, and for a script its interpreter.
-fn program(
-    root: &Root,
-    loader: &mut Loader<'_>,
-    path: &str,
-    origin: &Origin,
-    depth: usize,
-    out: &mut BTreeMap<String, Program>,
-    notes: &mut Vec<Note>,
-) -> Result<(), ServiceError> {
-    if out.contains_key(path) || depth > MAX_INTERPRETERS {
-        return Ok(());
-    }
-    let mut program = Program {
-        path: path.to_owned(),
-        origin: origin.clone(),
-        libraries: Vec::new(),
-        dynamic: false,
-        glibc: false,
-        script: false,
-    };
-    if let Some(object) = loader.object(path)? {
-        program.libraries = loader.closure(path, notes)?;
-        program.dynamic = object.interpreter.is_some();
-        program.glibc = program.libraries.iter().any(|l| l.path.ends_with("/libc.so.6"));
-        out.insert(path.to_owned(), program);
-        return Ok(());
-    }
-    program.script = true;
-    out.insert(path.to_owned(), program);
-    let head = root.read(path, 64 << 20)?;
-    let line = head.strip_prefix(b"#!").and_then(|t| t.split(|b| *b == b'\n').next()).unwrap_or_default();
-    let line = String::from_utf8_lossy(line).into_owned();
-    let mut words = line.split_whitespace();
-    let Some(interpreter) = words.next() else {
-        notes.push(Note::new(origin.clone(), format!("`{path}` is neither an ELF program nor a script")));
-        return Ok(());
-    };
-    let origin = Origin::line(path, 1);
-    let why = format!("`{path}` is a script: the programs that it runs are not known, add their rules by hand");
-    notes.push(Note::new(origin.clone(), why));
-    // `#!/usr/bin/env python3` runs both.
-    let env = interpreter.ends_with("/env").then(|| words.find(|w| !w.starts_with('-') && !w.contains('='))).flatten();
-    for name in [Some(interpreter), env].into_iter().flatten() {
-        if let Some(real) = find(root, name) {
-            self::program(root, loader, &real, &origin, depth + 1, out, notes)?;
+/// Files that variables of known meaning name to run-time libraries.
+fn environment_files(root: &Root, environment: &Environment) -> Vec<PathFact> {
+    let mut out = Vec::new();
+    for name in
+        ["OPENSSL_CONF", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "KRB5_CONFIG"]
+    {
+        let Some((value, Some(origin))) = environment.get(name) else { continue };
+        if let Ok(r) = root.resolve(value)
+            && value.starts_with('/')
+            && r.kind == Some(Kind::File)
+        {
+            out.push(PathFact::new(r.path, origin.clone()));
         }
     }
-    Ok(())
-}
-
-/// The machine for which the programs are built.
-fn kind(loader: &mut Loader<'_>, programs: &BTreeMap<String, Program>) -> (u16, bool) {
-    let found = programs.keys().find_map(|p| loader.object(p).ok().flatten());
-    found.map_or((goblin::elf::header::EM_X86_64, true), |o| o.kind)
+    out
 }
 
 /// The folders of the unit's package and its siblings that are named after it: (below /etc and /usr, below /var).

@@ -45,7 +45,7 @@ codes! {
 
     BadGlob = "P0301", "The pattern is malformed.";
     NotAbsolute = "P0302", "The path does not start with `/`.";
-    NotNormalised = "P0303", "The path is not in the form in which the kernel reports it.";
+    NotNormalised = "P0303", "The path is not in the form in which the kernel reports it (a warning where only an alternative of a pattern is not).";
     BadAddress = "P0304", "The text is not an address block.";
     BadPort = "P0305", "The number is not a port or the range is empty.";
     BadAmount = "P0306", "The amount has no value or the wrong unit.";

@@ -15,8 +15,13 @@ pub(super) struct Token<'t> {
 /// The tokens of the text, white space, comments and errors included. Neighbouring errors are one token.
 pub(super) fn lex(text: &str) -> Vec<Token<'_>> {
     let mut tokens: Vec<Token<'_>> = Vec::new();
-    for (kind, range) in SyntaxKind::lexer(text).spanned() {
-        let kind = kind.unwrap_or(SyntaxKind::ErrorToken);
+    // Editors of some systems begin a text with a byte order mark, which says nothing.
+    let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    if mark > 0 {
+        tokens.push(Token { kind: SyntaxKind::Whitespace, text: &text[..mark], start: 0 });
+    }
+    for (kind, range) in SyntaxKind::lexer(&text[mark..]).spanned() {
+        let (kind, range) = (kind.unwrap_or(SyntaxKind::ErrorToken), range.start + mark..range.end + mark);
         match tokens.last_mut() {
             Some(last) if kind == SyntaxKind::ErrorToken && last.kind == kind => {
                 last.text = &text[last.start..range.end]
@@ -44,5 +49,7 @@ mod tests {
         assert_eq!(kinds("@system-service # end"), [Group, Comment]);
         assert_eq!(kinds("\"open\nnext \"x\\"), [UnterminatedStr, Word, UnterminatedStr]);
         assert_eq!(kinds("Ä/!\u{0}"), [ErrorToken]);
+        assert_eq!(kinds("\u{feff}pdl 1;"), [Word, Int, Semicolon]);
+        assert_eq!(kinds("pdl \u{feff}1;"), [Word, ErrorToken, Int, Semicolon]);
     }
 }

@@ -6,6 +6,7 @@ mod compile;
 mod constants;
 mod coverage;
 mod derive;
+mod field;
 mod frame;
 mod gate;
 mod hostile;

@@ -2,7 +2,8 @@
 
 use crate::manifest::Origin;
 
-/// Compiled-in paths. Those that the binary does not state are Debian's.
+/// Compiled-in paths. Where the binary states its arguments, those that it leaves out are nginx's own; where it states
+/// none, Debian's. Relative ones start at the prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiled {
     /// `--prefix`: relative paths that are not of the configuration start here.
@@ -23,22 +24,24 @@ pub struct Compiled {
     pub user: String,
     /// Where all this stands.
     pub origin: Origin,
+    /// Whether the binary states its arguments.
+    pub stated: bool,
 }
 
-/// Debian's (debian/rules of its nginx package).
-const DEFAULTS: [(&str, &str); 12] = [
-    ("--prefix=", "/usr/share/nginx"),
-    ("--conf-path=", "/etc/nginx/nginx.conf"),
-    ("--pid-path=", "/run/nginx.pid"),
-    ("--lock-path=", "/var/lock/nginx.lock"),
-    ("--error-log-path=", "/var/log/nginx/error.log"),
-    ("--http-log-path=", "/var/log/nginx/access.log"),
-    ("--user=", "nobody"),
-    ("--http-client-body-temp-path=", "/var/lib/nginx/body"),
-    ("--http-proxy-temp-path=", "/var/lib/nginx/proxy"),
-    ("--http-fastcgi-temp-path=", "/var/lib/nginx/fastcgi"),
-    ("--http-uwsgi-temp-path=", "/var/lib/nginx/uwsgi"),
-    ("--http-scgi-temp-path=", "/var/lib/nginx/scgi"),
+/// By option: nginx's own (auto/options), Debian's (debian/rules of its nginx package).
+const DEFAULTS: [(&str, &str, &str); 12] = [
+    ("--prefix=", "/usr/local/nginx", "/usr/share/nginx"),
+    ("--conf-path=", "conf/nginx.conf", "/etc/nginx/nginx.conf"),
+    ("--pid-path=", "logs/nginx.pid", "/run/nginx.pid"),
+    ("--lock-path=", "logs/nginx.lock", "/var/lock/nginx.lock"),
+    ("--error-log-path=", "logs/error.log", "/var/log/nginx/error.log"),
+    ("--http-log-path=", "logs/access.log", "/var/log/nginx/access.log"),
+    ("--user=", "nobody", "nobody"),
+    ("--http-client-body-temp-path=", "client_body_temp", "/var/lib/nginx/body"),
+    ("--http-proxy-temp-path=", "proxy_temp", "/var/lib/nginx/proxy"),
+    ("--http-fastcgi-temp-path=", "fastcgi_temp", "/var/lib/nginx/fastcgi"),
+    ("--http-uwsgi-temp-path=", "uwsgi_temp", "/var/lib/nginx/uwsgi"),
+    ("--http-scgi-temp-path=", "scgi_temp", "/var/lib/nginx/scgi"),
 ];
 
 const TEMP: [(&str, &str); 5] = [
@@ -49,26 +52,38 @@ const TEMP: [(&str, &str); 5] = [
     ("scgi_temp_path", "--http-scgi-temp-path="),
 ];
 
+/// What nginx prints before the arguments (ngx_show_version_info()).
+const HEAD: &[u8] = b"configure arguments:";
+
+/// Whether the binary is an nginx, or a program built from its sources.
+pub fn is_nginx(binary: &[u8]) -> bool {
+    find(binary, HEAD).is_some() && find(binary, b"ngx_").is_some()
+}
+
 impl Compiled {
     /// Reads the arguments out of the binary's bytes.
     pub fn of(path: &str, binary: &[u8]) -> Compiled {
         let text = arguments(binary);
         let get = |key: &str| {
-            text.as_deref().and_then(|t| value(t, key)).or_else(|| {
-                let found = DEFAULTS.iter().find(|(k, _)| *k == key);
-                found.map(|(_, v)| (*v).to_owned())
+            text.as_deref().and_then(|t| value(t, key)).unwrap_or_else(|| {
+                let found = DEFAULTS.iter().find(|(k, ..)| *k == key);
+                found.map_or("", |(_, own, debian)| if text.is_some() { own } else { debian }).to_owned()
             })
         };
-        let or_empty = |key: &str| get(key).unwrap_or_default();
         Compiled {
-            prefix: or_empty("--prefix="),
-            conf: or_empty("--conf-path="),
-            pid: or_empty("--pid-path="),
-            lock: or_empty("--lock-path="),
-            error_log: or_empty("--error-log-path="),
-            access_log: or_empty("--http-log-path="),
-            temp: TEMP.iter().map(|(directive, key)| (*directive, or_empty(key))).collect(),
-            user: or_empty("--user="),
+            prefix: match get("--prefix=").trim_end_matches('/') {
+                // `--prefix=!`: none (auto/options).
+                "!" => String::new(),
+                prefix => prefix.to_owned(),
+            },
+            conf: get("--conf-path="),
+            pid: get("--pid-path="),
+            lock: get("--lock-path="),
+            error_log: get("--error-log-path="),
+            access_log: get("--http-log-path="),
+            temp: TEMP.iter().map(|(directive, key)| (*directive, get(key))).collect(),
+            user: get("--user="),
+            stated: text.is_some(),
             origin: match text {
                 Some(_) => Origin::elf(path, "configure arguments"),
                 None => Origin::known("nginx", "Debian's configure arguments"),
@@ -77,20 +92,50 @@ impl Compiled {
     }
 }
 
-/// The one C string of the binary that holds the arguments.
-fn arguments(binary: &[u8]) -> Option<String> {
-    let key = b"--conf-path=";
-    let at = binary.windows(key.len()).position(|w| w == key)?;
-    let start = binary[..at].iter().rposition(|b| *b == 0).map_or(0, |n| n + 1);
-    let len = binary[at..].iter().position(|b| *b == 0)?;
-    String::from_utf8(binary[start..at + len].to_vec()).ok()
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|w| w == what)
 }
 
+/// The part of the binary that holds the arguments: what stands behind the words that nginx prints before them, or a C
+/// string that has one of the options.
+fn arguments(binary: &[u8]) -> Option<String> {
+    let start = match find(binary, HEAD) {
+        Some(at) => at + HEAD.len(),
+        None => {
+            let at = ["--conf-path=", "--prefix="].iter().find_map(|key| find(binary, key.as_bytes()))?;
+            binary[..at].iter().rposition(|b| *b == 0).map_or(0, |n| n + 1)
+        }
+    };
+    let len = binary[start..].iter().position(|b| matches!(b, 0 | b'\n'))?;
+    String::from_utf8(binary[start..start + len].to_vec()).ok()
+}
+
+/// The value of an option, which stands in quotes where it has blanks.
 fn value(text: &str, key: &str) -> Option<String> {
-    let at = text.match_indices(key).find(|(i, _)| *i == 0 || text.as_bytes()[i - 1].is_ascii_whitespace())?.0;
-    let rest = &text[at + key.len()..];
-    let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-    Some(rest[..end].to_owned())
+    let mut rest = text;
+    while !rest.is_empty() {
+        rest = rest.trim_start();
+        let mut quote = None;
+        let end = rest.char_indices().find(|(_, c)| match quote {
+            Some(q) => {
+                if *c == q {
+                    quote = None;
+                }
+                false
+            }
+            None if matches!(c, '\'' | '"') => {
+                quote = Some(*c);
+                false
+            }
+            None => c.is_whitespace(),
+        });
+        let (word, tail) = rest.split_at(end.map_or(rest.len(), |(i, _)| i));
+        if let Some(value) = word.strip_prefix(key) {
+            return Some(value.trim_matches(['\'', '"']).to_owned());
+        }
+        rest = tail;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -104,8 +149,19 @@ mod tests {
         assert_eq!(compiled.prefix, "/opt/n");
         assert_eq!(compiled.conf, "/opt/n/c.conf");
         assert_eq!(compiled.error_log, "stderr");
-        assert_eq!(compiled.pid, "/run/nginx.pid");
+        assert_eq!(compiled.pid, "logs/nginx.pid");
         assert_eq!(compiled.origin.to_string(), "elf /opt/n/nginx: configure arguments");
         assert_eq!(Compiled::of("/x", b"--conf-path=/x").conf, "/etc/nginx/nginx.conf");
+    }
+    #[test]
+    fn a_binary_with_a_prefix_only() {
+        let binary = b"ngx_x\0nginx version: openresty\0configure arguments: --with-cc-opt='-O2 --pid-path=/not' --prefix='/opt/my n' --with-x\n\0";
+        let compiled = Compiled::of("/n", binary);
+        assert!(compiled.stated && is_nginx(binary));
+        assert_eq!((compiled.prefix.as_str(), compiled.conf.as_str()), ("/opt/my n", "conf/nginx.conf"));
+        assert_eq!(compiled.temp[0].1, "client_body_temp");
+        let bare = Compiled::of("/n", b"configure arguments:\n\0");
+        assert_eq!((bare.prefix.as_str(), bare.pid.as_str()), ("/usr/local/nginx", "logs/nginx.pid"));
+        assert!(!Compiled::of("/x", b"no").stated);
     }
 }

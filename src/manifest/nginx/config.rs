@@ -1,10 +1,10 @@
 //! Reads a configuration with everything that it includes.
 
-use std::collections::BTreeSet;
-
 use super::directive::Directive;
+use super::known::{self, Holds};
 use super::token::{Token, TokenError, Tokens};
-use crate::manifest::root::{Kind, Root, RootError};
+use crate::manifest::glob::glob;
+use crate::manifest::root::{Root, RootError};
 use crate::manifest::{Note, Origin, PathFact};
 
 /// Bytes of one file; of all files together.
@@ -35,6 +35,16 @@ pub enum ConfigError {
         origin: Origin,
         /// What is wrong.
         why: &'static str,
+    },
+    /// The command line names it by a word that is not known.
+    #[error(
+        "{origin}: `{word}` names nginx's configuration and is known only on the running machine, so it is not read"
+    )]
+    Unknown {
+        /// The command line.
+        origin: Origin,
+        /// The word.
+        word: String,
     },
     /// A file that cannot be read.
     #[error(transparent)]
@@ -149,9 +159,13 @@ impl Reader<'_> {
                 Token::Open => {
                     let directive = make(&mut words, Origin::line(file, start));
                     if directive.name.ends_with("_by_lua_block") {
-                        tokens.skip_block().map_err(lexical)?;
+                        tokens.skip_lua().map_err(lexical)?;
                         current.push(directive);
                         continue;
+                    }
+                    let within = open.last().map_or("", |(d, _)| d.name.as_str());
+                    if known::holds(within) == Holds::Data && within != "events" {
+                        return Err(syntax(line, "`{` within a block of data"));
                     }
                     if open.len() == MAX_BLOCKS {
                         return Err(syntax(line, "blocks are nested deeper than 64"));
@@ -192,48 +206,16 @@ impl Reader<'_> {
         Ok(out)
     }
 
-    /// glob(3) within the image: sorted, hidden files only for a pattern with a dot, no error for no match.
+    /// The files that a pattern means, and the folders that nginx lists for it.
     fn glob(&mut self, pattern: &str, origin: &Origin) -> Result<Vec<String>, ConfigError> {
-        let mut found: BTreeSet<String> = BTreeSet::from([String::new()]);
-        let parts: Vec<&str> = pattern.split('/').filter(|p| !p.is_empty()).collect();
-        for (n, part) in parts.iter().enumerate() {
-            let mut next = BTreeSet::new();
-            for folder in &found {
-                if !part.contains(['*', '?', '[']) {
-                    let path = format!("{folder}/{part}");
-                    if self.root.exists(&path) {
-                        next.insert(path);
-                    }
-                    continue;
-                }
-                let listed = self.root.resolve(if folder.is_empty() { "/" } else { folder })?;
-                if listed.kind != Some(Kind::Directory) {
-                    continue;
-                }
-                let entries = self.root.entries(&listed.path)?;
-                self.config.directories.push(PathFact::new(listed.path, origin.clone()));
-                for (name, kind) in entries {
-                    let last = n + 1 == parts.len();
-                    if (name.starts_with('.') && !part.starts_with('.')) || (kind == Kind::Directory && last) {
-                        continue;
-                    }
-                    let path = format!("{folder}/{name}");
-                    if fnmatch(part.as_bytes(), name.as_bytes()) {
-                        if self.root.exists(&path) {
-                            next.insert(path);
-                        } else {
-                            self.notes.push(Note::new(origin.clone(), format!("`{path}` leads nowhere in the image")));
-                        }
-                    }
-                    if next.len() > MAX_FILES {
-                        let why = "the pattern matches more than 4096 files";
-                        return Err(ConfigError::Include { origin: origin.clone(), why });
-                    }
-                }
-            }
-            found = next;
+        let found = glob(self.root, pattern, MAX_FILES)?;
+        if found.more {
+            let why = "the pattern matches more than 4096 files";
+            return Err(ConfigError::Include { origin: origin.clone(), why });
         }
-        Ok(found.into_iter().collect())
+        self.config.directories.extend(found.folders.into_iter().map(|f| PathFact::new(f, origin.clone())));
+        self.notes.extend(found.notes.into_iter().map(|text| Note::new(origin.clone(), text)));
+        Ok(found.paths)
     }
 }
 
@@ -241,58 +223,6 @@ fn make(words: &mut Vec<String>, origin: Origin) -> Directive {
     let mut words = std::mem::take(words);
     let name = words.remove(0);
     Directive { name, args: words, block: Vec::new(), origin }
-}
-
-/// fnmatch(3) for one path component: `*`, `?`, `[a-z]`, `[!a-z]`. Linear in each star, without recursion.
-fn fnmatch(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        let step = match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p + 1, n));
-                p += 1;
-                continue;
-            }
-            Some(b'?') => Some(1),
-            Some(b'[') => bracket(&pattern[p..], name[n]).and_then(|(len, hit)| hit.then_some(len)),
-            Some(c) if *c == name[n] => Some(1),
-            _ => None,
-        };
-        match (step, star) {
-            (Some(len), _) => {
-                p += len;
-                n += 1;
-            }
-            (None, Some((after, from))) => {
-                star = Some((after, from + 1));
-                p = after;
-                n = from + 1;
-            }
-            (None, None) => return false,
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
-}
-
-/// The length of a bracket expression and whether it holds the byte; `None` if it is not closed.
-fn bracket(pattern: &[u8], byte: u8) -> Option<(usize, bool)> {
-    let negated = matches!(pattern.get(1), Some(b'!' | b'^'));
-    let first = if negated { 2 } else { 1 };
-    let end = pattern.iter().skip(first + 1).position(|c| *c == b']')? + first + 1;
-    let set = &pattern[first..end];
-    let mut hit = false;
-    let mut i = 0;
-    while i < set.len() {
-        if i + 2 < set.len() && set[i + 1] == b'-' {
-            hit |= set[i] <= byte && byte <= set[i + 2];
-            i += 3;
-        } else {
-            hit |= set[i] == byte;
-            i += 1;
-        }
-    }
-    Some((end + 1, hit != negated))
 }
 
 #[cfg(test)]
@@ -359,27 +289,11 @@ mod tests {
         assert_eq!(escape.unwrap().0.main[0].name, "in");
     }
 
-    #[test]
-    fn fnmatch_as_glob3() {
-        for (pattern, name, yes) in [
-            ("*.conf", "a.conf", true),
-            ("*.conf", "a.conf.bak", false),
-            ("[!a]*", "b", true),
-            ("[a-c]?", "bx", true),
-            ("[a-c]?", "dx", false),
-            ("*a*b*", "xxaxxbxx", true),
-            ("[", "[", false),
-        ] {
-            assert_eq!(fnmatch(pattern.as_bytes(), name.as_bytes()), yes, "{pattern} {name}");
-        }
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn no_text_panics(text in "([a-z]{1,4}|[ \\n'\"\\\\;{}$#*])*", pattern in "[*?\\[\\]!a-c-]*", name in "[a-c]*") {
+        fn no_text_panics(text in "([a-z]{1,4}|[ \\n'\"\\\\;{}$#*])*") {
             let _ = read(&[("etc/nginx/nginx.conf", &text)]);
-            let _ = fnmatch(pattern.as_bytes(), name.as_bytes());
         }
     }
 }

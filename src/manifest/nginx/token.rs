@@ -25,17 +25,25 @@ pub(super) struct TokenError {
 
 /// Reads one token after the other.
 pub(super) struct Tokens<'a> {
-    chars: std::iter::Peekable<std::str::Chars<'a>>,
+    rest: std::str::Chars<'a>,
     line: u32,
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
 impl<'a> Tokens<'a> {
     pub fn new(text: &'a str) -> Tokens<'a> {
-        Tokens { chars: text.chars().peekable(), line: 1 }
+        Tokens { rest: text.chars(), line: 1 }
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest.clone().next()
     }
 
     fn next_char(&mut self) -> Option<char> {
-        let c = self.chars.next();
+        let c = self.rest.next();
         if c == Some('\n') {
             self.line = self.line.saturating_add(1);
         }
@@ -49,9 +57,9 @@ impl<'a> Tokens<'a> {
     /// The next token with its line; `None` at the end.
     pub fn next(&mut self) -> Result<Option<(u32, Token)>, TokenError> {
         loop {
-            match self.chars.peek() {
+            match self.peek() {
                 None => return Ok(None),
-                Some(c) if c.is_ascii_whitespace() => {
+                Some(c) if is_blank(c) => {
                     self.next_char();
                 }
                 Some('#') => while !matches!(self.next_char(), None | Some('\n')) {},
@@ -59,12 +67,11 @@ impl<'a> Tokens<'a> {
             }
         }
         let line = self.line;
-        let token = match self.chars.peek() {
+        let token = match self.peek() {
             Some(';') => self.single(Token::End),
             Some('{') => self.single(Token::Open),
             Some('}') => self.single(Token::Close),
             Some(q @ ('"' | '\'')) => {
-                let q = *q;
                 self.next_char();
                 self.quoted(q)?
             }
@@ -111,47 +118,40 @@ impl<'a> Tokens<'a> {
                 Some(c) => self.push(&mut word, c)?,
             }
         }
-        match self.chars.peek() {
+        match self.peek() {
             None | Some(';' | '{' | ')') => Ok(Token::Word(word)),
-            Some(c) if c.is_ascii_whitespace() => Ok(Token::Word(word)),
+            Some(c) if is_blank(c) => Ok(Token::Word(word)),
             Some(_) => Err(self.error("a quoted word must end in a blank, `;` or `{`")),
         }
     }
 
     fn bare(&mut self) -> Result<Token, TokenError> {
         let mut word = String::new();
+        // Right behind an unescaped `$`: in `${name}` the brace opens no block.
+        let mut variable = false;
         loop {
-            match self.chars.peek() {
-                None => return Ok(Token::Word(word)),
-                Some(';') => return Ok(Token::Word(word)),
-                // `${name}` is a variable, not a block.
-                Some('{') if !word.ends_with('$') => return Ok(Token::Word(word)),
-                Some(c) if c.is_ascii_whitespace() => return Ok(Token::Word(word)),
-                Some('\\') => {
-                    self.next_char();
-                    self.escaped(&mut word)?;
-                }
-                Some(c) => {
-                    let c = *c;
-                    self.next_char();
-                    self.push(&mut word, c)?;
-                }
+            let Some(c) = self.peek() else { return Ok(Token::Word(word)) };
+            if c == ';' || is_blank(c) || (c == '{' && !variable) {
+                return Ok(Token::Word(word));
+            }
+            self.next_char();
+            variable = c == '$' || (variable && c == '{');
+            match c {
+                '\\' => self.escaped(&mut word)?,
+                c => self.push(&mut word, c)?,
             }
         }
     }
 
-    /// The rest of a block in a foreign language (`content_by_lua_block`): up to the brace that closes it. Strings and
-    /// comments of that language are not known here, so braces in them count.
-    pub fn skip_block(&mut self) -> Result<(), TokenError> {
-        let mut depth = 1u32;
-        while depth > 0 {
-            match self.next_char() {
-                None => return Err(self.error("the file ends within a block")),
-                Some('{') => depth = depth.saturating_add(1),
-                Some('}') => depth -= 1,
-                Some(_) => {}
-            }
-        }
+    /// Passes over the rest of a block of Lua.
+    pub fn skip_lua(&mut self) -> Result<(), TokenError> {
+        let text = self.rest.as_str();
+        let Some(len) = super::lua::block(text) else {
+            return Err(self.error("the file ends within a block of Lua"));
+        };
+        let lines = text[..len].bytes().filter(|b| *b == b'\n').count();
+        self.line = self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+        self.rest = text[len..].chars();
         Ok(())
     }
 }

@@ -1,12 +1,11 @@
 //! Where nginx connects to: `proxy_pass` and its kin, `upstream`, `resolver`, `syslog:`.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
 use super::directive::Directive;
-use super::listen::ports;
+use super::listen::{At, ports};
 use crate::manifest::Origin;
 use crate::model::{PortRange, Proto};
 
@@ -37,45 +36,75 @@ pub enum To {
     Variable(String),
 }
 
-/// Directives that name a peer, with the scheme they imply.
-const PASSES: [(&str, Option<u16>); 6] = [
+/// Directives that name a peer, with the port that they imply.
+const PASSES: [(&str, Option<u16>); 12] = [
     ("proxy_pass", None),
     ("grpc_pass", None),
     ("fastcgi_pass", Some(9000)),
     ("uwsgi_pass", Some(3031)),
     ("scgi_pass", Some(4000)),
     ("memcached_pass", Some(11211)),
+    ("redis_pass", Some(6379)),
+    ("redis2_pass", Some(6379)),
+    // Of the mail proxy, and of TLS.
+    ("auth_http", Some(80)),
+    ("ssl_ocsp_responder", Some(80)),
+    ("ssl_stapling_responder", Some(80)),
+    // Of rtmp.
+    ("push", Some(1935)),
 ];
+
+/// Variables that begin with `/` or `?`, or are empty: what stands in front of them is a whole host and port.
+const URI: [&str; 4] = ["request_uri", "uri", "document_uri", "is_args"];
 
 /// Whether the directive names a peer.
 pub(super) fn is_pass(name: &str) -> bool {
-    PASSES.iter().any(|(n, _)| *n == name)
+    name == "pull" || PASSES.iter().any(|(n, _)| *n == name)
 }
 
-/// The peers of a `…_pass`; a name that is an `upstream` gives none, because that block's own servers count.
-pub(super) fn of_pass(directive: &Directive, upstreams: &BTreeMap<&str, &Directive>, proto: Proto) -> Option<Endpoint> {
-    let text = directive.arg()?;
+/// What a `…_pass` leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// A peer.
+    To(To),
+    /// The `upstream` of this name.
+    Upstream(String),
+}
+
+/// The peer that the text of a `…_pass` names.
+pub(super) fn of_pass(name: &str, text: &str, is_upstream: impl Fn(&str) -> bool) -> Option<Pass> {
     let scheme = |name: &str| match name {
         "http" | "grpc" => Some(80),
         "https" | "grpcs" => Some(443),
         "uwsgi" | "suwsgi" => Some(3031),
+        "rtmp" => Some(1935),
         _ => None,
     };
     let (default, rest) = match text.split_once("://") {
         Some((name, rest)) => (scheme(name), rest),
-        None => (PASSES.iter().find(|(n, _)| *n == directive.name).and_then(|(_, p)| *p), text),
+        None => (PASSES.iter().find(|(n, _)| *n == name).and_then(|(_, p)| *p), text),
     };
-    let origin = directive.origin.clone();
     // `unix:/run/x.sock:/uri`
-    let host = match rest.strip_prefix("unix:") {
-        Some(path) => return Some(Endpoint { to: To::Unix(path.split(':').next()?.to_owned()), proto, origin }),
-        None => rest.split('/').next()?,
-    };
-    if upstreams.contains_key(host) {
-        return None;
+    if let Some(path) = rest.strip_prefix("unix:") {
+        let path = path.split(':').next()?;
+        let to = if path.contains('$') { To::Variable(text.to_owned()) } else { To::Unix(path.to_owned()) };
+        return Some(Pass::To(to));
     }
-    let to = if host.contains('$') { To::Variable(text.to_owned()) } else { peer(host, default.unwrap_or(80))? };
-    Some(Endpoint { to, proto, origin })
+    let mut host = rest.split(['/', '?']).next()?;
+    if let Some((fixed, tail)) = host.split_once('$') {
+        let tail = tail.strip_prefix('{').unwrap_or(tail);
+        let end = tail.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(tail.len());
+        if !fixed.is_empty() && !fixed.ends_with(':') && URI.contains(&&tail[..end]) {
+            host = fixed;
+        }
+    }
+    if host.contains('$') {
+        return Some(Pass::To(To::Variable(text.to_owned())));
+    }
+    if is_upstream(host) {
+        return Some(Pass::Upstream(host.to_owned()));
+    }
+    peer(host, default.unwrap_or(80)).map(Pass::To)
 }
 
 /// The servers of an `upstream`.
@@ -91,6 +120,17 @@ pub(super) fn of_upstream(upstream: &Directive, proto: Proto) -> Vec<Endpoint> {
             Some(Endpoint { to, proto, origin: d.origin.clone() })
         })
         .collect()
+}
+
+/// The address of a `proxy_bind` and its kin; `None` for a variable.
+pub(super) fn of_bind(text: &str) -> Option<At> {
+    let any = PortRange::ANY;
+    let (host, ports) = match peer(text, 0)? {
+        To::Address(ip, 0) => (ip, any),
+        To::Address(ip, port) => (ip, PortRange { first: port, last: port }),
+        _ => return None,
+    };
+    Some(if host.is_unspecified() { At::Any(ports) } else { At::Address(host, ports) })
 }
 
 /// The name servers of a `resolver`, each over UDP and TCP.
@@ -147,11 +187,10 @@ mod tests {
     use super::*;
 
     fn pass(name: &str, text: &str) -> Option<To> {
-        let origin = Origin::line("/n", 1);
-        let up = Directive { name: "upstream".into(), args: vec!["app".into()], block: vec![], origin: origin.clone() };
-        let ups = BTreeMap::from([("app", &up)]);
-        let d = Directive { name: name.into(), args: vec![text.into()], block: vec![], origin };
-        of_pass(&d, &ups, Proto::Tcp).map(|e| e.to)
+        match of_pass(name, text, |u| u == "app")? {
+            Pass::To(to) => Some(to),
+            Pass::Upstream(_) => None,
+        }
     }
 
     #[test]
@@ -167,6 +206,13 @@ mod tests {
         assert_eq!(pass("fastcgi_pass", "localhost:9000"), Some(To::Loopback(9000)));
         assert_eq!(pass("grpc_pass", "grpc://backend:50"), Some(To::Name("backend".into(), 50)));
         assert_eq!(pass("proxy_pass", "http://a:b"), None);
+        assert_eq!(pass("proxy_pass", "http://10.0.0.1:81$request_uri"), ip("10.0.0.1", 81));
+        assert_eq!(pass("proxy_pass", "https://10.0.0.1${is_args}$args"), ip("10.0.0.1", 443));
+        assert_eq!(pass("proxy_pass", "http://app$uri"), None);
+        for open in ["http://10.0.0.1:8$1", "http://10.0.0.1:$uri", "http://10.0.0.1$x", "http://unix:/run/$x.sock"] {
+            assert_eq!(pass("proxy_pass", open), Some(To::Variable(open.into())), "{open}");
+        }
+        assert_eq!(pass("auth_http", "127.0.0.1:9000/auth"), ip("127.0.0.1", 9000));
     }
 
     #[test]

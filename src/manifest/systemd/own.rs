@@ -2,6 +2,7 @@
 //! unless it is asked: a policy for them is not a matter of one image. The unit and its programs tell, so that an image
 //! without a package database is judged like any other.
 
+use super::environment::Environment;
 use super::exec::commands;
 use super::unit::Unit;
 use crate::manifest::root::Root;
@@ -178,7 +179,10 @@ pub fn reason(root: &Root, unit: &Unit) -> Option<String> {
 fn programs(root: &Root, unit: &Unit) -> Vec<String> {
     // The program of a template is the same for any instance.
     let name = unit.name.replacen("@.", "@0.", 1);
-    let lines = unit.list("Service", "ExecStart").into_iter().filter_map(|e| commands(&e.value, &name).ok());
+    let lines = unit
+        .list("Service", "ExecStart")
+        .into_iter()
+        .filter_map(|e| commands(&e.value, &name, &Environment::default()).ok());
     let mut out = Vec::new();
     for line in lines.flatten() {
         // busybox, kmod and systemctl go by several names: the one that is written counts beside the real one.

@@ -29,32 +29,38 @@ pub struct Parsed {
     pub ignored: Vec<(Origin, &'static str)>,
 }
 
-/// Parses the text of the unit file `file`.
+/// Parses the text of the unit file `file` (config_parse() of systemd).
 pub fn parse(file: &str, text: &str) -> Parsed {
     let mut out = Parsed::default();
     let mut section = String::new();
     let mut pending: Option<(u32, String)> = None;
-    for (n, raw) in (1u32..).zip(text.lines()) {
-        let trimmed = raw.trim_start();
+    let mut marked = false;
+    for (n, raw) in lines(text) {
         // Comment lines within a continued assignment are dropped, the assignment goes on behind them.
-        if trimmed.starts_with('#') || trimmed.starts_with(';') {
+        if raw.trim_start_matches([' ', '\t']).starts_with(['#', ';']) {
             continue;
         }
+        // A byte order mark counts once.
+        let raw = match raw.strip_prefix('\u{feff}').filter(|_| !marked) {
+            Some(rest) => {
+                marked = true;
+                rest
+            }
+            None => raw,
+        };
         let (start, mut line) = pending.take().unwrap_or((n, String::new()));
         if line.len() + raw.len() > MAX_LINE {
             out.ignored.push((Origin::line(file, start), "line is longer than 1 MiB"));
             continue;
         }
-        match raw.strip_suffix('\\') {
-            Some(head) => {
-                line.push_str(head);
-                line.push(' ');
-                pending = Some((start, line));
-            }
-            None => {
-                line.push_str(raw);
-                logical(file, start, &line, &mut section, &mut out);
-            }
+        line.push_str(raw);
+        // A backslash that is escaped itself does not continue the line.
+        if line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1 {
+            line.pop();
+            line.push(' ');
+            pending = Some((start, line));
+        } else if !logical(file, start, &line, &mut section, &mut out) {
+            return out;
         }
     }
     if let Some((start, line)) = pending {
@@ -63,18 +69,40 @@ pub fn parse(file: &str, text: &str) -> Parsed {
     out
 }
 
-fn logical(file: &str, n: u32, line: &str, section: &mut String, out: &mut Parsed) {
-    let line = line.trim();
+/// Lines with their numbers; `\n`, `\r`, NUL and pairs of them end one (read_line() of systemd).
+fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
+    let mut rest = Some(text);
+    let mut n = 0u32;
+    std::iter::from_fn(move || {
+        let text = rest.filter(|t| !t.is_empty())?;
+        n = n.saturating_add(1);
+        let Some(end) = text.find(['\n', '\r', '\0']) else {
+            rest = None;
+            return Some((n, text));
+        };
+        let tail = &text[end..];
+        let both = tail.starts_with("\r\n") || tail.starts_with("\n\r");
+        rest = Some(&tail[if both { 2 } else { 1 }..]);
+        Some((n, &text[..end]))
+    })
+}
+
+/// False where systemd reads no further.
+fn logical(file: &str, n: u32, line: &str, section: &mut String, out: &mut Parsed) -> bool {
+    let line = line.trim_matches([' ', '\t']);
     if line.is_empty() {
-        return;
+        return true;
     }
     let origin = Origin::line(file, n);
     if let Some(rest) = line.strip_prefix('[') {
         match rest.strip_suffix(']') {
             Some(name) => name.clone_into(section),
-            None => out.ignored.push((origin, "section header without `]`")),
+            None => {
+                out.ignored.push((origin, "section header without `]`; the rest of the file is not read"));
+                return false;
+            }
         }
-        return;
+        return true;
     }
     match line.split_once('=') {
         Some(_) if section.is_empty() => out.ignored.push((origin, "assignment outside a section")),
@@ -86,6 +114,7 @@ fn logical(file: &str, n: u32, line: &str, section: &mut String, out: &mut Parse
         }),
         None => out.ignored.push((origin, "line without `=`")),
     }
+    true
 }
 
 #[cfg(test)]
@@ -95,7 +124,7 @@ mod tests {
 
     #[test]
     fn sections_comments_and_continuations() {
-        let text = "; c\n[Unit]\nA=1\n[Service]\nExecStart=/bin/a \\\n# between\n  b \\\n  c\nEmpty=\nnonsense\n[open\nB = x = y \nLast=z\\";
+        let text = "; c\n[Unit]\nA=1\n[Service]\nExecStart=/bin/a \\\n# between\n  b \\\n  c\nEmpty=\nnonsense\nB = x = y \nLast=z\\\n\n[open\nC=1\n";
         let parsed = parse("u.service", text);
         let got: Vec<_> =
             parsed.entries.iter().map(|e| format!("{} {} {:?} {}", e.section, e.key, e.value, e.origin)).collect();
@@ -105,11 +134,19 @@ mod tests {
                 "Unit A \"1\" u.service:3",
                 "Service ExecStart \"/bin/a    b    c\" u.service:5",
                 "Service Empty \"\" u.service:9",
-                "Service B \"x = y\" u.service:12",
-                "Service Last \"z\" u.service:13",
+                "Service B \"x = y\" u.service:11",
+                "Service Last \"z\" u.service:12",
             ]
         );
         assert_eq!(parsed.ignored.len(), 2);
+    }
+
+    #[test]
+    fn marks_backslashes_and_line_ends() {
+        let text = "\u{feff}[Service]\r\nA=C:\\\\\rB=x\\\\\\\n y\n";
+        let got: Vec<_> =
+            parse("u", text).entries.iter().map(|e| format!("{} {} {}", e.key, e.value, e.origin)).collect();
+        assert_eq!(got, ["A C:\\\\ u:2", "B x\\\\  y u:3"]);
     }
 
     #[test]

@@ -6,12 +6,6 @@ pub enum SpecifierError {
     /// Such as `%H`, the host name.
     #[error("`%{0}` is known only on the running machine")]
     RunTime(char),
-    /// Not a specifier.
-    #[error("`%{0}` is no specifier of systemd.unit(5)")]
-    Unknown(char),
-    /// A single `%` at the end.
-    #[error("the text ends in a single `%`; a literal one is written `%%`")]
-    Open,
 }
 
 /// Expands the specifiers of a setting in the unit `unit` (`name@instance.service`), run by the system manager.
@@ -28,7 +22,11 @@ pub fn expand(text: &str, unit: &str) -> Result<String, SpecifierError> {
             out.push(c);
             continue;
         }
-        let Some(spec) = chars.next() else { return Err(SpecifierError::Open) };
+        // What is no specifier stays as it is (specifier_printf()).
+        let Some(spec) = chars.next() else {
+            out.push('%');
+            break;
+        };
         match spec {
             '%' => out.push('%'),
             'n' | 'N' | 'i' | 'I' | 'f' | 'd' if open => return Err(SpecifierError::RunTime(spec)),
@@ -64,7 +62,10 @@ pub fn expand(text: &str, unit: &str) -> Result<String, SpecifierError> {
             'a' | 'A' | 'b' | 'B' | 'D' | 'H' | 'l' | 'm' | 'M' | 'o' | 'q' | 'v' | 'w' | 'W' | 'y' | 'Y' => {
                 return Err(SpecifierError::RunTime(spec));
             }
-            other => return Err(SpecifierError::Unknown(other)),
+            other => {
+                out.push('%');
+                out.push(other);
+            }
         }
     }
     Ok(out)
@@ -105,8 +106,7 @@ mod tests {
         assert_eq!(expand("%i", "a@.service"), Err(SpecifierError::RunTime('i')));
         assert_eq!(expand("%p", "a@.service").unwrap(), "a");
         assert_eq!(expand("%H", "a.service"), Err(SpecifierError::RunTime('H')));
-        assert_eq!(expand("%!", "a.service"), Err(SpecifierError::Unknown('!')));
-        assert_eq!(expand("x%", "a.service"), Err(SpecifierError::Open));
+        assert_eq!(expand("%! x%", "a.service").unwrap(), "%! x%");
     }
 
     proptest! {

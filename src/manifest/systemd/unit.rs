@@ -1,16 +1,24 @@
 //! A unit with its drop-ins, as the system manager of the image would load it (systemd.unit(5), "Unit File Load Path").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::index::Index;
 use super::parse::{Entry, parse};
+use super::words::{Escapes, words};
 use crate::manifest::root::{Kind, Root, RootError};
 use crate::manifest::{Note, Origin};
 
 /// Where units are, in the order of precedence. Those that a running machine makes (/run) are no part of an image.
-pub const DIRECTORIES: [&str; 4] =
-    ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+pub const DIRECTORIES: [&str; 6] = [
+    "/etc/systemd/system.control",
+    "/etc/systemd/system",
+    "/etc/systemd/system.attached",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
 
 /// Bytes of one unit file.
 const MAX_FILE: u64 = 1 << 20;
@@ -50,15 +58,6 @@ pub enum UnitError {
     Root(#[from] RootError),
 }
 
-/// Links from alias to alias.
-const MAX_ALIASES: usize = 8;
-
-/// What stands under a name.
-enum Found {
-    Unit(Box<Unit>),
-    Alias(String),
-}
-
 /// Whether the text can name a unit (unit_name_is_valid() of systemd).
 pub fn is_unit_name(name: &str) -> bool {
     const SUFFIXES: [&str; 11] =
@@ -66,6 +65,13 @@ pub fn is_unit_name(name: &str) -> bool {
     name.len() <= 255
         && name.rsplit_once('.').is_some_and(|(stem, suffix)| !stem.is_empty() && SUFFIXES.contains(&suffix))
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b))
+}
+
+/// `getty@tty1.service` is the instance `tty1` of `getty@.service`.
+pub fn instance_of(name: &str) -> Option<(String, String)> {
+    let (stem, suffix) = name.rsplit_once('.')?;
+    let (prefix, instance) = stem.split_once('@')?;
+    (!instance.is_empty()).then(|| (format!("{prefix}@.{suffix}"), instance.to_owned()))
 }
 
 /// The template of an instance: `getty@.service` of `getty@tty1.service`. A template is its own.
@@ -80,61 +86,15 @@ pub fn is_template(name: &str) -> bool {
     template_of(name).is_some_and(|t| t == name)
 }
 
-/// The unit for which a link of another name stands: `ssh.service` of `sshd.service -> ssh.service`. A link from an
-/// instance to its template, or from another folder to the same name, is no alias.
-fn alias_of(name: &str, target: &str) -> Option<String> {
-    let last = target.rsplit('/').next().unwrap_or_default();
-    let suffix = |n: &str| n.rsplit_once('.').map(|(_, s)| s.to_owned());
-    if last == name || !is_unit_name(last) || suffix(last) != suffix(name) {
-        return None;
-    }
-    match template_of(name).filter(|t| t != name) {
-        Some(own) if own == last => None,
-        // alias@x.service -> real@.service is real@x.service.
-        Some(_) if is_template(last) => {
-            let instance = name.split_once('@')?.1.rsplit_once('.')?.0;
-            Some(last.replacen("@.", &format!("@{instance}."), 1))
-        }
-        _ => Some(last.to_owned()),
-    }
-}
-
 impl Unit {
-    /// Loads a unit with its drop-ins, by its name or an alias; `name` of the result is its own name, which is what its
-    /// cgroup is called.
+    /// Loads a unit with its drop-ins. An alias gives the unit that it is another name of.
     pub fn load(root: &Root, name: &str, notes: &mut Vec<Note>) -> Result<Unit, UnitError> {
-        let mut name = name.to_owned();
-        for _ in 0..MAX_ALIASES {
-            match Unit::load_named(root, &name, notes)? {
-                Found::Unit(unit) => return Ok(*unit),
-                Found::Alias(real) => name = real,
-            }
-        }
-        Err(UnitError::Missing(name))
-    }
-
-    fn load_named(root: &Root, name: &str, notes: &mut Vec<Note>) -> Result<Found, UnitError> {
         if !is_unit_name(name) {
             return Err(UnitError::Name(name.chars().take(100).collect()));
         }
-        let template = template_of(name).filter(|t| t != name);
-        let names: Vec<String> = [Some(name.to_owned()), template].into_iter().flatten().collect();
-        let path = names
-            .iter()
-            .flat_map(|n| DIRECTORIES.map(|d| format!("{d}/{n}")))
-            .find(|p| root.link(p).is_ok())
-            .ok_or_else(|| UnitError::Missing(name.to_owned()))?;
-        if let Some(target) = root.link(&path)? {
-            let at = path.rsplit('/').next().unwrap_or_default();
-            let real = match alias_of(at, &target) {
-                Some(real) if is_template(&real) && !is_template(name) => alias_of(name, &target),
-                other => other,
-            };
-            let there = |n: &String| DIRECTORIES.iter().any(|d| root.link(&format!("{d}/{n}")).is_ok());
-            if let Some(real) = real.filter(|r| there(r) || template_of(r).is_some_and(|t| there(&t))) {
-                return Ok(Found::Alias(real));
-            }
-        }
+        let index = Index::of(root);
+        let main = index.main(name);
+        let path = index.fragment(&main).ok_or_else(|| UnitError::Missing(name.to_owned()))?;
         let resolved = root.resolve(&path)?;
         if resolved.path == "/dev/null" {
             return Err(UnitError::Masked { name: name.to_owned(), path });
@@ -143,15 +103,26 @@ impl Unit {
         if text.is_empty() {
             return Err(UnitError::Masked { name: name.to_owned(), path });
         }
-        let mut unit =
-            Unit { name: name.to_owned(), fragment: resolved.path.clone(), drop_ins: Vec::new(), entries: Vec::new() };
+        if main != name {
+            let text = format!("`{name}` is another name of `{main}`, and the profile is for that");
+            notes.push(Note::new(Origin::line(&resolved.path, 1), text));
+        }
+        let mut names = vec![main.clone()];
+        names.extend(index.aliases(&main));
+        let mut unit = Unit { name: main, fragment: resolved.path.clone(), drop_ins: Vec::new(), entries: Vec::new() };
         unit.add(&resolved.path, &text, notes);
         for path in drop_ins(root, &names)? {
-            let text = root.text(&path, MAX_FILE)?;
-            unit.add(&path, &text, notes);
+            match root.text(&path, MAX_FILE) {
+                Ok(text) => unit.add(&path, &text, notes),
+                // systemd passes over it as well.
+                Err(e) => {
+                    notes.push(Note::new(Origin::line(&path, 1), format!("the drop-in is left out: {e}")));
+                    continue;
+                }
+            }
             unit.drop_ins.push(path);
         }
-        Ok(Found::Unit(Box::new(unit)))
+        Ok(unit)
     }
 
     fn add(&mut self, path: &str, text: &str, notes: &mut Vec<Note>) {
@@ -165,6 +136,22 @@ impl Unit {
         let mut out = Vec::new();
         for e in self.entries.iter().filter(|e| e.section == section && e.key == key) {
             if e.value.is_empty() { out.clear() } else { out.push(e) }
+        }
+        out
+    }
+
+    /// The words of list settings that count, quotes undone, over several keys that mean the same.
+    pub fn words(&self, section: &str, keys: &[&str], notes: &mut Vec<Note>) -> Vec<(String, &Origin)> {
+        let mut out = Vec::new();
+        for e in self.entries.iter().filter(|e| e.section == section && keys.contains(&e.key.as_str())) {
+            if e.value.is_empty() {
+                out.clear();
+                continue;
+            }
+            match words(&e.value, Escapes::Plain) {
+                Ok(list) => out.extend(list.into_iter().map(|w| (w.text, &e.origin))),
+                Err(why) => notes.push(Note::new(e.origin.clone(), format!("{}= is left out: {why}", e.key))),
+            }
         }
         out
     }
@@ -185,46 +172,53 @@ impl Unit {
     }
 }
 
-/// Drop-in files of a unit in the order in which systemd reads them: by file name over all directories; of two with
-/// the same name the one in the directory of higher precedence counts.
+/// Drop-in files of a unit in the order in which systemd reads them: by file name over all folders. Of two with the same
+/// name that counts which is found first: by the unit's names, its own before its aliases; for each by directory; there
+/// its own folder, its template's, and those of its prefixes; at last the folders of the unit type
+/// (unit_file_find_dropin_paths() of systemd).
 fn drop_ins(root: &Root, names: &[String]) -> Result<Vec<String>, RootError> {
-    let mut folders: Vec<String> = names.iter().map(|n| format!("{n}.d")).collect();
+    let mut folders: Vec<String> = Vec::new();
     for name in names {
-        if let Some((stem, suffix)) = name.rsplit_once('.') {
-            // foo-bar-baz.service also reads foo-bar-.service.d and foo-.service.d.
-            let cuts = stem.match_indices('-').map(|(i, _)| format!("{}.{suffix}.d", &stem[..=i]));
-            folders.extend(
-                cuts.collect::<Vec<_>>().into_iter().rev().filter(|f| !folders.contains(f)).collect::<Vec<_>>(),
-            );
-        }
+        let own = folders_of(name);
+        folders.extend(DIRECTORIES.iter().flat_map(|d| own.iter().map(move |f| format!("{d}/{f}"))));
     }
     if let Some((_, suffix)) = names.first().and_then(|n| n.rsplit_once('.')) {
-        folders.push(format!("{suffix}.d"));
+        folders.extend(DIRECTORIES.iter().map(|d| format!("{d}/{suffix}.d")));
     }
     let mut chosen: BTreeMap<String, String> = BTreeMap::new();
-    // A more specific folder outranks a directory of higher precedence.
     for folder in folders {
-        for directory in DIRECTORIES {
-            let folder = format!("{directory}/{folder}");
-            let entries = match root.entries(&folder) {
-                Err(e) if e.is_not_found() => continue,
-                other => other?,
-            };
-            for (file, _) in entries.into_iter().filter(|(f, _)| f.ends_with(".conf")) {
-                let path = format!("{folder}/{file}");
-                chosen.entry(file).or_insert(path);
-            }
+        let entries = match root.entries(&folder) {
+            Err(e) if e.is_not_found() => continue,
+            other => other?,
+        };
+        for (file, _) in entries.into_iter().filter(|(f, _)| f.ends_with(".conf")) {
+            let path = format!("{folder}/{file}");
+            chosen.entry(file).or_insert(path);
         }
     }
     let mut out = Vec::new();
+    let mut seen = BTreeSet::new();
     for path in chosen.into_values() {
         let resolved = root.resolve(&path)?;
         // A link to /dev/null masks the drop-in of that name.
-        if resolved.kind == Some(Kind::File) && !out.contains(&resolved.path) {
+        if resolved.kind == Some(Kind::File) && seen.insert(resolved.path.clone()) {
             out.push(resolved.path);
         }
     }
     Ok(out)
+}
+
+/// `foo-bar@x.service.d`, `foo-bar@.service.d`, `foo-.service.d`.
+fn folders_of(name: &str) -> Vec<String> {
+    let mut out = vec![format!("{name}.d")];
+    out.extend(instance_of(name).map(|(template, _)| format!("{template}.d")));
+    if let Some((stem, suffix)) = name.rsplit_once('.') {
+        let prefix = stem.split('@').next().unwrap_or_default();
+        // The last dash is none where nothing stands behind it: that is the whole name.
+        let cuts = prefix.match_indices('-').map(|(i, _)| &prefix[..=i]).filter(|cut| *cut != stem);
+        out.extend(cuts.collect::<Vec<_>>().into_iter().rev().map(|cut| format!("{cut}.{suffix}.d")));
+    }
+    out
 }
 
 #[cfg(test)]
@@ -257,6 +251,34 @@ mod tests {
         assert_eq!(unit.last("Service", "User").unwrap().value, "one");
         assert!(unit.flag("Service", "PrivateTmp").unwrap().0);
         assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn aliases_templates_and_equal_names() {
+        let (_dir, root) = image(&[
+            ("usr/lib/systemd/system/foo-app.service", "[Service]\nExecStart=/bin/a\n"),
+            ("etc/systemd/system/ali-as.service", "-> /usr/lib/systemd/system/foo-app.service"),
+            ("lib", "-> usr/lib"),
+            ("etc/systemd/system/service.d/10.conf", "[Service]\nA=type\n"),
+            ("usr/lib/systemd/system/foo-app.service.d/10.conf", "[Service]\nA=name\n"),
+            ("etc/systemd/system/foo-.service.d/11.conf", "[Service]\nB=prefix\n"),
+            ("usr/lib/systemd/system/foo-app.service.d/11.conf", "[Service]\nB=name\n"),
+            ("etc/systemd/system/ali-as.service.d/12.conf", "[Service]\nC=alias\n"),
+            ("usr/lib/systemd/system/foo-app.service.d/12.conf", "[Service]\nC=name\n"),
+            ("usr/lib/systemd/system/ali-.service.d/13.conf", "[Service]\nD=alias\n"),
+            ("usr/lib/systemd/system/new@.service", "[Service]\nExecStart=/bin/a %i\n"),
+            ("etc/systemd/system/old@.service", "-> /lib/systemd/system/new@.service"),
+            ("etc/systemd/system/old@.service.d/1.conf", "[Service]\nE=old\n"),
+            ("etc/systemd/system/new-x@y-z.service", "-> /lib/systemd/system/new@.service"),
+        ]);
+        let load = |n: &str| Unit::load(&root, n, &mut Vec::new()).unwrap();
+        let unit = load("ali-as.service");
+        assert_eq!(unit.name, "foo-app.service");
+        let value = |key: &str| unit.last("Service", key).unwrap().value.clone();
+        assert_eq!(["A", "B", "C", "D"].map(value), ["name", "prefix", "name", "alias"]);
+        let unit = load("old@q.service");
+        assert_eq!((unit.name.as_str(), unit.last("Service", "E").unwrap().value.as_str()), ("new@q.service", "old"));
+        assert_eq!(folders_of("a-b@c-d.service"), ["a-b@c-d.service.d", "a-b@.service.d", "a-.service.d"]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Values: strings, numbers, ranges, lists and variables, flattened.
 
 use crate::model::{Cidr, PortRange};
-use crate::pdl::Code;
 use crate::pdl::ast::{self, inner, token_span};
+use crate::pdl::{Code, Diagnostic};
 
 use super::super::glob::{GlobError, Matcher, witness};
 use super::super::normal::Glob;
@@ -143,6 +143,18 @@ impl Resolver<'_> {
             );
             return None;
         }
+        for dead in dead_alternatives(text) {
+            self.found.push(
+                Diagnostic::warning(
+                    Code::NotNormalised,
+                    self.modules[item.module].file,
+                    item.span.clone(),
+                    format!("the alternative `{dead}` of `{text}` would never match"),
+                )
+                .because("the kernel reports paths without empty, `.` or `..` parts and without a `/` at the end")
+                .mend(format!("remove it, or write it as \"{}\"", normalised(&dead))),
+            );
+        }
         Some(Glob(text.clone()))
     }
 
@@ -263,6 +275,61 @@ impl Resolver<'_> {
             }
         }
     }
+}
+
+/// Alternatives of one pattern that are looked at.
+const MAX_ALTERNATIVES: usize = 64;
+
+/// The texts that the braces of a pattern stand for and that are in no form that the kernel reports.
+fn dead_alternatives(text: &str) -> Vec<String> {
+    let mut todo = vec![text.to_owned()];
+    let mut out = Vec::new();
+    let mut seen = 0;
+    while let Some(text) = todo.pop() {
+        match braces(&text) {
+            Some((open, close, commas)) => {
+                let mut from = open + 1;
+                for at in commas.into_iter().chain([close]) {
+                    todo.push(format!("{}{}{}", &text[..open], &text[from..at], &text[close + 1..]));
+                    from = at + 1;
+                }
+            }
+            None if text != "/" && (normalised(&text) != text || text.split('/').any(|part| part == "..")) => {
+                out.push(text);
+            }
+            None => {}
+        }
+        seen += 1;
+        if seen > 4 * MAX_ALTERNATIVES || todo.len() > MAX_ALTERNATIVES {
+            return Vec::new();
+        }
+    }
+    out.sort();
+    out
+}
+
+/// The first braces of a pattern: where they open and close, and the commas between them.
+fn braces(text: &str) -> Option<(usize, usize, Vec<usize>)> {
+    let (mut open, mut depth, mut commas) = (None, 0usize, Vec::new());
+    let (mut quoted, mut class) = (false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if quoted => quoted = false,
+            '\\' => quoted = true,
+            ']' => class = false,
+            _ if class => {}
+            '[' => class = true,
+            '{' => {
+                open.get_or_insert(at);
+                depth += 1;
+            }
+            ',' if depth == 1 => commas.push(at),
+            '}' if depth == 1 => return open.map(|o| (o, at, commas)),
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The pattern without empty and `.` parts and without a final `/`. `..` is resolved only over a plain part.
