@@ -85,7 +85,7 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 			ret = 0;
 		} else {
 			if (entry != KILN_PASS)
-				ret = kiln_decide_path(&who, s, &about, V(EXEC));
+				ret = kiln_decide_file(&who, s, &about, V(EXEC), bprm->file->f_path.mnt, dentry);
 			if (starting && !ret)
 				ret = kiln_started(&me, current->group_leader);
 			if (!ret && who.s->exec_start)

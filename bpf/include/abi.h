@@ -106,8 +106,11 @@ struct kiln_subject {
 	__u16 any_tcp, any_udp;	  /* verbs that are plainly permitted for every address and port of the protocol */
 	__u32 kernel_detour;	  /* of kernel_deny and kernel_would: refused only for what they go round */
 	__u32 fail_net;		  /* decision for a network address that cannot be understood */
-	__u32 pad;
-	__u64 reserved[3];
+	/* The guards' own part, for the name that the machine has for a file: verbs of their rules on paths, ... */
+	__u32 guard_verbs;
+	__u32 guard_start; /* ... DFA state; where no state accepts they refuse nothing, ... */
+	__u32 guard_fail;  /* ... and decision where that name is unknown */
+	__u64 reserved[2];
 };
 #define KILN_HOST_EXEC 0x10000u /* in host_verbs: subject 1 has an exec_start */
 

@@ -77,6 +77,7 @@ struct super_block {
 	unsigned long s_flags;
 	unsigned long s_magic;
 	struct dentry *s_root;
+	struct list_head s_mounts; /* by mnt_instance, the oldest first */
 };
 struct inode {
 	void *i_private;
@@ -130,6 +131,7 @@ struct mount {
 	struct vfsmount mnt;
 	struct list_head mnt_mounts; /* by the children's mnt_child */
 	struct list_head mnt_child;
+	struct list_head mnt_instance;
 	struct mnt_namespace *mnt_ns;
 	int mnt_id, mnt_group_id;
 };

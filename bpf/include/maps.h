@@ -16,6 +16,9 @@ struct kiln_scratch {
 	u64 top_ns, top_mnt, top_event;
 	/* What is asked for, and the search for the task's own mount of it (elsewhere.h). */
 	u64 asked, asked_mount, sb, top, at, up, seek, goal, best, rank;
+	/* The machine's own namespace, and that mount of it which was last seen to be its file system's first (host.h).
+	 */
+	u64 host_ns, host_mnt, host_event, instance;
 	u8 before[8]; /* path[-1] may be written */
 	/* Components are written from the end; the slack lets the verifier see that a 255-byte name always fits. */
 	u8 path[KILN_PATH_MAX + 256];

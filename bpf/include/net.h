@@ -300,6 +300,7 @@ static __always_inline int kiln_check_unix(u32 verb, struct sock *sk)
 	struct kiln_who who = {};
 	int entry = kiln_enter(&who, 1u << verb), ret;
 	struct unix_address *addr;
+	struct vfsmount *mnt = NULL;
 	struct dentry *dentry;
 	int len;
 
@@ -315,7 +316,8 @@ static __always_inline int kiln_check_unix(u32 verb, struct sock *sk)
 	}
 	dentry = BPF_CORE_READ(u, path.dentry);
 	if (dentry) {
-		about.pos = kiln_resolve_any(s, BPF_CORE_READ(u, path.mnt), dentry);
+		mnt = BPF_CORE_READ(u, path.mnt);
+		about.pos = kiln_resolve_any(s, mnt, dentry);
 	} else {
 		addr = BPF_CORE_READ(u, addr);
 		if (!addr) {
@@ -326,7 +328,8 @@ static __always_inline int kiln_check_unix(u32 verb, struct sock *sk)
 		len = BPF_CORE_READ(addr, len);
 		about.pos = kiln_abstract(s, (void *)addr + bpf_core_type_size(struct unix_address) + 2, len - 2);
 	}
-	ret = kiln_decide_path(&who, s, &about, 1u << verb);
+	ret = dentry ? kiln_decide_file(&who, s, &about, 1u << verb, mnt, dentry)
+		     : kiln_decide_path(&who, s, &about, 1u << verb);
 out:
 	if (s)
 		kiln_scratch_give(s);

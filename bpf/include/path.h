@@ -12,6 +12,7 @@
 
 #include "walk.h"
 #include "elsewhere.h"
+#include "host.h"
 
 /*
  * Goes on from s->dentry on s->mount with what is already at s->path[s->pos],

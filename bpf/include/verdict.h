@@ -173,6 +173,54 @@ static __always_inline int kiln_decide_path(struct kiln_who *who, struct kiln_sc
 	return kiln_decide(who, s, about, index ? index : who->s->path_default, verbs);
 }
 
+/* The guards' decision by the machine's name of s->asked, which the task reached by s->asked_mount. */
+__noinline int kiln_apply_host(struct kiln_ids *id, struct kiln_scratch *s, struct kiln_about *about, u32 verbs)
+{
+	struct kiln_subject *subject;
+	struct kiln_decision *d;
+	struct kiln_tables *t;
+	u32 index;
+
+	if (!id || !s || !about)
+		return -EPERM;
+	about->pos = kiln_resolve_host(s);
+	if (about->pos == PATH_NONE)
+		return 0;
+	t = kiln_generation(id->generation);
+	if (!t)
+		return -EPERM;
+	subject = kiln_subject_of(t, id->label);
+	if (!subject)
+		return -EPERM;
+	if (about->pos == PATH_FAIL) {
+		about->reason = KILN_R_PATH;
+		index = subject->guard_fail;
+	} else {
+		s->pos = about->pos;
+		index = kiln_match(t, s, subject->guard_start, KILN_PATH_MAX);
+	}
+	d = kiln_decision_at(t, index);
+	if (d && !((d->deny | d->would | d->watch) & verbs))
+		return 0;
+	return kiln_apply(id, s, about, index, verbs);
+}
+
+/*
+ * As kiln_decide_path, and by the machine's name where guards name files. The mount and the dentry may be mere
+ * addresses, the mount NULL. What is unknown the guards refused already.
+ */
+static __always_inline int kiln_decide_file(struct kiln_who *who, struct kiln_scratch *s, struct kiln_about *about,
+					    u32 verbs, struct vfsmount *mnt, struct dentry *dentry)
+{
+	int ret = kiln_decide_path(who, s, about, verbs);
+
+	if (ret || !(who->s->guard_verbs & verbs) || about->pos == PATH_FAIL)
+		return ret;
+	*(volatile u64 *)&s->asked = (u64)dentry;
+	*(volatile u64 *)&s->asked_mount = mnt ? (u64)kiln_real_mount(mnt) : 0;
+	return kiln_apply_host(&who->id, s, about, verbs) ? -EPERM : 0;
+}
+
 /* What is known of a dentry before it is resolved. */
 enum kiln_how {
 	KILN_NAMED,   /* a name: there now, or about to be */
@@ -211,7 +259,7 @@ static __always_inline int kiln_check_path_as(const struct kiln_me *me, u32 verb
 		    kiln_kernels_own(mnt, dentry))
 			ret = 0;
 		else
-			ret = kiln_decide_path(&who, s, &about, verbs);
+			ret = kiln_decide_file(&who, s, &about, verbs, mnt, dentry);
 	}
 	if (s)
 		kiln_scratch_give(s);

@@ -67,6 +67,7 @@ static void *bpf_map_lookup_elem(void *map, const void *key)
 {
 	return NULL;
 }
+#define bpf_task_storage_get(map, task, value, flags) NULL
 #define bpf_loop(turns, step, ctx, flags)                                                                              \
 	do {                                                                                                           \
 		u32 turns_ = (turns);                                                                                  \
@@ -434,6 +435,107 @@ static void any_namespace(void)
 	}
 }
 
+/* --- The machine's own name. --- */
+
+static void every_host(void)
+{
+	struct mnt_namespace machine = {.seq = 3, .event = 7};
+	struct nsproxy machines = {.mnt_ns = &machine};
+	struct task_struct first = {.real_parent = &first, .nsproxy = &machines};
+	struct task_struct second = {.real_parent = &first, .nsproxy = &machines};
+	struct super_block disks[2] = {{0}, {0}};
+	u32 lens[16], seen[3] = {0};
+
+	task.real_parent = &second;
+	disks[1].s_root = NULL;
+	for (u32 turn = 0; turn < 40000; turn++) {
+		u32 depth = 1 + chance(10), count = 1 + chance(8), down, want = PATH_NONE, got;
+		struct list_head *head = &disks[1].s_mounts;
+		struct mount *best = NULL, *asked;
+		bool inside = chance(2);
+
+		for (u32 at = 0; at < depth; at++)
+			lens[at] = 1 + chance(40);
+		tree(depth, lens);
+		down = chance(depth + 1);
+		head->next = head->prev = head;
+		for (u32 at = 0; at < count; at++) {
+			struct dentry *root = dentries[chance(2) ? 0 : chance(depth + 1)];
+
+			mounted(at, root, at ? mounts[chance(at)] : NULL, at ? dentries[chance(depth + 1)] : NULL);
+			mounts[at]->mnt_ns = chance(3) ? &machine : chance(2) ? &own : NULL;
+			mounts[at]->mnt.mnt_sb = &disks[chance(3) != 0];
+			if (mounts[at]->mnt.mnt_sb != &disks[1])
+				continue;
+			/* The oldest first; a few as if the list were in another order than the tree. */
+			struct list_head *before = chance(4) ? head : head->next, *entry = &mounts[at]->mnt_instance;
+
+			entry->prev = before->prev;
+			entry->next = before;
+			before->prev->next = entry;
+			before->prev = entry;
+		}
+		for (u32 at = 0; at <= depth; at++)
+			dentries[at]->d_sb = &disks[1];
+		disks[1].s_root = dentries[0];
+		asked = chance(4) ? mounts[chance(count)] : NULL;
+		for (struct list_head *at = head->next; at != head && !best; at = at->next) {
+			struct mount *mount = (void *)at - __builtin_offsetof(struct mount, mnt_instance);
+
+			for (u32 up = 0; up <= down && mount->mnt_ns == &machine; up++)
+				if (mount->mnt.mnt_root == dentries[up])
+					best = mount;
+		}
+		if (best && !(inside && best == asked)) {
+			task.nsproxy = &machines;
+			want = plain(best, dentries[down], 0);
+		}
+		task.nsproxy = inside ? &machines : &proxy;
+		machine.event++;
+		own.event++;
+		/* The second time what was remembered may serve. */
+		for (u32 again = 0; again < 2; again++) {
+			fresh();
+			scratch->asked = (u64)dentries[down];
+			scratch->asked_mount = (u64)asked;
+			got = kiln_resolve_host(scratch);
+			if (want == PATH_NONE && got != PATH_NONE)
+				FAIL("the machine's: a path at %u instead of none\n", got);
+			if (want != PATH_NONE) {
+				twice = true;
+				compare("the machine's", want, got);
+				twice = false;
+			}
+			done++;
+		}
+		seen[want == PATH_NONE ? 0 : want == PATH_FAIL ? 1 : 2]++;
+		for (u32 at = 0; at <= depth; at++)
+			dentries[at]->d_sb = &disk;
+	}
+	task.nsproxy = &proxy;
+	if (!seen[0] || !seen[1] || !seen[2])
+		FAIL("of the machine's names only %u, %u, %u were met\n", seen[0], seen[1], seen[2]);
+	/* What is a part of no tree is unknown, not nameless. */
+	disks[1].s_root = &(struct dentry){0};
+	scratch->asked_mount = 0;
+	scratch->asked = (u64)dentries[0];
+	dentries[0]->d_sb = &disks[1];
+	mounted(0, &(struct dentry){0}, NULL, NULL)->mnt_ns = &machine;
+	disks[1].s_mounts.next = &mounts[0]->mnt_instance;
+	mounts[0]->mnt_instance.next = &disks[1].s_mounts;
+	if (kiln_resolve_host(scratch) != PATH_FAIL)
+		FAIL("a part of no tree has a name\n");
+	dentries[0]->d_sb = &disk;
+	/* Nor is a list that is being changed the whole. */
+	dentries[0]->d_sb = &disks[1];
+	disks[1].s_root = dentries[0];
+	mounts[0]->mnt_ns = &own;
+	mounts[0]->mnt_instance.next = (void *)0x100;
+	if (kiln_resolve_host(scratch) != PATH_FAIL)
+		FAIL("a torn list has an end\n");
+	dentries[0]->d_sb = &disk;
+}
+
 /* --- The automaton's walk in chunks. --- */
 
 static void every_automaton(void)
@@ -486,6 +588,7 @@ int main(void)
 		own.root = NULL;
 		every_reuse();
 		any_namespace();
+		every_host();
 	}
 	every_automaton();
 	printf("%lu walks agree\n", done);

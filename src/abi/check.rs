@@ -90,14 +90,15 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
     let h = &kernel.header;
     for n in 1..h.n_subjects {
         let s = kernel.subject(n).ok_or(TablesError::Bounds { what: "subject", number: n.into() })?;
-        for decision in [s.path_default, s.net_default, s.fail, s.fail_net] {
+        for decision in [s.path_default, s.net_default, s.fail, s.fail_net, s.guard_fail] {
             ensure(decision < h.n_decisions, "the default decision of a subject", decision)?;
         }
         lists(h.n_outcome_refs, &s)?;
         ensure(s.verbs < 1 << crate::model::Verb::ALL.len(), "the verbs of a subject", s.verbs)?;
-        ensure(s.reserved == [0; 3] && s.pad == 0, "a reserved field of subject", n)?;
+        ensure(s.reserved == [0; 2], "a reserved field of subject", n)?;
         let refused = s.kernel_deny | s.kernel_would;
         ensure(s.kernel_detour & !refused == 0, "the detours of a subject", s.kernel_detour)?;
+        ensure(s.guard_verbs & !s.verbs == 0, "the guards' verbs of subject", s.guard_verbs)?;
         let quick = (kernel.net4_state(s.net_start, 6), kernel.net4_state(s.net_start, 17));
         ensure((s.net4_tcp, s.net4_udp) == quick, "the IPv4 state of subject", n)?;
         let any = (kernel.any_address(&s, 6), kernel.any_address(&s, 17));
@@ -144,6 +145,7 @@ fn states(kernel: &Kernel, automaton: u32) -> Result<(), TablesError> {
         let Some(s) = kernel.subject(n) else { continue };
         let starts = [
             (s.path_start, Kind::Path),
+            (s.guard_start, Kind::Path),
             (s.net_start, Kind::Net),
             (s.exec_start, Kind::Next),
             (s.unit_start, Kind::Next),

@@ -102,8 +102,10 @@ impl Kernel {
             any_udp: (lo(11) >> 16) as u16,
             kernel_detour: hi(11),
             fail_net: lo(12),
-            pad: hi(12),
-            reserved: [w[13], w[14], w[15]],
+            guard_verbs: hi(12),
+            guard_start: lo(13),
+            guard_fail: hi(13),
+            reserved: [w[14], w[15]],
         })
     }
 
@@ -185,10 +187,10 @@ pub fn subject_words(s: &Subject) -> [u64; SUBJECT_WORDS] {
         pair(s.kernel_watch, s.flags),
         pair(s.net4_tcp, s.net4_udp),
         pair(u32::from(s.any_tcp) | u32::from(s.any_udp) << 16, s.kernel_detour),
-        pair(s.fail_net, s.pad),
+        pair(s.fail_net, s.guard_verbs),
+        pair(s.guard_start, s.guard_fail),
         r[0],
         r[1],
-        r[2],
     ]
 }
 

@@ -94,8 +94,10 @@ pub struct Subject {
     pub any_udp: u16,
     pub kernel_detour: u32,
     pub fail_net: u32,
-    pub pad: u32,
-    pub reserved: [u64; 3],
+    pub guard_verbs: u32,
+    pub guard_start: u32,
+    pub guard_fail: u32,
+    pub reserved: [u64; 2],
 }
 
 #[repr(C)]

@@ -33,7 +33,7 @@ fn claims() -> Vec<Claim> {
     same!(c, layout::Decision = "kiln_decision": deny, would, watch, pad, outcome);
     same!(c, layout::Subject = "kiln_subject": path_start, net_start, exec_start, unit_start, path_default, net_default,
         fail, cap_off, kernel_off, verbs, cap_deny, cap_would, cap_watch, kernel_deny, kernel_would, kernel_watch, flags,
-        net4_tcp, net4_udp, any_tcp, any_udp, kernel_detour, fail_net, pad, reserved);
+        net4_tcp, net4_udp, any_tcp, any_udp, kernel_detour, fail_net, guard_verbs, guard_start, guard_fail, reserved);
     same!(c, layout::Header = "kiln_header": magic, abi_version, words, subjects_off, n_subjects, decisions_off,
         n_decisions, outcomes_off, n_outcomes, outcome_refs_off, n_outcome_refs, host_verbs, required_hooks_lo,
         required_hooks_hi, reserved, path_class, net_class);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::kernel::Kernel;
-use super::layout::Decision;
+use super::layout::{Decision, S_SENTINEL};
 use crate::model::KernelOp;
 
 /// Kernel operations of which something can be had before they are refused, and used after.
@@ -49,6 +49,14 @@ impl<'a> Narrowing<'a> {
             return true;
         }
         let mut open = vec![[a.path_start, b.path_start, a.path_default, b.path_default]];
+        // A guard that refuses what the profile refused already refuses more by the machine's names. The sentinel has
+        // nothing open.
+        if a.flags & S_SENTINEL == 0 {
+            if gone(self.before.decision(a.guard_fail), self.after.decision(b.guard_fail)) {
+                return true;
+            }
+            open.push([a.guard_start, b.guard_start, 0, 0]);
+        }
         while let Some(pair) = open.pop() {
             if !self.seen.insert(pair) {
                 continue;
@@ -56,19 +64,19 @@ impl<'a> Narrowing<'a> {
             if self.seen.len() > MOST {
                 return true;
             }
-            let [x, y, ..] = pair;
+            let [x, y, before_default, after_default] = pair;
             let of = |kernel: &Kernel, state: u32, default: u32| match kernel.accept(state) {
                 0 => kernel.decision(default),
                 found => kernel.decision(found),
             };
-            if gone(of(self.before, x, a.path_default), of(self.after, y, b.path_default)) {
+            if gone(of(self.before, x, before_default), of(self.after, y, after_default)) {
                 return true;
             }
             for (p, q) in &self.bytes {
                 // State 0 is dead and stays dead.
                 let x = if x == 0 { 0 } else { self.before.step(x, *p) };
                 let y = if y == 0 { 0 } else { self.after.step(y, *q) };
-                open.push([x, y, a.path_default, b.path_default]);
+                open.push([x, y, before_default, after_default]);
             }
         }
         false

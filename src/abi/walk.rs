@@ -144,6 +144,17 @@ impl Kernel {
         self.decision(if accept == 0 { s.path_default } else { accept })
     }
 
+    /// What the guards alone decide on a path or unix socket, by the name that the machine has for it.
+    pub fn guard_decision(&self, subject: u32, path: &[u8]) -> Option<Decision> {
+        let s = self.subject(subject)?;
+        let accept = match s.guard_start {
+            _ if !walkable(path) => s.guard_fail,
+            0 => 0,
+            start => self.run(start, &self.header.path_class, path),
+        };
+        self.decision(accept)
+    }
+
     /// The joint decision on an IP socket.
     pub fn net_decision(&self, subject: u32, key: &[u8; NET_KEY]) -> Option<Decision> {
         let s = self.subject(subject)?;

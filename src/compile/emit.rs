@@ -30,8 +30,8 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
             subjects.push(sentinel(&mut book));
         }
         let blocks = plan.blocks(combination);
-        let (subject, pair) = subject(&rules, &objects, &blocks, &mut book, &mut paths, &mut nets)?;
-        starts.push(pair);
+        let (subject, own) = subject(&rules, &objects, &blocks, &mut book, &mut paths, &mut nets)?;
+        starts.push(own);
         subjects.push(Subject { flags: if combination.profile.is_some() { layout::S_PROFILE } else { 0 }, ..subject });
     }
     if plan.combinations.len() == 1 {
@@ -85,8 +85,14 @@ impl Objects {
     }
 }
 
-/// Whether a subject has a start in the path and in the network automaton: the how-manieth.
-type Starts = (Option<usize>, Option<usize>);
+/// Whether a subject has a start in the path automaton, for all its blocks and for its guards alone, and in the network
+/// automaton: the how-manieth.
+#[derive(Default)]
+struct Starts {
+    path: Option<usize>,
+    guard: Option<usize>,
+    net: Option<usize>,
+}
 
 fn subject(
     rules: &Rules<'_>,
@@ -106,20 +112,36 @@ fn subject(
     let unknown = refusals(rules, blocks, addresses);
     s.fail_net = book.decision(VerbSet::NETWORK, |v| joint(rules, blocks, &unknown, v));
     let roots = |all: &[Option<u32>]| blocks.iter().filter_map(|b| all[*b]).collect::<Vec<u32>>();
-    let mut starts = (None, None);
+    let mut starts = Starts::default();
     let (path_roots, net_roots) = (roots(&objects.path_roots), roots(&objects.net_roots));
     // An accept that says what the default says is none.
     if !path_roots.is_empty() {
         let default = s.path_default;
         let decide = |ids: &[u32]| Some(on(ids, PATH_VERBS, book)).filter(|d| *d != default).unwrap_or(0);
         paths.start(&path_roots, decide)?;
-        starts.0 = Some(paths.starts() - 1);
+        starts.path = Some(paths.starts() - 1);
+    }
+    // What the guards alone say of a name: a profile names files by the names that its task gives them.
+    let guards: Vec<usize> = blocks.iter().copied().filter(|b| rules.blocks[*b].kind == BlockKind::Guard).collect();
+    let named = named(rules, &guards);
+    if !named.is_empty() {
+        s.guard_verbs = named.bits().into();
+        let unknown = refusals(rules, &guards, |o| !addresses(o));
+        s.guard_fail = book.decision(named, |v| joint(rules, &guards, &unknown, v));
+        let nothing = book.decision(named, |_| super::decision::Joint::Allow);
+        let decide = |ids: &[u32]| {
+            let decision = book.decision(named, |v| joint(rules, &guards, ids, v));
+            Some(decision).filter(|d| *d != nothing).unwrap_or(0)
+        };
+        let roots: Vec<u32> = guards.iter().filter_map(|b| objects.path_roots[*b]).collect();
+        paths.start(&roots, decide)?;
+        starts.guard = Some(paths.starts() - 1);
     }
     if !net_roots.is_empty() {
         let default = s.net_default;
         let decide = |ids: &[u32]| Some(on(ids, VerbSet::NETWORK, book)).filter(|d| *d != default).unwrap_or(0);
         nets.start(&net_roots, decide)?;
-        starts.1 = Some(nets.starts() - 1);
+        starts.net = Some(nets.starts() - 1);
     }
     let listed: Vec<(u32, &Object)> = blocks
         .iter()
@@ -165,6 +187,13 @@ fn governed(rules: &Rules<'_>, blocks: &[usize]) -> VerbSet {
         verbs = speaking.fold(verbs, |v, (_, e)| v.union(e.verbs));
     }
     verbs
+}
+
+/// The verbs of which rules of these blocks refuse or watch paths.
+fn named(rules: &Rules<'_>, blocks: &[usize]) -> VerbSet {
+    let all = blocks.iter().flat_map(|b| rules.of_block(*b)).filter(|(_, e)| e.effect != Effect::Allow);
+    all.filter(|(_, e)| matches!(e.object, Some(Object::File { .. } | Object::Unix { .. })))
+        .fold(VerbSet::EMPTY, |verbs, (_, e)| verbs.union(e.verbs))
 }
 
 /// The rules that refuse an object that cannot be resolved: any of them might have that is about objects of its kind.
@@ -243,10 +272,11 @@ fn assemble(
         Ok(packed.place)
     };
     let (path_at, next_at, net_at) = (add(&paths)?, add(&next)?, add(&automata.nets)?);
-    for (n, (path, net)) in automata.starts.iter().enumerate() {
+    for (n, own) in automata.starts.iter().enumerate() {
         let s = &mut subjects[Plan::index(n) as usize];
-        s.path_start = path.map_or(0, |p| path_at[paths.starts()[p] as usize]);
-        s.net_start = net.map_or(0, |p| net_at[automata.nets.starts()[p] as usize]);
+        s.path_start = own.path.map_or(0, |p| path_at[paths.starts()[p] as usize]);
+        s.guard_start = own.guard.map_or(0, |p| path_at[paths.starts()[p] as usize]);
+        s.net_start = own.net.map_or(0, |p| net_at[automata.nets.starts()[p] as usize]);
         s.exec_start = next_at[plan.starts[n].0 as usize];
         s.unit_start = next_at[plan.starts[n].1 as usize];
     }

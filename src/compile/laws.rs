@@ -166,6 +166,47 @@ fn tables_decide_as_the_evaluator_does() {
     assert!(["allow", "deny", "would", "watch"].iter().all(|w| words[w] > 300), "{words:?}");
 }
 
+/// What the guards of a subject refuse by the machine's name is what a task with these guards and no profile is refused.
+#[test]
+fn guards_decide_alone_what_they_decide() {
+    let mut words = BTreeMap::new();
+    for seed in 0..300 {
+        let mut r = Random(seed);
+        let policy = random::policy(&mut r);
+        let tables = compile(&policy, &options()).unwrap();
+        let evaluator = Evaluator::new(&policy).unwrap();
+        for _ in 0..400 {
+            let (verb, asked) = random::request(&mut r);
+            let subject = 1 + r.below(tables.metadata.subjects.len()) as u32;
+            let (Asked::Path(path) | Asked::Unix(path)) = &asked else { continue };
+            let decision = tables.kernel.guard_decision(subject, path).unwrap();
+            let has = |mask: u16| mask >> verb as u8 & 1 != 0;
+            let word = match () {
+                () if has(decision.deny) => "deny",
+                () if has(decision.would) => "would",
+                () if has(decision.watch) => "watch",
+                () => "allow",
+            };
+            if subject == 2 {
+                assert_eq!(word, "allow", "the sentinel is no guard's");
+                continue;
+            }
+            let attachment = Attachment { profile: None, ..attachment(&policy, &tables, subject) };
+            let expect = match target(&asked) {
+                Some(target) => evaluated(&policy, &evaluator, &attachment, &Atom { verb, target }).0,
+                None => unresolved(&policy, &attachment, verb, false),
+            };
+            assert_eq!(word, expect, "seed {seed} subject {subject} {verb} {asked:?}\n{policy:#?}");
+            if word != "allow" {
+                let verbs = tables.kernel.subject(subject).unwrap().guard_verbs;
+                assert!(verbs >> verb as u8 & 1 != 0, "a quick yes would hide {word}");
+            }
+            *words.entry(word).or_insert(0) += 1;
+        }
+    }
+    assert!(["allow", "deny", "would", "watch"].iter().all(|w| words[w] > 100), "{words:?}");
+}
+
 #[test]
 fn a_narrowing_is_seen() {
     use crate::abi::narrow::Narrowing;

@@ -111,7 +111,7 @@ pub fn boot(group: &Group) -> Result<Boot, String> {
 /// combinations are more than a policy may have subjects.
 fn waves(cases: &[Case]) -> Vec<Vec<Case>> {
     let (guards, profiles): (Vec<Case>, Vec<Case>) = cases.iter().cloned().partition(|case| case.kind == Kind::Guard);
-    profiles.chunks(60).chain(guards.chunks(2)).map(<[Case]>::to_vec).collect()
+    profiles.chunks(60).chain(guards.chunks(1)).map(<[Case]>::to_vec).collect()
 }
 
 /// Compiles and signs the waves: the first is the image's policy, the others are updates.

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The name that the machine itself has for a file, whatever mounts a task made: by the oldest mount of its file system
+ * in the first namespace, which is PID 1's, that shows it. Guards are held against it, too; docs/pdl.md has the rule.
+ */
+#ifndef KILN_HOST_H
+#define KILN_HOST_H
+
+/* The machine has no name for it, or the one that was decided already. */
+#define PATH_NONE ((u32)~1u)
+
+/* From a process towards the first of all, which is its own parent. */
+static long kiln_parent_step(u32 turn, struct kiln_scratch **ctx)
+{
+	struct kiln_scratch *s = *ctx;
+	struct task_struct *task = (void *)s->seek;
+	u64 parent = (u64)BPF_CORE_READ(task, real_parent);
+
+	if (!parent)
+		return 1;
+	if (parent == s->seek) {
+		s->host_ns = (u64)BPF_CORE_READ(task, nsproxy, mnt_ns);
+		return 1;
+	}
+	s->seek = parent;
+	return 0;
+}
+
+/* Processes do not nest deeper than there are numbers for them (PID_MAX_LIMIT of include/linux/threads.h). */
+#define KILN_PARENTS (1u << 22)
+
+/* Towards the root of the file system: is s->goal at or above what is asked for? What ends elsewhere is not known. */
+static long kiln_above_step(u32 turn, struct kiln_scratch **ctx)
+{
+	struct kiln_scratch *s = *ctx;
+	struct dentry *dentry = (void *)s->seek;
+	u64 parent;
+
+	if (s->seek == s->goal) {
+		s->best = s->at;
+		return 1;
+	}
+	parent = (u64)BPF_CORE_READ(dentry, d_parent);
+	if (parent == s->seek) {
+		s->up = parent == s->root;
+		return 1;
+	}
+	s->seek = parent;
+	return !parent;
+}
+
+/* More names than a path of KILN_PATH_MAX has: a folder may lie deeper still, and is unknown then. */
+#define KILN_ABOVE 4096u
+
+/* One step through the mounts of a file system, from the oldest on. Without a lock: an entry that is gone ends it. */
+static long kiln_instance_step(u32 turn, struct kiln_scratch **ctx)
+{
+	struct kiln_scratch *s = *ctx;
+	struct mount *mount;
+	u64 next;
+
+	if (bpf_probe_read_kernel(&next, sizeof(next), (void *)s->instance) || !next)
+		return 1;
+	s->instance = next;
+	if (next == s->top) {
+		s->found = 1;
+		return 1;
+	}
+	s->at = next - bpf_core_field_offset(struct mount, mnt_instance);
+	mount = (void *)s->at;
+	if ((u64)BPF_CORE_READ(mount, mnt_ns) != s->host_ns)
+		return 0;
+	if (!s->mount)
+		s->mount = s->at;
+	s->goal = (u64)BPF_CORE_READ(mount, mnt.mnt_root);
+	s->seek = s->asked;
+	s->up = 0;
+	bpf_loop(KILN_ABOVE, kiln_above_step, &s, 0);
+	if (s->best) {
+		s->found = 1;
+		return 1;
+	}
+	return !s->up;
+}
+
+/* All mounts of all namespaces may be of one file system. Beyond it a file is unknown. */
+#define KILN_INSTANCES (1u << 20)
+
+/*
+ * Where the machine's path of s->asked begins in the scratch. PATH_NONE: s->asked_mount, by which it was reached, gives
+ * that name itself, or no mount of the first namespace shows the file.
+ */
+__noinline u32 kiln_resolve_host(struct kiln_scratch *s)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct mnt_namespace *own = task->nsproxy->mnt_ns;
+	struct dentry *asked;
+	struct mount *mount;
+	u64 sb, event;
+
+	if (!s || !own)
+		return PATH_FAIL;
+	event = own->event;
+	/* As of the last time on this CPU; each change of mounts gives the namespace another number (see path.h). */
+	if (s->asked_mount && s->host_mnt == s->asked_mount && s->host_ns == (u64)own && s->host_event == event)
+		return PATH_NONE;
+	if (!s->host_ns) {
+		s->seek = (u64)task;
+		bpf_loop(KILN_PARENTS, kiln_parent_step, &s, 0);
+	}
+	if (!s->host_ns || !bpf_core_field_exists(struct mount, mnt_instance))
+		return PATH_FAIL;
+	asked = (void *)s->asked;
+	sb = (u64)BPF_CORE_READ(asked, d_sb);
+	s->root = (u64)BPF_CORE_READ((struct super_block *)sb, s_root);
+	s->top = sb + bpf_core_field_offset(struct super_block, s_mounts);
+	for (u32 i = 0; i < 4; i++) {
+		s->instance = s->top;
+		s->best = s->found = s->mount = 0;
+		bpf_loop(KILN_INSTANCES, kiln_instance_step, &s, 0);
+		if (s->found)
+			break;
+	}
+	if (!s->found)
+		return PATH_FAIL;
+	if (!s->best)
+		return PATH_NONE;
+	/* By a mount of another namespace than the task's own nothing was decided yet. */
+	if (s->best == s->asked_mount && s->host_ns == (u64)own) {
+		/* Of the first that may show it no other file has an older one. */
+		if (s->best == s->mount && event) {
+			s->host_mnt = s->best;
+			s->host_event = event;
+		}
+		return PATH_NONE;
+	}
+	s->pos = KILN_PATH_MAX;
+	s->mount = s->best;
+	s->dentry = (u64)asked;
+	if (!kiln_climb(s))
+		return PATH_FAIL;
+	mount = (void *)s->mount;
+	return (u64)BPF_CORE_READ(mount, mnt_ns) == s->host_ns ? kiln_begin(s) : PATH_FAIL;
+}
+
+#endif
