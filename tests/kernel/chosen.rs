@@ -62,8 +62,13 @@ pub fn story_trials(fleet: &Arc<Fleet>, stories: &[Story], arguments: &Arguments
 }
 
 /// A test of its own boot, beside the others.
-pub fn alone(fleet: &Arc<Fleet>, name: &str, boot: fn() -> Result<(), String>) -> Trial {
-    let (fleet, told) = (fleet.clone(), fleet.add(1, boot));
+pub fn alone(
+    fleet: &Arc<Fleet>,
+    name: &str,
+    cpus: u32,
+    boot: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Trial {
+    let (fleet, told) = (fleet.clone(), fleet.add(cpus, boot));
     Trial::ignorable_test(name.to_owned(), move || Ok(fleet.wait(&told).map(|()| Completion::Completed)?))
 }
 

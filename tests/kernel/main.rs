@@ -14,6 +14,7 @@ mod gate;
 mod guest;
 mod judge;
 mod matrix;
+mod model;
 mod needs;
 mod policy;
 mod probe;
@@ -50,8 +51,15 @@ fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Result<Vec<Trial>, Strin
     }
     trials.extend(chosen::story_trials(fleet, &stories, arguments)?);
     if chosen::is_chosen(arguments, gate::NAME) {
-        trials.push(chosen::alone(fleet, gate::NAME, gate::prove));
+        trials.push(chosen::alone(fleet, gate::NAME, 1, gate::prove));
     }
+    for kernel in guest::KERNELS {
+        let name = format!("{kernel}::model");
+        if chosen::is_chosen(arguments, &name) {
+            trials.push(chosen::alone(fleet, &name, model::CPUS, move || model::prove(kernel)));
+        }
+    }
+    trials.push(model::own_trial());
     trials.extend(guest::KERNELS.map(cost::trial));
     trials.extend(probe::trials());
     trials.push(record::trial());

@@ -15,6 +15,7 @@
  * Called by another name than kt, the program is a victim that proves it ran: it ends with status RAN.
  */
 #include "attack.h"
+#include "model.h"
 #include <grp.h>
 #include <libgen.h>
 #include <stdarg.h>
@@ -220,8 +221,12 @@ int main(int argc, char **argv)
 {
 	if (getauxval(AT_EXECFD))
 		return read_given();
+	if (argc > 1 && strcmp(argv[1], "model-worker") == 0)
+		return model_worker(argc, argv);
 	if (strcmp(basename(argv[0]), "kt") != 0)
 		return RAN;
+	if (argc > 1 && strcmp(argv[1], "model") == 0)
+		return model(argc, argv);
 	if (argc > 1 && strcmp(argv[1], "run") == 0)
 		return run(argc, argv);
 	if (argc > 2 && strcmp(argv[1], "private") == 0)
