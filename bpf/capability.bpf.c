@@ -2,6 +2,7 @@
 /* Capabilities: asked only after the kernel itself would grant them. */
 
 #define CAP_OPT_NOAUDIT 2u /* include/linux/security.h */
+#define CAP_SYS_MODULE 16
 #define CAP_SYS_CHROOT 18
 #define CAP_SYS_ADMIN 21
 #define CAP_SYS_TIME 25
@@ -28,6 +29,14 @@ static __always_inline bool kiln_enters(void)
 	return call == 308 || call == 346;
 }
 
+/* delete_module(2), of 64 bits and of 32: the calls that load one have hooks of their own. */
+static __always_inline bool kiln_removes_module(void)
+{
+	u64 call = kiln_call();
+
+	return call == 176 || call == 129;
+}
+
 SEC("lsm/capable")
 int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, int cap, unsigned int opts)
 {
@@ -39,5 +48,7 @@ int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, i
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_CLOCK, quiet);
 	if (!ret && ((cap == CAP_SYS_ADMIN && kiln_mounts()) || (cap == CAP_SYS_CHROOT && kiln_enters())))
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_MOUNT, quiet);
+	if (!ret && cap == CAP_SYS_MODULE && kiln_removes_module())
+		ret = kiln_check_bit(KILN_KERNEL, KILN_K_MODULE, quiet);
 	return ret;
 }

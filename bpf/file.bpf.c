@@ -60,12 +60,17 @@ int BPF_PROG(kiln_file_open, struct file *file)
 	return kiln_for_exec(file) ? 0 : kiln_open(file);
 }
 
-/* Sockets, pipes and anonymous files have no path; what they carry was decided where it was opened. */
+/*
+ * Sockets, pipes and anonymous files have no path; what they carry was decided where it was opened. A pipe with a name
+ * is a file like others.
+ */
 static __always_inline bool kiln_pathless(struct file *file)
 {
 	unsigned short kind = file->f_inode->i_mode & S_IFMT;
 
-	return kind == S_IFSOCK || kind == S_IFIFO || kind == 0;
+	if (kind == S_IFIFO)
+		return file->f_inode->i_sb->s_flags & SB_NOUSER;
+	return kind == S_IFSOCK || kind == 0;
 }
 
 SEC("lsm/file_receive")

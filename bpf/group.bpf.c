@@ -239,16 +239,17 @@ static __always_inline bool kiln_exempt(struct task_struct *process)
 }
 
 /*
- * What a task without a profile is where it comes below a labelled cgroup: its own guards, and what the unit brings. By
- * the automaton of its own subject, which knows each combination. Where the unit brings a profile by a label that this
- * generation's automaton does not know of, there is no subject for both, and everything is denied.
+ * What a labelled task is where it comes below a labelled cgroup: what it was, with the unit's guards, and with its
+ * profile if it has none yet. By the automaton of its own subject, which knows each combination. Where the unit brings
+ * a profile by a label that this generation's automaton does not know of, there is no subject for both, and everything
+ * is denied. 0: it stays what it was.
  */
 static __always_inline u32 kiln_joined(struct kiln_who *who, struct cgroup *group, u32 label)
 {
 	u32 next = kiln_label_of(who->t, kiln_unit_subject(who, kiln_labelled_group(group)));
 	struct kiln_subject *given;
 
-	if (next)
+	if (next || who->s->flags & KILN_S_PROFILE)
 		return next;
 	given = kiln_subject_of(who->t, label);
 	return given && !(given->flags & KILN_S_PROFILE) ? 0 : KILN_LABEL_SENTINEL;
@@ -275,7 +276,7 @@ static __always_inline void kiln_attach(struct task_struct *moved, struct cgroup
 		if (exempt || own->label == label)
 			return;
 		kiln_enter_label(&who, kiln_active(), own->label, 0);
-		if (!who.s || who.s->flags & (KILN_S_PROFILE | KILN_S_SENTINEL))
+		if (!who.s || who.s->flags & KILN_S_SENTINEL)
 			return;
 		next = kiln_joined(&who, group, label);
 		if (next)

@@ -170,7 +170,8 @@ static __always_inline bool kiln_attribute_ioctl(unsigned int cmd)
 {
 	return cmd == 0x40086602 /* FS_IOC_SETFLAGS */ || cmd == 0x40046602 /* FS_IOC32_SETFLAGS */ ||
 	       cmd == 0x401c5820 /* FS_IOC_FSSETXATTR */ || cmd == 0x40087602 /* FS_IOC_SETVERSION */ ||
-	       cmd == 0x40047602 /* FS_IOC32_SETVERSION */ || cmd == 0x40806685 /* FS_IOC_ENABLE_VERITY */;
+	       cmd == 0x40047602 /* FS_IOC32_SETVERSION */ || cmd == 0x40806685 /* FS_IOC_ENABLE_VERITY */ ||
+	       cmd == 0x40047211 /* FAT_IOCTL_SET_ATTRIBUTES */;
 }
 
 /* Types or pastes into a terminal, for whoever reads there (include/uapi/asm-generic/ioctls.h, linux/tiocl.h). */

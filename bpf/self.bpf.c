@@ -392,3 +392,21 @@ int BPF_PROG(kiln_own_remount, struct super_block *sb)
 		   ? kiln_refuse_self(KILN_KERNEL)
 		   : 0;
 }
+
+/* Events that wait for whoever watches to say yes (include/uapi/linux/fanotify.h). */
+#define FAN_WAITS (0x10000ull | 0x20000ull | 0x40000ull | 0x100000ull)
+
+/*
+ * A mark with such events holds up everybody who opens the file, the agent too. On a whole mount or file system it
+ * would hold up the machine.
+ */
+SEC("lsm/path_notify")
+int BPF_PROG(kiln_path_notify, const struct path *path, u64 mask, unsigned int kind)
+{
+	if (!(mask & FAN_WAITS) || !kiln_confined())
+		return 0;
+	if (kind != bpf_core_enum_value(enum fsnotify_obj_type, FSNOTIFY_OBJ_TYPE_INODE) ||
+	    kiln_own_flags(path->dentry))
+		return kiln_refuse_self(KILN_READ);
+	return 0;
+}

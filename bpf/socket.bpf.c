@@ -85,20 +85,18 @@ int BPF_PROG(kiln_socket_create, int family, int type, int protocol, int kern)
 	return entry == KILN_PASS ? 0 : kiln_decide_unseen(&who, entry, KILN_K_RAW_SOCKET);
 }
 
-/* The first eight bytes of a name. */
-#define NAME8(a, b, c, d, e, f, g, h)                                                                                  \
-	((u64)(a) | (u64)(b) << 8 | (u64)(c) << 16 | (u64)(d) << 24 | (u64)(e) << 32 | (u64)(f) << 40 |                \
-	 (u64)(g) << 48 | (u64)(h) << 56)
-
 /* File systems whose connections are made by a kernel thread, so that socket_create does not see on whose behalf. */
 static __always_inline bool kiln_remote(u64 name)
 {
-	return name == NAME8('n', 'f', 's', 0, 0, 0, 0, 0) || name == NAME8('n', 'f', 's', '4', 0, 0, 0, 0) ||
-	       name == NAME8('c', 'i', 'f', 's', 0, 0, 0, 0) || name == NAME8('s', 'm', 'b', '3', 0, 0, 0, 0) ||
-	       name == NAME8('c', 'e', 'p', 'h', 0, 0, 0, 0) || name == NAME8('9', 'p', 0, 0, 0, 0, 0, 0) ||
-	       name == NAME8('a', 'f', 's', 0, 0, 0, 0, 0) || name == NAME8('c', 'o', 'd', 'a', 0, 0, 0, 0) ||
-	       name == NAME8('o', 'r', 'a', 'n', 'g', 'e', 'f', 's') || name == NAME8('g', 'f', 's', '2', 0, 0, 0, 0) ||
-	       name == NAME8('o', 'c', 'f', 's', '2', 0, 0, 0) || name == NAME8('l', 'u', 's', 't', 'r', 'e', 0, 0);
+	return name == KILN_NAME8('n', 'f', 's', 0, 0, 0, 0, 0) || name == KILN_NAME8('n', 'f', 's', '4', 0, 0, 0, 0) ||
+	       name == KILN_NAME8('c', 'i', 'f', 's', 0, 0, 0, 0) ||
+	       name == KILN_NAME8('s', 'm', 'b', '3', 0, 0, 0, 0) ||
+	       name == KILN_NAME8('c', 'e', 'p', 'h', 0, 0, 0, 0) || name == KILN_NAME8('9', 'p', 0, 0, 0, 0, 0, 0) ||
+	       name == KILN_NAME8('a', 'f', 's', 0, 0, 0, 0, 0) || name == KILN_NAME8('c', 'o', 'd', 'a', 0, 0, 0, 0) ||
+	       name == KILN_NAME8('o', 'r', 'a', 'n', 'g', 'e', 'f', 's') ||
+	       name == KILN_NAME8('g', 'f', 's', '2', 0, 0, 0, 0) ||
+	       name == KILN_NAME8('o', 'c', 'f', 's', '2', 0, 0, 0) ||
+	       name == KILN_NAME8('l', 'u', 's', 't', 'r', 'e', 0, 0);
 }
 
 /* Each option of a file system that is going to be mounted: such a one has some, before it connects. */

@@ -46,6 +46,7 @@ enum bpf_map_type_kiln {
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 #endif
 
+enum fsnotify_obj_type { FSNOTIFY_OBJ_TYPE_INODE };
 struct cred;
 struct list_head {
 	struct list_head *next, *prev;

@@ -1,7 +1,31 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Files that are not in Kiln's folders and yet are about it: the agent's in procfs, and its cgroups'. */
+/*
+ * Files that are not in Kiln's folders and yet are about it: the agent's in procfs, its cgroups', and the settings that
+ * switch off what calls the programs.
+ */
 #ifndef KILN_OWN_H
 #define KILN_OWN_H
+
+/* The first eight bytes of a name as a number. */
+#define KILN_NAME8(a, b, c, d, e, f, g, h)                                                                             \
+	((u64)(a) | (u64)(b) << 8 | (u64)(c) << 16 | (u64)(d) << 24 | (u64)(e) << 32 | (u64)(f) << 40 |                \
+	 (u64)(g) << 48 | (u64)(h) << 56)
+
+/*
+ * kernel.ftrace_enabled: 0 takes the programs of every LSM hook away, since the kernel calls them by ftrace.
+ * /proc/sysrq-trigger: ends or signals every process but the first. Whatever a profile says of /proc.
+ */
+static __always_inline bool kiln_is_switch(struct dentry *dentry)
+{
+	u64 name[2] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(dentry, d_name.name));
+	/* What is behind the end of a shorter name is not part of it: the helper leaves it as it is. */
+	return (name[0] == KILN_NAME8('f', 't', 'r', 'a', 'c', 'e', '_', 'e') &&
+		name[1] == KILN_NAME8('n', 'a', 'b', 'l', 'e', 'd', 0, 0)) ||
+	       (name[0] == KILN_NAME8('s', 'y', 's', 'r', 'q', '-', 't', 'r') &&
+		name[1] == KILN_NAME8('i', 'g', 'g', 'e', 'r', 0, 0, 0));
+}
 
 /* Whether a file, which is opened for writing, is Kiln's or about the agent. Global as kiln_own_flags_at(). */
 __noinline u32 kiln_is_own_file(struct kiln_address *address)
@@ -23,7 +47,9 @@ __noinline u32 kiln_is_own_file(struct kiln_address *address)
 	if (magic == PROC_SUPER_MAGIC) {
 		proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
 		pid = BPF_CORE_READ(proc, pid);
-		task = pid ? kiln_task_of(pid) : NULL;
+		if (!pid)
+			return kiln_is_switch(dentry);
+		task = kiln_task_of(pid);
 		return task && kiln_is_protected(task);
 	}
 	if (magic == CGROUP2_SUPER_MAGIC)

@@ -79,7 +79,7 @@ const PROGRAMS: &[(&str, Need)] = &[
         Need {
             always: false,
             verbs: v(Verb::Capability),
-            ops: k(KernelOp::Clock) | k(KernelOp::Mount),
+            ops: k(KernelOp::Clock) | k(KernelOp::Mount) | k(KernelOp::Module),
             revocation: false,
         },
     ),
@@ -155,6 +155,7 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_path_link", verbs(FILES | v(Verb::Bind) | v(Verb::Connect) | v(Verb::Accept))),
     ("kiln_path_mkdir", verbs(C)),
     ("kiln_path_mknod", verbs(C | v(Verb::Bind))),
+    ("kiln_path_notify", ALWAYS),
     ("kiln_path_rename", ALWAYS),
     ("kiln_path_rmdir", verbs(D)),
     ("kiln_path_symlink", verbs(C)),
