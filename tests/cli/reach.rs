@@ -116,7 +116,7 @@ fn every_instance_of_an_accepting_socket_gets_the_templates_profile() {
         &["echo.socket"],
     );
     let output = kiln(dir.path()).args(["derive", "root", "--all", "-o", "p.pdl"]).assert().success();
-    output.stderr(contains("of the argument `%i`"));
+    output.stderr(contains("`%i` is known only on the running machine"));
     let text = fs::read_to_string(dir.path().join("p.pdl")).unwrap();
     assert!(text.contains("subject unit \"echo@*.service\";"), "{text}");
     bake(dir.path(), "p.pdl").assert().success().stdout(contains("confines echo@.service"));

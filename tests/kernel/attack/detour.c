@@ -88,7 +88,7 @@ static int run_change(int argc, char **argv)
 	return byte == 'c' ? 0 : -EIO;
 }
 
-/* queue NAME FLAGS: a POSIX message queue, opened with more flags (hexadecimal) than open(2) would pass on. */
+/* queue-flags NAME FLAGS: a POSIX message queue, opened with more flags (hexadecimal) than open(2) would pass on. */
 static int run_queue(int argc, char **argv)
 {
 	const char *name = argument(argc, argv, 0);
@@ -357,7 +357,7 @@ const struct attack detour_attacks[] = {
     {"fork-exec", NULL, run_fork_exec},
     {"list", NULL, run_list},
     {"change", NULL, run_change},
-    {"queue", NULL, run_queue},
+    {"queue-flags", NULL, run_queue},
     {"terminal-peer", NULL, run_terminal_peer},
     {"use-library", NULL, run_use_library},
     {"notified-open", prepare_notified, run_notified},

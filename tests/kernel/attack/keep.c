@@ -98,8 +98,8 @@ static int run_make_in(int argc, char **argv)
 	return outcome(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 }
 
-/* change PATH HOW: its mode, owner, times, size or attributes. */
-static int run_change(int argc, char **argv)
+/* alter PATH HOW: its mode, owner, times, size or attributes. */
+static int run_alter(int argc, char **argv)
 {
 	const char *path = argument(argc, argv, 0), *how = argument(argc, argv, 1);
 
@@ -354,7 +354,7 @@ const struct attack keep_attacks[] = {
     {"freeze-system", NULL, run_freeze_system},
     {"move-away", NULL, run_move},
     {"make-in", NULL, run_make_in},
-    {"change", NULL, run_change},
+    {"alter", NULL, run_alter},
     {"overwrite", NULL, run_overwrite},
     {"rename-to", NULL, run_rename_to},
     {"link-to", NULL, run_link_to},
