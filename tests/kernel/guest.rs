@@ -91,7 +91,7 @@ pub fn boot(group: &Group) -> Result<Boot, String> {
     // Without a policy the attacks' baseline still tells whether the attacks are any good.
     let sealed = seal(&lib, &waves, kernel, *variant, &key);
 
-    let mut vm = Vm::new(&work, 1500);
+    let mut vm = Vm::new(&work, 2400);
     let modules: Vec<String> = cases.iter().flat_map(|case| case.modules.clone()).collect();
     needs.apply(&mut vm, &modules, &work)?;
     // The module that attacks try to load.

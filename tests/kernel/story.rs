@@ -134,7 +134,7 @@ pub fn boot(group: &Group) -> Result<String, String> {
         let name = &story.name;
         let _ = write!(script, "\nstory_{name}() {{\n{}\n}}\nbegin {name}\nstory_{name}\nend\n", story.script.trim());
     }
-    let mut vm = Vm::new(&work, 1500);
+    let mut vm = Vm::new(&work, 2400);
     let needs = Needs { cpus: Some(group.cpus()), ..needs.clone() };
     let modules: Vec<String> = stories.iter().flat_map(|story| story.list("modules")).collect();
     needs.apply(&mut vm, &modules, &work)?;
