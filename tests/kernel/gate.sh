@@ -30,7 +30,17 @@ gate() {
 }
 throttle() { event "$1" "$(start_of "$1")" medium alert read /srv/x; }
 quarantine() { event "$1" "$(start_of "$1")" critical quarantine write /etc/shadow; }
-kill_it() { for _ in 1 2 3 4 5; do event "$1" "$(start_of "$1")" critical kill module /tmp/rk.ko; done; }
+# falco PID RULE TACTIC TYPE OBJECT: an alert of Falco's.
+falco() {
+	printf '{"hostname":"%s","time":"%s","source":"syscall","priority":"Critical","rule":"%s","tags":["%s"],"output":"%s","output_fields":{"container.id":"8f14e45fceea","evt.type":"%s","fd.name":"%s","proc.name":"sleep","proc.pname":"sleep","proc.cmdline":"sleep","proc.exepath":"memfd:x","proc.pid":%s,"user.name":"root","user.uid":0}}\n' \
+		"$host" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$2" "$3" "$2" "$4" "$5" "$1"
+}
+# The same evidence again ends nobody: three kinds of it do.
+kill_it() {
+	falco "$1" "Fileless execution via memfd_create" T1620 execve ""
+	falco "$1" "Detect release_agent File Container Escapes" T1611 openat /tmp/cgrp/release_agent
+	falco "$1" "Linux Kernel Module Injection Detected" T1547.006 finit_module /tmp/rk.ko
+}
 action_of() { sed -n 's/.*"kernel_action":"\([A-Z]*\)","cell_state.*/\1/p' "$1" | tail -n 1; }
 frozen() { is "$(cat "/sys/fs/cgroup/system.slice/$1/cgroup.freeze")" "$2"; }
 
