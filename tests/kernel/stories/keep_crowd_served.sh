@@ -1,4 +1,4 @@
-# As keep_crowd: and nobody is refused for it. On 6.1 one of some hundred requests still is (SECURITY.md): its helper of task
+# As keep_crowd: and nobody is refused for it. On 6.1 one permitted read of six was refused once (SECURITY.md): its helper of task
 # storage says "busy" while another task is preempted within it.
 # kernels: 6.12
 # append: preempt=full
