@@ -94,8 +94,8 @@ pub fn boot(group: &Group) -> Result<Boot, String> {
     let mut vm = Vm::new(&work, 2400);
     let modules: Vec<String> = cases.iter().flat_map(|case| case.modules.clone()).collect();
     needs.apply(&mut vm, &modules, &work)?;
-    // The module that attacks try to load.
-    vm.option(&["--with-module", "dummy"]).image(&lib)?;
+    // The module that attacks try to load and to remove; no case needs it.
+    vm.option(&["--with-module", "ifb"]).image(&lib)?;
     for (from, to) in &programs.files {
         vm.file(from, to);
     }

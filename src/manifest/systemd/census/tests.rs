@@ -6,8 +6,11 @@ fn census(files: &[(&str, &str)]) -> Census {
     for folder in ["usr/lib/systemd/system-generators", "etc/systemd/system-generators"] {
         for entry in std::fs::read_dir(dir.path().join(folder)).into_iter().flatten() {
             use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::Permissions::from_mode(0o755);
-            let _ = std::fs::set_permissions(entry.unwrap().path(), mode);
+            let entry = entry.unwrap();
+            // A mode set through a link to /dev/null would be the mode of this machine's /dev/null.
+            if entry.file_type().unwrap().is_file() {
+                std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+            }
         }
     }
     read(&root).unwrap()
