@@ -7,17 +7,14 @@
 # Result, kept from run to run in $KILN_CACHE (default: .cache in the repository):
 #   kernels/VERSION/{vmlinuz,config,release,modules/,package}     busybox
 #   tests/VERSION/{tools,include}: of Debian's linux-source package what those tests need
-# The mirror is the one that this machine's own apt sources name. Lists and packages go to a private apt
-# directory; the machine's apt configuration, lists and installed packages stay as they are. Packages are
-# verified by apt against the Debian archive keyring.
+# Where the packages come from: apt.sh.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${KILN_CACHE:-$here/../.cache}
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
-apt_dir=$cache/apt
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+. "$here/apt.sh"
 
 refresh=no tests=no
 wanted=
@@ -34,59 +31,9 @@ for argument; do
 done
 wanted=${wanted:-6.1 6.12}
 
-# One fetch at a time; a second caller then finds everything there.
-exec 9>"$cache/kernels.lock"
+# One fetch at a time; a second caller then finds everything there. qemu.sh takes the same lock.
+exec 9>"$cache/apt.lock"
 flock 9
-
-private_apt() {
-	command=$1
-	shift
-	"$command" -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt_dir/sources.d" \
-		-o Dir::State="$apt_dir/state" -o Dir::State::Lists="$apt_dir/lists" -o Dir::State::status="$apt_dir/status" \
-		-o Dir::Cache="$apt_dir/cache" -o APT::Sandbox::User=root -o APT::Architecture=amd64 -o APT::Architectures=amd64 \
-		-o Acquire::Languages=none -q "$@"
-}
-
-# The repository of the machine's own sources that holds Debian's main archive.
-mirror() {
-	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
-	# Sources whose lists were never fetched have no Origin yet; their suite's name tells.
-	[ -n "$uri" ] || uri=$(apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI)' 'Identifier: Packages' |
-		sed -n 's/^\(bookworm\|trixie\) //p' | head -n 1)
-	[ -n "$uri" ] || {
-		echo "kernels.sh: this machine's apt sources name no Debian archive; add one and run 'apt-get update'" >&2
-		exit 1
-	}
-	printf '%s\n' "$uri"
-}
-
-prepare_apt() {
-	[ -f "$apt_dir/ready" ] && [ "$refresh" = no ] && return
-	mkdir -p "$apt_dir/sources.d" "$apt_dir/state" "$apt_dir/lists/partial" "$apt_dir/cache/archives/partial"
-	: >"$apt_dir/status"
-	archive=$(mirror)
-	cat >"$apt_dir/sources.d/kiln.sources" <<-SOURCES
-		Types: deb
-		URIs: $archive
-		Suites: bookworm trixie
-		Components: main
-		Signed-By: $keyring
-	SOURCES
-	echo "kernels.sh: reading the package lists of bookworm and trixie" >&2
-	private_apt apt-get update >&2
-	: >"$apt_dir/ready"
-}
-
-# fetch PACKAGE DIRECTORY: downloads one package of the private lists and unpacks it.
-fetch() {
-	rm -f "$apt_dir"/*.deb
-	(cd "$apt_dir" && private_apt apt-get download "$1" >&2)
-	rm -rf "$2"
-	mkdir -p "$2"
-	dpkg-deb -x "$apt_dir"/*.deb "$2"
-	basename "$apt_dir"/*.deb >"$2/package"
-	rm -f "$apt_dir"/*.deb
-}
 
 fetch_kernel() {
 	version=$1
@@ -94,7 +41,7 @@ fetch_kernel() {
 	[ "$version" = 6.12 ] && suite=trixie
 	target=$cache/kernels/$version
 	[ -f "$target/vmlinuz" ] && [ "$refresh" = no ] && return
-	prepare_apt
+	prepare_apt bookworm trixie
 	# The package without a version names the current image as its dependency.
 	image=$(private_apt apt-cache show "linux-image-cloud-amd64/$suite" |
 		sed -n "s/^Depends: \(linux-image-$(echo "$version" | sed 's/\./\\./')\.[^ ,]*\).*/\1/p" | head -n 1)
@@ -119,7 +66,7 @@ fetch_kernel() {
 
 fetch_busybox() {
 	[ -x "$cache/busybox" ] && [ "$refresh" = no ] && return
-	prepare_apt
+	prepare_apt bookworm trixie
 	fetch busybox-static/bookworm "$cache/.busybox.new"
 	find "$cache/.busybox.new" -name busybox -type f -exec mv {} "$cache/busybox" \;
 	rm -rf "$cache/.busybox.new"
@@ -136,7 +83,7 @@ fetch_tests() {
 	[ "$version" = 6.12 ] && suite=trixie
 	target=$cache/tests/$version
 	[ -d "$target" ] && [ "$refresh" = no ] && return
-	prepare_apt
+	prepare_apt bookworm trixie
 	unpacked=$cache/tests/.$version.new
 	fetch "linux-source-$version/$suite" "$unpacked"
 	echo "kernels.sh: unpacking the tests of $version" >&2
