@@ -21,6 +21,7 @@ mod selector;
 mod sign;
 pub mod sources;
 mod status;
+mod violations;
 
 use clap::{Parser, Subcommand};
 
@@ -71,6 +72,8 @@ enum Command {
     Publish(publish::Args),
     /// Show what is assigned and what is enforced by evidence.
     Status(status::Args),
+    /// List what the kernels of the machines refused, or follow it.
+    Violations(violations::Args),
     /// Make a key pair that signs policies.
     Keygen(keygen::Args),
     /// Print a shell completion script.
@@ -103,6 +106,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Deploy(args) => deploy::run(args, &mut out),
         Command::Publish(args) => publish::run(args, &mut out),
         Command::Status(args) => status::run(args, &mut out),
+        Command::Violations(args) => violations::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
         #[cfg(feature = "gate")]

@@ -15,7 +15,7 @@ use ureq::{Agent, Body};
 use crate::model::Digest;
 use crate::wire::{
     AckView, AssignAnswer, AssignRequest, ImageView, Page, ProblemBody, PublishRequest, RegisterImage, StateView,
-    TABLES_MEDIA_TYPE, TablesAnswer, TokenAnswer, TokenRequest, VersionView,
+    TABLES_MEDIA_TYPE, TablesAnswer, TokenAnswer, TokenRequest, VersionView, ViolationView,
 };
 
 /// Longest answer that is read, in bytes.
@@ -298,6 +298,32 @@ impl Client {
         let after = number.saturating_sub(1);
         let page: Page<AckView> = self.get(&format!("/v1/acks?instance={instance}&after={after}&limit=1"))?;
         Ok(page.items.into_iter().find(|ack| ack.ack == number))
+    }
+
+    /// A page of violations: newest first below `before` (`end` for the newest), of one instance where one is named.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn violations_before(
+        &self,
+        instance: Option<&str>,
+        before: &str,
+        limit: usize,
+    ) -> Result<Page<ViolationView>, ClientError> {
+        self.violations(instance, &format!("before={before}&limit={limit}"))
+    }
+
+    /// A page of violations: oldest first, those that came after `number`.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn violations_after(&self, instance: Option<&str>, number: u64) -> Result<Page<ViolationView>, ClientError> {
+        self.violations(instance, &format!("after={number}&limit=1000"))
+    }
+
+    fn violations(&self, instance: Option<&str>, page: &str) -> Result<Page<ViolationView>, ClientError> {
+        let whose = instance.map(|name| format!("&instance={name}")).unwrap_or_default();
+        self.get(&format!("/v1/violations?{page}{whose}"))
     }
 
     /// The whole state, all pages of it. The totals are those of the first page.

@@ -288,6 +288,8 @@ pub struct AckView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "pos", derive(utoipa::ToSchema))]
 pub struct ViolationView {
+    /// Its number; those that came later have higher ones.
+    pub number: u64,
     /// From whom.
     pub instance: String,
     /// Of which boot.

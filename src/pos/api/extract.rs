@@ -161,6 +161,39 @@ impl InstanceQuery {
     }
 }
 
+/// Which violations are asked for.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ViolationQuery {
+    /// Only this instance's.
+    pub instance: Option<String>,
+    /// `next` of the page before, or a violation's number: those that came later, oldest first.
+    after: Option<String>,
+    /// In place of `after`: `end`, or `next` of the page before: newest first.
+    before: Option<String>,
+    /// Items in the page: 1 to 1,000, by default 100.
+    limit: Option<i64>,
+}
+
+impl ViolationQuery {
+    /// The page that is asked for.
+    pub fn page(&self) -> Result<PageRequest, Problem> {
+        let bad = |text| Err(Problem::new(Code::BadRequest, text));
+        let page = page(self.after.as_deref(), self.limit)?;
+        let before = match self.before.as_deref() {
+            None => return Ok(page),
+            Some(_) if self.after.is_some() => return bad("`after` and `before` exclude each other"),
+            Some("end") => i64::MAX,
+            Some(text) => match text.parse() {
+                Ok(number) if number >= 0 => number,
+                _ => return bad("`before` is `end`, or the `next` of the page before"),
+            },
+        };
+        Ok(PageRequest { before: Some(before), ..page })
+    }
+}
+
 fn page(after: Option<&str>, limit: Option<i64>) -> Result<PageRequest, Problem> {
     let limit = limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
@@ -174,7 +207,7 @@ fn page(after: Option<&str>, limit: Option<i64>) -> Result<PageRequest, Problem>
             .filter(|n| *n >= 0)
             .ok_or_else(|| Problem::new(Code::BadRequest, "`after` is the `next` of the page before"))?,
     };
-    Ok(PageRequest { after, limit })
+    Ok(PageRequest { after, before: None, limit })
 }
 
 /// A JSON body within its limits.
@@ -287,8 +320,8 @@ mod tests {
 
     #[test]
     fn pages_are_checked() {
-        assert_eq!(page(None, None), Ok(PageRequest { after: 0, limit: 100 }));
-        assert_eq!(page(Some("7"), Some(1000)), Ok(PageRequest { after: 7, limit: 1000 }));
+        assert_eq!(page(None, None), Ok(PageRequest { after: 0, before: None, limit: 100 }));
+        assert_eq!(page(Some("7"), Some(1000)), Ok(PageRequest { after: 7, before: None, limit: 1000 }));
         for (after, limit) in [(None, Some(0)), (None, Some(1001)), (Some("x"), None), (Some("-1"), None)] {
             assert!(page(after, limit).is_err());
         }

@@ -8,7 +8,7 @@ use axum::response::Response;
 use rusqlite::Connection;
 
 use super::App;
-use super::extract::{InstanceQuery, Json, ListQuery, Operator, Params, PathText, ok};
+use super::extract::{InstanceQuery, Json, ListQuery, Operator, Params, PathText, ViolationQuery, ok};
 use crate::pos::clock::{now_ms, text};
 use crate::pos::problem::Problem;
 use crate::pos::store;
@@ -110,15 +110,15 @@ pub async fn acks(
     Ok(ok(&app.store.read.run(move |conn| store::list_acks(conn, query.instance.as_deref(), page)).await?))
 }
 
-/// Violations, oldest first.
-#[utoipa::path(get, path = "/v1/violations", tag = "operator", params(InstanceQuery), responses(
+/// Violations: oldest first, or with `before` newest first.
+#[utoipa::path(get, path = "/v1/violations", tag = "operator", params(ViolationQuery), responses(
     (status = 200, body = Page<ViolationView>),
     (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
 ))]
 pub async fn violations(
     State(app): State<Arc<App>>,
     _: Operator,
-    Params(query): Params<InstanceQuery>,
+    Params(query): Params<ViolationQuery>,
 ) -> Result<Response, Problem> {
     let page = query.page()?;
     Ok(ok(&app.store.read.run(move |conn| store::list_violations(conn, query.instance.as_deref(), page)).await?))

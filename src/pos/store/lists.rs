@@ -12,6 +12,8 @@ use crate::wire::{AckOutcome, AckView, Assigned, Enforced, InstanceView, Page, R
 pub struct PageRequest {
     /// Rows above this number.
     pub after: i64,
+    /// Newest first, those below this number.
+    pub before: Option<i64>,
     /// At most so many.
     pub limit: i64,
 }
@@ -174,26 +176,27 @@ pub fn list_violations(
     page: PageRequest,
 ) -> Result<Page<ViolationView>, Problem> {
     let row = instance.map(|name| instance_row(conn, name)).transpose()?;
-    let sql = match row {
-        Some(_) => {
-            "SELECT v.id AS cursor, v.*, i.name FROM violations v JOIN instances i ON i.id = v.instance
-            WHERE v.instance = ?3 AND v.id > ?1 ORDER BY v.id LIMIT ?2"
-        }
-        None => {
-            "SELECT v.id AS cursor, v.*, i.name FROM violations v JOIN instances i ON i.id = v.instance
-            WHERE ?3 IS NULL AND v.id > ?1 ORDER BY v.id LIMIT ?2"
-        }
+    let (bound, order) = match page.before {
+        None => ("v.id > ?1", "ASC"),
+        Some(_) => ("v.id < ?1", "DESC"),
     };
-    let found = page.collect(conn, sql, params![page.after, page.limit_and_one(), row], |row| {
+    let whose = if row.is_some() { "v.instance = ?3" } else { "?3 IS NULL" };
+    let sql = format!(
+        "SELECT v.id AS cursor, v.*, i.name FROM violations v JOIN instances i ON i.id = v.instance
+         WHERE {whose} AND {bound} ORDER BY v.id {order} LIMIT ?2"
+    );
+    let start = page.before.unwrap_or(page.after);
+    let found = page.collect(conn, &sql, params![start, page.limit_and_one(), row], |row| {
         Ok((
+            uint(row, "cursor")?,
             row.get::<_, String>("name")?,
             row.get::<_, String>("boot")?,
             time(row, "received")?,
             row.get::<_, String>("body")?,
         ))
     })?;
-    let fill = |(instance, boot_id, received, body): (String, String, String, String)| -> Result<_, Problem> {
-        Ok(ViolationView { instance, boot_id, received, violation: stored(&body)? })
+    let fill = |(number, instance, boot_id, received, body): (u64, String, String, String, String)| {
+        Ok::<_, Problem>(ViolationView { number, instance, boot_id, received, violation: stored(&body)? })
     };
     Ok(Page { items: found.items.into_iter().map(fill).collect::<Result<_, _>>()?, next: found.next })
 }

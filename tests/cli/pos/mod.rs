@@ -11,3 +11,4 @@ mod hostile;
 mod operator;
 mod service;
 mod stream;
+mod violations;
