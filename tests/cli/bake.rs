@@ -37,13 +37,7 @@ fn scene() -> tempfile::TempDir {
     put("root/boot/config-6.1.0-1-test", KERNEL.as_bytes());
     put("root/usr/lib/systemd/system/nginx.service", b"[Service]\nExecStart=/usr/sbin/nginx\n");
     put("nginx.pdl", POLICY.as_bytes());
-    let mut elf = vec![0u8; 64];
-    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-    elf[16..20].copy_from_slice(&[2, 0, 62, 0]);
-    elf[20] = 1;
-    elf[24..32].copy_from_slice(&0x40_1000u64.to_le_bytes());
-    elf[52..54].copy_from_slice(&64u16.to_le_bytes());
-    put("agent", &elf);
+    put("agent", &crate::image::static_program());
     kiln(&["keygen", "keys"], dir.path()).assert().success();
     dir
 }

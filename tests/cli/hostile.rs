@@ -41,13 +41,7 @@ fn scene() -> tempfile::TempDir {
         put(&format!("root/usr/lib/systemd/system/{unit}.service"), b"[Service]\nExecStart=/usr/bin/web\n");
     }
     put("web.pdl", POLICY.as_bytes());
-    let mut elf = vec![0u8; 64];
-    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-    elf[16..20].copy_from_slice(&[2, 0, 62, 0]);
-    elf[20] = 1;
-    elf[24..32].copy_from_slice(&0x40_1000u64.to_le_bytes());
-    elf[52..54].copy_from_slice(&64u16.to_le_bytes());
-    put("agent", &elf);
+    put("agent", &crate::image::static_program());
     kiln(dir.path(), &["keygen", "keys"]).assert().success();
     dir
 }

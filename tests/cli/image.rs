@@ -36,6 +36,17 @@ pub fn build(dir: &Path, text: &str) {
     head.into_iter().for_each(|h| entry(dir, h, &body));
 }
 
+/// The header of a static program, which is all that a bake looks at.
+pub fn static_program() -> Vec<u8> {
+    let mut elf = vec![0u8; 64];
+    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    elf[16..20].copy_from_slice(&[2, 0, 62, 0]);
+    elf[20] = 1;
+    elf[24..32].copy_from_slice(&0x40_1000u64.to_le_bytes());
+    elf[52..54].copy_from_slice(&64u16.to_le_bytes());
+    elf
+}
+
 fn entry(dir: &Path, head: &str, body: &str) {
     let (path, rest) = head.split_once(' ').unwrap_or((head, ""));
     let at = dir.join(path);

@@ -39,16 +39,7 @@ fn scene(units: &[(&str, &str)], started: &[&str]) -> tempfile::TempDir {
 
 /// What a bake needs beside the image and the policy.
 fn bake(dir: &Path, policy: &str) -> Command {
-    let elf = {
-        let mut elf = vec![0u8; 64];
-        elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-        elf[16..20].copy_from_slice(&[2, 0, 62, 0]);
-        elf[20] = 1;
-        elf[24..32].copy_from_slice(&0x40_1000u64.to_le_bytes());
-        elf[52..54].copy_from_slice(&64u16.to_le_bytes());
-        elf
-    };
-    fs::write(dir.join("agent"), elf).unwrap();
+    fs::write(dir.join("agent"), crate::image::static_program()).unwrap();
     if !dir.join("keys").exists() {
         kiln(dir).args(["keygen", "keys"]).assert().success();
     }

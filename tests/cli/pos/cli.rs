@@ -40,14 +40,7 @@ impl Scene {
         put("root/boot/config-6.1.0-1-test", KERNEL.as_bytes());
         put("root/usr/lib/systemd/system/web.service", b"[Service]\nExecStart=/bin/web\n");
         put("web.pdl", POLICY.as_bytes());
-        // A static program's header is all that a bake looks at.
-        let mut elf = vec![0u8; 64];
-        elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-        elf[16..20].copy_from_slice(&[2, 0, 62, 0]);
-        elf[20] = 1;
-        elf[24..32].copy_from_slice(&0x40_1000u64.to_le_bytes());
-        elf[52..54].copy_from_slice(&64u16.to_le_bytes());
-        put("agent", &elf);
+        put("agent", &crate::image::static_program());
         let scene = Scene { dir, service };
         scene.plain(&["keygen", "keys"]).assert().success();
         scene.bake(&["--trust", "keys", "--trust", "pos"]).assert().success();

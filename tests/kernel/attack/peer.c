@@ -3,8 +3,8 @@
  * Who connects to a service. A peer is taken only where what it sent was read: a connection that the kernel hands out
  * and nobody can use is none.
  */
+#include "address.h"
 #include "attack.h"
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -17,24 +17,6 @@
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
-
-static socklen_t place(const char *text, const char *port, struct sockaddr_storage *out)
-{
-	struct sockaddr_in *four = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
-
-	memset(out, 0, sizeof(*out));
-	if (inet_pton(AF_INET, text, &four->sin_addr) == 1) {
-		four->sin_family = AF_INET;
-		four->sin_port = htons((uint16_t)atoi(port));
-		return sizeof(*four);
-	}
-	if (inet_pton(AF_INET6, text, &six->sin6_addr) != 1)
-		unattempted("%s is no address", text);
-	six->sin6_family = AF_INET6;
-	six->sin6_port = htons((uint16_t)atoi(port));
-	return sizeof(*six);
-}
 
 static int protocol_of(const char *name)
 {

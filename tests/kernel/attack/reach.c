@@ -3,8 +3,8 @@
  * Where a packet goes, and which port a socket has, by other ways than the address of connect(2), sendto(2) or bind(2).
  * A receiver outside the policy proves that it arrived.
  */
+#include "address.h"
 #include "attack.h"
-#include <arpa/inet.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -19,24 +19,6 @@
 #endif
 #define SCTP_BINDX_ADD 100
 #define SCTP_CONNECTX 110
-
-static socklen_t place(const char *text, const char *port, struct sockaddr_storage *out)
-{
-	struct sockaddr_in *four = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
-
-	memset(out, 0, sizeof(*out));
-	if (inet_pton(AF_INET, text, &four->sin_addr) == 1) {
-		four->sin_family = AF_INET;
-		four->sin_port = htons((uint16_t)atoi(port));
-		return sizeof(*four);
-	}
-	if (inet_pton(AF_INET6, text, &six->sin6_addr) != 1)
-		unattempted("%s is no address", text);
-	six->sin6_family = AF_INET6;
-	six->sin6_port = htons((uint16_t)atoi(port));
-	return sizeof(*six);
-}
 
 static int made(int family, int type, int protocol)
 {
