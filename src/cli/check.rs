@@ -42,11 +42,8 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
             report(&found, out)?;
             if out.format() == Format::Text {
                 let n = Report::new(&found);
-                out.note(format!(
-                    "refused: {}, {}",
-                    count(n.errors + n.omitted, "error"),
-                    count(n.warnings, "warning")
-                ));
+                let more = if n.omitted == 0 { String::new() } else { format!(", {} more", n.omitted) };
+                out.note(format!("refused: {}, {}{more}", count(n.errors, "error"), count(n.warnings, "warning")));
             }
             return Ok(Exit::Finding);
         }
@@ -68,7 +65,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
                 count(checked.profiles, "profile"),
                 count(checked.guards, "guard"),
                 count(checked.rules, "rule"),
-                count(checked.report.warnings, "warning"),
+                count(checked.report.warnings + checked.report.omitted, "warning"),
             ];
             out.line(format!("ok: {}; {}", parts.join(", "), checked.digest))?;
         }

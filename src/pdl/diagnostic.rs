@@ -94,12 +94,18 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Adds one.
+    /// Adds one. Where there are more than are kept, an error takes the place of a warning: so no number of warnings
+    /// hides an error, and none makes one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if self.list.len() < MAX_KEPT {
             self.list.push(diagnostic);
-        } else {
-            self.omitted += 1;
+            return;
+        }
+        self.omitted += 1;
+        if diagnostic.level == Level::Error
+            && let Some(warning) = self.list.iter_mut().rfind(|d| d.level == Level::Warning)
+        {
+            *warning = diagnostic;
         }
     }
     /// Adds several.
@@ -120,7 +126,7 @@ impl Diagnostics {
     }
     /// Whether any refuses the policy.
     pub fn has_errors(&self) -> bool {
-        self.omitted > 0 || self.list.iter().any(|d| d.level == Level::Error)
+        self.list.iter().any(|d| d.level == Level::Error)
     }
     /// Sorts by place and drops repetitions (an abstraction used twice is wrong once).
     pub fn sort(&mut self) {

@@ -90,6 +90,20 @@ fn check_denies_warnings_on_request() {
 }
 
 #[test]
+fn many_warnings_refuse_no_policy_and_hide_no_error() {
+    let profile = |n: usize| {
+        format!("profile p{n} {{ subject unit \"u{n}.service\"; governs read; allow kernel mount, bpf; }}\n")
+    };
+    let good = format!("pdl 1;\n{}", (0..300).map(profile).collect::<String>());
+    let taken = kiln().args(["check", "-"]).write_stdin(&*good).assert().code(0);
+    taken.stdout(contains("300 rules, 600 warnings")).stderr(contains("400 more"));
+    kiln().args(["check", "--deny-warnings", "-"]).write_stdin(&*good).assert().code(1);
+    let bad = format!("{good}guard g {{ subject host \"*\"; never allow kernel kexec; allow read \"/a\"; }}\n");
+    let refused = kiln().args(["check", "-"]).write_stdin(bad).assert().code(1).stdout("");
+    refused.stderr(contains("P0403").and(contains("refused: 1 error, 199 warnings, 401 more")));
+}
+
+#[test]
 fn unreadable_files_end_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

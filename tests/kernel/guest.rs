@@ -109,7 +109,7 @@ pub fn boot(group: &Group) -> Result<Boot, String> {
 
 /// Cases in a policy of their own. A guard's cases are apart: where any profile may come under any guard, their
 /// combinations are more than a policy may have subjects.
-fn waves(cases: &[Case]) -> Vec<Vec<Case>> {
+pub fn waves(cases: &[Case]) -> Vec<Vec<Case>> {
     let (guards, profiles): (Vec<Case>, Vec<Case>) = cases.iter().cloned().partition(|case| case.kind == Kind::Guard);
     profiles.chunks(60).chain(guards.chunks(1)).map(<[Case]>::to_vec).collect()
 }

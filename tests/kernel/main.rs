@@ -49,6 +49,7 @@ fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Result<Vec<Trial>, Strin
     for variant in matrix::asked()? {
         trials.extend(chosen::case_trials(fleet, variant, &cases, arguments));
     }
+    trials.extend(guest::KERNELS.map(|kernel| matrix::policies(kernel, &cases)));
     trials.extend(chosen::story_trials(fleet, &stories, arguments)?);
     if chosen::is_chosen(arguments, gate::NAME) {
         trials.push(chosen::alone(fleet, gate::NAME, 1, gate::prove));

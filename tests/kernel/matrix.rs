@@ -1,7 +1,10 @@
 //! The same cases under other conditions: a profile that governs everything, systemd's usual sandbox, both.
 //! `KILN_MATRIX=all` asks for all of them, `KILN_MATRIX=full,sandbox` for two.
 
+use libtest_mimic::{Failed, Trial};
+
 use crate::case::{Case, Kind};
+use crate::{guest, policy};
 
 /// The conditions of a boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,4 +82,19 @@ pub fn asked() -> Result<Vec<Variant>, String> {
         found.push(known.ok_or(format!("KILN_MATRIX={asked}: say all, or some of full, sandbox, full_sandbox"))?);
     }
     Ok(found)
+}
+
+/// The policies under which every case would run with these conditions, compiled here: what is wrong with one needs no
+/// guest to be found.
+pub fn policies(kernel: &'static str, cases: &[Case]) -> Trial {
+    let variant = Variant { full: true, sandbox: false };
+    let fits = |case: &&Case| variant.concerns(case) && case.kernels.iter().any(|name| name == kernel);
+    let chosen: Vec<Case> = cases.iter().filter(fits).cloned().collect();
+    Trial::test(format!("{kernel}::matrix::policies"), move || {
+        for wave in guest::waves(&chosen) {
+            let name = wave.first().map_or("none", |case| &case.name);
+            policy::compile(name, &policy::text(&wave, variant), kernel, 1).map_err(Failed::from)?;
+        }
+        Ok(())
+    })
 }
