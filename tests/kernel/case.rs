@@ -66,6 +66,8 @@ pub struct Case {
     /// them.
     #[serde(default)]
     pub implied: Vec<String>,
+    /// Why the attack is none in the usual sandbox, where that lets it be done: it is not run there.
+    pub no_sandbox: Option<String>,
     /// A hole that is known and not closed yet: where it is. The test is ignored while the attack works, and fails from
     /// the moment on at which it is refused, until this line goes.
     pub open: Option<String>,

@@ -25,7 +25,7 @@ pub fn case_trials(fleet: &Arc<Fleet>, variant: Variant, cases: &[Case], argumen
         for (needs, cases) in by_needs(chosen, Case::needs) {
             let group = guest::Group { kernel, variant, needs, cases };
             let names: Vec<(String, Case)> = group.cases.iter().map(|case| (name(case), case.clone())).collect();
-            let told = fleet.add(group.needs.cpus.unwrap_or(1), move || guest::boot(&group));
+            let told = fleet.add(group.needs.cpus.unwrap_or(1), group.seconds(), move || guest::boot(&group));
             for (name, case) in names {
                 let (fleet, told) = (fleet.clone(), told.clone());
                 trials.push(Trial::ignorable_test(name, move || Ok(judge::judge(&case, fleet.wait(&told)?, variant)?)));
@@ -51,7 +51,7 @@ pub fn story_trials(fleet: &Arc<Fleet>, stories: &[Story], arguments: &Arguments
             let stories: Vec<Story> = stories.into_iter().map(|(_, story)| story).collect();
             let group = story::Group { kernel, needs, stories };
             let names: Vec<(String, Story)> = group.stories.iter().map(|story| (name(story), story.clone())).collect();
-            let told = fleet.add(group.cpus(), move || story::boot(&group));
+            let told = fleet.add(group.cpus(), group.seconds(), move || story::boot(&group));
             for (name, story) in names {
                 let (fleet, told) = (fleet.clone(), told.clone());
                 trials.push(Trial::test(name, move || Ok(story::judge(&story, fleet.wait(&told)?)?)));
@@ -61,14 +61,14 @@ pub fn story_trials(fleet: &Arc<Fleet>, stories: &[Story], arguments: &Arguments
     Ok(trials)
 }
 
-/// A test of its own boot, beside the others.
+/// A test of its own boot, of a minute or two, beside the others.
 pub fn alone(
     fleet: &Arc<Fleet>,
     name: &str,
     cpus: u32,
     boot: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) -> Trial {
-    let (fleet, told) = (fleet.clone(), fleet.add(cpus, boot));
+    let (fleet, told) = (fleet.clone(), fleet.add(cpus, 100, boot));
     Trial::ignorable_test(name.to_owned(), move || Ok(fleet.wait(&told).map(|()| Completion::Completed)?))
 }
 

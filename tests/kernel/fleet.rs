@@ -10,6 +10,7 @@ pub type Told<T> = Arc<OnceLock<Result<T, String>>>;
 
 struct Job {
     cpus: usize,
+    seconds: usize,
     run: Box<dyn FnOnce() + Send>,
 }
 
@@ -35,10 +36,12 @@ impl Fleet {
         Arc::new(Fleet { state, changed: Condvar::new(), begun: Once::new(), cores })
     }
 
-    /// One more boot, with so many CPUs. What fills the machine goes first, the rest in the order in which it came.
+    /// One more boot, with so many CPUs, that lasts about so many seconds. What fills the machine goes first, and what
+    /// lasts long before what is short: a long one that begins last leaves cores idle until it ends.
     pub fn add<T: Send + Sync + 'static>(
         &self,
         cpus: u32,
+        seconds: usize,
         boot: impl FnOnce() -> Result<T, String> + Send + 'static,
     ) -> Told<T> {
         let told = Told::default();
@@ -49,8 +52,9 @@ impl Fleet {
         });
         let cpus = usize::try_from(cpus).unwrap_or(usize::MAX).clamp(1, self.cores);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = state.jobs.iter().position(|job| job.cpus < cpus).unwrap_or(state.jobs.len());
-        state.jobs.insert(place, Job { cpus, run });
+        let before = |job: &Job| (job.cpus, job.seconds) < (cpus, seconds);
+        let place = state.jobs.iter().position(before).unwrap_or(state.jobs.len());
+        state.jobs.insert(place, Job { cpus, seconds, run });
         told
     }
 

@@ -54,6 +54,11 @@ pub struct Group {
 }
 
 impl Group {
+    /// About how long it takes on a slow machine. It only says which boots begin first.
+    pub fn seconds(&self) -> usize {
+        20 + self.cases.len() * if self.variant.sandbox { 3 } else { 2 }
+    }
+
     /// What its folder is called after.
     fn name(&self) -> String {
         let Group { kernel, variant, needs, .. } = self;

@@ -1,6 +1,6 @@
 # The first part of the guest's script: what the lines below it call.
 
-mkdir -p /sys/fs/cgroup/system.slice /var/lib/kiln
+mkdir -p /sys/fs/cgroup/system.slice /var/lib/kiln /home /root
 sandbox=
 
 # attack CASE PHASE USER UNIT ATTACK [ARGUMENT]...

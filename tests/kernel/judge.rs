@@ -25,14 +25,18 @@ enum Answer {
 const OF_SANDBOX: [&str; 7] = ["EROFS", "ENOENT", "EACCES", "EPERM", "EXDEV", "EBUSY", "ENODEV"];
 
 /// Passes the case, or says run by run what was wrong. An attack that the sandbox refuses by itself, without a policy,
-/// tells nothing about the policy there.
+/// tells nothing about the policy there; nor does one on Kiln itself, whose baseline is another attack, that ends with an
+/// error of the sandbox before Kiln is asked.
 pub fn judge(case: &Case, boot: &Boot, variant: Variant) -> Result<Completion, String> {
     let (mut wrong, mut bypassed) = (String::new(), false);
     let mut refused: BTreeMap<&String, String> = BTreeMap::new();
     for user in &case.users {
         let run = boot.run(&case.name, "base", user);
-        if variant.sandbox && run.is_some_and(is_refused_by_sandbox) {
-            refused.insert(user, format!("as {user}, the sandbox refuses it: {}", told(run)));
+        let other = case.baseline.as_ref().and(boot.run(&case.name, Mode::Enforce.name(), user));
+        let other = other.filter(|run| run.token != case.errno);
+        if let Some(run) = [run, other].into_iter().flatten().find(|run| variant.sandbox && is_refused_by_sandbox(run))
+        {
+            refused.insert(user, format!("as {user}, the sandbox refuses it: {}", told(Some(run))));
         } else if run.is_none_or(|run| run.state != State::Worked) {
             let _ = writeln!(wrong, "without the policy, as {user}: the attack must work, but {}", told(run));
         }

@@ -45,7 +45,7 @@ impl Variant {
 
     /// Whether it makes a difference to the case.
     pub fn concerns(self, case: &Case) -> bool {
-        !self.full || case.kind == Kind::Profile
+        (!self.full || case.kind == Kind::Profile) && (!self.sandbox || case.no_sandbox.is_none())
     }
 
     /// The head line and the rules of the case's blocks.
@@ -63,6 +63,11 @@ impl Variant {
         let all: Vec<&str> = CLASSES.iter().map(|(class, _)| *class).collect();
         (all.join(", "), format!("{}\n{rest}", case.rules.trim(), rest = rest.join("\n")))
     }
+}
+
+/// Whether the long run is asked for: everything, whatever it takes.
+pub fn is_whole() -> bool {
+    std::env::var("KILN_MATRIX").is_ok_and(|asked| asked.split(',').any(|word| word == "all"))
 }
 
 /// What this run asks for: the plain one, and what `KILN_MATRIX` says.

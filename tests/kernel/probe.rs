@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::case::folder;
 use crate::vm::Vm;
-use crate::{build, guest, policy};
+use crate::{build, guest, matrix, policy};
 
 /// Governs all that can be governed, and permits nothing of it.
 const POLICY: &str = r#"pdl 1;
@@ -46,13 +46,12 @@ const WORKS: [Work; 2] = [
 
 /// A trial for each kernel and kind of work, only in the long run or when asked for: it takes minutes.
 pub fn trials() -> Vec<Trial> {
-    let long = std::env::var("KILN_MATRIX").is_ok_and(|asked| asked.split(',').any(|word| word == "all"));
     let mut trials = Vec::new();
     for kernel in guest::KERNELS {
         for work in WORKS {
             let name = format!("{kernel}::probe::{}", work.name);
             let prove = move || prove(kernel, work).map_err(Failed::from);
-            trials.push(Trial::test(name, prove).with_ignored_flag(!long));
+            trials.push(Trial::test(name, prove).with_ignored_flag(!matrix::is_whole()));
         }
     }
     trials

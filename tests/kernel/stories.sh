@@ -6,6 +6,7 @@ slice=/sys/fs/cgroup/system.slice
 # begin STORY: a machine that has never seen a policy.
 begin() {
 	story=$1
+	begun=$(sed 's/[. ].*//' /proc/uptime)
 	agent=/usr/lib/kiln/kiln-agent
 	echo "kt-story $story begins"
 	rm -rf /var/lib/kiln /run/kiln /tmp/kt /kiln/events
@@ -18,6 +19,7 @@ begin() {
 end() {
 	stop_watching
 	$agent unload >/dev/null 2>&1
+	echo "kt-took $story $(($(sed 's/[. ].*//' /proc/uptime) - begun))"
 	echo "kt-story $story ends"
 }
 

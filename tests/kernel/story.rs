@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::case::folder;
 use crate::needs::Needs;
 use crate::vm::Vm;
-use crate::{build, policy};
+use crate::{build, matrix, policy};
 
 /// One story.
 #[derive(Debug, Clone)]
@@ -46,21 +46,30 @@ impl Story {
         kernels.is_empty() || kernels.iter().any(|name| name == kernel)
     }
 
+    /// Whether a line says just this.
+    fn is(&self, line: &str) -> bool {
+        self.script.lines().any(|text| text.trim_end() == line)
+    }
+
     /// What it needs of its guest: `# append: WORDS`, `# cpus: N`, `# disk: xfs`, and `# own boot` where nothing works
-    /// any more after it.
+    /// any more after it. Those in which things happen side by side (`# concurrent`) share a boot.
     ///
     /// # Errors
     /// If the number of CPUs is none.
     pub fn needs(&self) -> Result<Needs, String> {
         let number = |text: &str| text.parse().map_err(|error| format!("{}: cpus {text}: {error}", self.name));
+        let concurrent = self.is("# concurrent").then(|| CONCURRENT.to_owned());
         Ok(Needs {
             append: self.said("append").unwrap_or_default().to_owned(),
             cpus: self.said("cpus").map(number).transpose()?,
             disk: self.said("disk").map(str::to_owned),
-            alone: self.script.lines().any(|line| line.trim_end() == "# own boot").then(|| self.name.clone()),
+            alone: if self.is("# own boot") { Some(self.name.clone()) } else { concurrent },
         })
     }
 }
+
+/// Whose boot has several CPUs.
+const CONCURRENT: &str = "concurrent";
 
 /// Stories that share a boot.
 #[derive(Debug, Clone)]
@@ -74,9 +83,16 @@ pub struct Group {
 }
 
 impl Group {
-    /// True concurrency where nobody says otherwise; QEMU 7.2 makes 6.12 panic with two now and then.
+    /// About how long it takes on a slow machine. It only says which boots begin first.
+    pub fn seconds(&self) -> usize {
+        20 + 40 * self.stories.len()
+    }
+
+    /// Two where things happen side by side, and for every story in the long run; QEMU 7.2 makes 6.12 panic with two
+    /// now and then.
     pub fn cpus(&self) -> u32 {
-        self.needs.cpus.unwrap_or(if self.kernel == "6.1" { 2 } else { 1 })
+        let several = matrix::is_whole() || self.needs.alone.as_deref() == Some(CONCURRENT);
+        self.needs.cpus.unwrap_or(if self.kernel == "6.1" && several { 2 } else { 1 })
     }
 }
 
@@ -143,7 +159,10 @@ pub fn boot(group: &Group) -> Result<String, String> {
     for (from, to) in &programs.files {
         vm.file(from, to);
     }
-    vm.run(kernel, &script)
+    let said = vm.run(kernel, &script)?;
+    let took: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("kt-took ")).collect();
+    eprintln!("    seconds of each: {}", took.join(", "));
+    Ok(said)
 }
 
 /// Passes a story that came to its end with every claim true, and with at least one claim.

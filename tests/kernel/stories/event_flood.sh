@@ -1,4 +1,5 @@
 # A flood of denials with nobody to read them: every one is refused, and the losses are counted.
+# concurrent
 check "the policy loads" load a
 watch_events
 kill -STOP "$watcher"

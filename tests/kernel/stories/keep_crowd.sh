@@ -1,5 +1,6 @@
 # Whoever is preempted within a hook holds a scratch; another unit works and starts meanwhile.
 # append: preempt=full
+# concurrent
 check "the policy loads" load a
 check "the victim is bound" is "refused EPERM" try victim0.service exec /kt/denied
 deep=/tmp/kt

@@ -2,6 +2,7 @@
 # storage says "busy" while another task is preempted within it.
 # kernels: 6.12
 # append: preempt=full
+# concurrent
 check "the policy loads" load a
 check "the victim is bound" is "refused EPERM" try victim0.service exec /kt/denied
 deep=/tmp/kt

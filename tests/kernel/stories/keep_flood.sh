@@ -1,4 +1,5 @@
 # Many who flood the buffer of events do not keep an update from being proven.
+# concurrent
 check "the policy loads" load a
 watch_events
 try kt.service crowd 48 /tmp/kt/stop /kt/denied >/tmp/kt/crowd &

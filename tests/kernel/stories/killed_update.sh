@@ -1,5 +1,6 @@
 # rounds: 14
 # The agent is killed at many moments of an update: in force is the policy before or the one after, never neither.
+# concurrent
 cp /kt/ok /kt/a
 cp /kt/ok /kt/b
 # Which of the two is in force, by what it permits; the rest must agree.

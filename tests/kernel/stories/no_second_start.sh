@@ -1,5 +1,6 @@
 # The host's rules are for PID 1's child until it has executed the unit's program. A process of the unit that looks like one
 # (PID 1's program, PID 1 its parent, nothing executed since its fork) and moves within the unit is none.
+# concurrent
 look_like() {
 	try kt.service through-allowed /bin/busybox '(
 		sleep 1

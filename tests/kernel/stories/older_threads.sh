@@ -1,4 +1,5 @@
 # A service with several threads is older than its policy: whichever thread acts, it is under it.
+# concurrent
 start() {
 	try kt.service wait-older-thread /tmp/kt/go.$1 "$@" >/tmp/kt/$1 &
 	check "$1: the service waits" until_holds 10 test -e /tmp/kt/go.$1.waiting

@@ -1,5 +1,6 @@
 # A service in a sandbox goes on writing its log, which was opened outside, after an update that tightens something else;
 # after one that takes the log away it does not. Memory and pipes are never taken.
+# concurrent
 mkdir -p /srv/kt /home /root /var
 rm -rf /srv/kt/*
 echo x >/srv/kt/log

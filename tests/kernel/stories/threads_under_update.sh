@@ -1,4 +1,5 @@
 # A profile that an update brings is for all threads of a service that a guard binds already.
+# concurrent
 check "the policy loads" load a
 for how in exec exec-then; do
 	try kt.service wait-older-thread /tmp/kt/go.$how $how /kt/denied /kt/kt >/tmp/kt/$how &

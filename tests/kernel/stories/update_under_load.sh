@@ -1,4 +1,5 @@
 # Updates while a unit forks and executes without pause: what both policies refuse never works, what both permit always.
+# concurrent
 check "the policy loads" load a
 watch_events
 check "without a storm the program is refused" is "refused EPERM" try kt.service exec /kt/denied

@@ -1,5 +1,6 @@
 # An agent with another BPF object takes the place of the one before, while a unit forks, executes and opens without
 # pause: no request sees the programs of neither.
+# concurrent
 other=/kiln/other-agent
 held() {
 	check "$1: the program is refused" is "refused EPERM" try kt.service exec /kt/denied
