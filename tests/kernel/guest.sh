@@ -1,6 +1,10 @@
 # The first part of the guest's script: what the lines below it call.
 
 mkdir -p /sys/fs/cgroup/system.slice /var/lib/kiln /home /root
+# The mount points of attacks that make a sandbox of their own: in one already, most can make no folder.
+mkdir -p /run/kt-private/tmp /run/kt-root
+chmod 700 /run/kt-private
+chmod 1777 /run/kt-private/tmp
 sandbox=
 
 # attack CASE PHASE USER UNIT ATTACK [ARGUMENT]...

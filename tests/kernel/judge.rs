@@ -55,9 +55,9 @@ pub fn judge(case: &Case, boot: &Boot, variant: Variant) -> Result<Completion, S
         let (answer, why) = if phase.starts_with("control") {
             permitted(run, &events)
         } else if mode == Mode::Enforce {
-            enforced(case, run, &events)
+            enforced(case, run, &events, variant)
         } else {
-            audited(case, run, &events)
+            audited(case, run, &events, variant)
         };
         if answer != Answer::Denied {
             bypassed |= answer == Answer::Bypassed;
@@ -96,16 +96,17 @@ fn told(run: Option<&Run>) -> String {
     )
 }
 
-fn is_expected(case: &Case, event: &Violation, verdict: &str) -> bool {
+fn is_expected(case: &Case, event: &Violation, verdict: &str, variant: Variant) -> bool {
+    let object = variant.object(&event.object);
     event.verdict == verdict
         && event.verb == case.event.verb
-        && case.event.object.as_ref().is_none_or(|object| *object == event.object)
-        && case.event.object_contains.as_ref().is_none_or(|part| event.object.contains(part.as_str()))
+        && case.event.object.as_ref().is_none_or(|expected| *expected == object)
+        && case.event.object_contains.as_ref().is_none_or(|part| object.contains(part.as_str()))
 }
 
-fn enforced(case: &Case, run: Option<&Run>, events: &[&Violation]) -> (Answer, String) {
+fn enforced(case: &Case, run: Option<&Run>, events: &[&Violation], variant: Variant) -> (Answer, String) {
     let Some(run) = run else { return (Answer::Unattempted, told(run)) };
-    let reported = events.iter().any(|event| is_expected(case, event, "denied"));
+    let reported = events.iter().any(|event| is_expected(case, event, "denied", variant));
     match run.state {
         State::Worked => (Answer::Bypassed, "the attack worked".to_owned()),
         State::Unattempted => (Answer::Unattempted, told(Some(run))),
@@ -119,9 +120,9 @@ fn enforced(case: &Case, run: Option<&Run>, events: &[&Violation]) -> (Answer, S
     }
 }
 
-fn audited(case: &Case, run: Option<&Run>, events: &[&Violation]) -> (Answer, String) {
+fn audited(case: &Case, run: Option<&Run>, events: &[&Violation], variant: Variant) -> (Answer, String) {
     let Some(run) = run else { return (Answer::Unattempted, told(run)) };
-    let reported = events.iter().any(|event| is_expected(case, event, "would_deny"));
+    let reported = events.iter().any(|event| is_expected(case, event, "would_deny", variant));
     match run.state {
         State::Unattempted => (Answer::Unattempted, told(Some(run))),
         State::Refused | State::Killed => {

@@ -32,6 +32,9 @@ const CLASSES: [(&str, &str); 12] = [
     ("kernel", "allow kernel any;"),
 ];
 
+/// Where the machine has the /tmp of the sandbox (attack/sandbox.c).
+const TMP: &str = "/tmp/systemd-private-kt/tmp/";
+
 impl Variant {
     /// The part of a test's name, empty for what is always run.
     pub const fn name(self) -> &'static str {
@@ -50,7 +53,10 @@ impl Variant {
 
     /// The head line and the rules of the case's blocks.
     pub fn rules(self, case: &Case) -> (String, String) {
-        if !self.full || case.kind == Kind::Guard {
+        if case.kind == Kind::Guard {
+            return (case.governs.clone(), self.guarded(&case.rules));
+        }
+        if !self.full {
             return (case.governs.clone(), case.rules.clone());
         }
         let governed: Vec<&str> = case.governs.split(',').map(str::trim).collect();
@@ -62,6 +68,25 @@ impl Variant {
         let rest: Vec<&str> = CLASSES.iter().filter(|(class, _)| free(class)).map(|(_, all)| *all).collect();
         let all: Vec<&str> = CLASSES.iter().map(|(class, _)| *class).collect();
         (all.join(", "), format!("{}\n{rest}", case.rules.trim(), rest = rest.join("\n")))
+    }
+}
+
+impl Variant {
+    /// The rules of a guard, which speak of the machine's names: a file of the sandbox's /tmp has another one there.
+    fn guarded(self, rules: &str) -> String {
+        if !self.sandbox {
+            return rules.to_owned();
+        }
+        let both = |(place, text): (usize, &str)| match text.strip_prefix("/tmp/") {
+            Some(rest) if place % 2 == 1 => format!("{text}\", \"{TMP}{rest}"),
+            _ => text.to_owned(),
+        };
+        rules.split('"').enumerate().map(both).collect::<Vec<_>>().join("\"")
+    }
+
+    /// The object of a report, by the name that it has to who attacks.
+    pub fn object(self, object: &str) -> String {
+        if self.sandbox { object.replace(TMP, "/tmp/") } else { object.to_owned() }
     }
 }
 
@@ -89,16 +114,19 @@ pub fn asked() -> Result<Vec<Variant>, String> {
     Ok(found)
 }
 
-/// The policies under which every case would run with these conditions, compiled here: what is wrong with one needs no
+/// The policies under which every case would run in other conditions, compiled here: what is wrong with one needs no
 /// guest to be found.
 pub fn policies(kernel: &'static str, cases: &[Case]) -> Trial {
-    let variant = Variant { full: true, sandbox: false };
-    let fits = |case: &&Case| variant.concerns(case) && case.kernels.iter().any(|name| name == kernel);
-    let chosen: Vec<Case> = cases.iter().filter(fits).cloned().collect();
+    let mut waves = Vec::new();
+    for variant in [Variant { full: true, sandbox: false }, Variant { full: false, sandbox: true }] {
+        let fits = |case: &&Case| variant.concerns(case) && case.kernels.iter().any(|name| name == kernel);
+        let chosen: Vec<Case> = cases.iter().filter(fits).cloned().collect();
+        waves.extend(guest::waves(&chosen).into_iter().map(|wave| (variant, wave)));
+    }
     Trial::test(format!("{kernel}::matrix::policies"), move || {
-        for wave in guest::waves(&chosen) {
+        for (variant, wave) in &waves {
             let name = wave.first().map_or("none", |case| &case.name);
-            policy::compile(name, &policy::text(&wave, variant), kernel, 1).map_err(Failed::from)?;
+            policy::compile(name, &policy::text(wave, *variant), kernel, 1).map_err(Failed::from)?;
         }
         Ok(())
     })

@@ -67,7 +67,7 @@ static void device(const char *name, unsigned int major, unsigned int minor)
 
 static void private_devices(void)
 {
-	static const char *const kept[] = {"pts", "shm"};
+	static const char *const kept[] = {"pts", "shm", "mqueue"};
 	char from[64], to[64];
 
 	if (mkdir(DEVICES, 0755) && errno != EEXIST)
@@ -82,6 +82,8 @@ static void private_devices(void)
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
 		snprintf(from, sizeof(from), "/dev/%s", kept[i]);
 		snprintf(to, sizeof(to), "%s/%s", DEVICES, kept[i]);
+		if (access(from, F_OK))
+			continue;
 		if (mkdir(to, 0755))
 			fail(to);
 		mounted(from, to, NULL, MS_BIND, NULL);
@@ -134,6 +136,7 @@ void sandbox(void)
 	static const char *const writable[] = {"/dev", "/proc", "/sys", "/tmp"};
 	static const char *const homes[] = {"/home", "/root", "/run/user"};
 	static const int dropped[] = {CAP_MKNOD, CAP_SYS_RAWIO};
+	int space;
 
 	if (mkdir(NOTHING, 0000) && errno != EEXIST)
 		fail(NOTHING);
@@ -147,4 +150,8 @@ void sandbox(void)
 	without(dropped, sizeof(dropped) / sizeof(*dropped));
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		fail("no_new_privs");
+	/* A unit's namespace lives on in its other processes when one of them leaves it. */
+	space = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (space < 0 || fcntl(space, F_DUPFD_CLOEXEC, 900) < 0 || close(space))
+		fail("the namespace");
 }
