@@ -62,10 +62,10 @@ pub struct Case {
     /// Whether it has a boot of its own: where it works, nothing is enforced any more.
     #[serde(default)]
     pub own_boot: bool,
-    /// Classes that the profile does not govern and yet is refused: the one that governs everything permits nothing of
-    /// them.
+    /// Classes that also the profile that governs everything leaves alone: the attack is refused as a detour round the
+    /// others, or does of them on its way what no rule can permit.
     #[serde(default)]
-    pub implied: Vec<String>,
+    pub free: Vec<String>,
     /// Why the attack is none in the usual sandbox, where that lets it be done: it is not run there.
     pub no_sandbox: Option<String>,
     /// A hole that is known and not closed yet: where it is. The test is ignored while the attack works, and fails from

@@ -64,9 +64,9 @@ impl Variant {
             governed.contains(&class)
                 || (governed.contains(&"write") && ["modify", "create", "delete", "setattr"].contains(&class))
         };
-        let free = |class: &str| !governs(class) && !case.implied.iter().any(|implied| implied == class);
-        let rest: Vec<&str> = CLASSES.iter().filter(|(class, _)| free(class)).map(|(_, all)| *all).collect();
-        let all: Vec<&str> = CLASSES.iter().map(|(class, _)| *class).collect();
+        let classes = CLASSES.iter().filter(|(class, _)| !case.free.iter().any(|free| free == class));
+        let rest: Vec<&str> = classes.clone().filter(|(class, _)| !governs(class)).map(|(_, all)| *all).collect();
+        let all: Vec<&str> = classes.map(|(class, _)| *class).collect();
         (all.join(", "), format!("{}\n{rest}", case.rules.trim(), rest = rest.join("\n")))
     }
 }
