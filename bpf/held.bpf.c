@@ -5,8 +5,8 @@
  */
 
 /*
- * By the name that the file has, or had last: it was opened under a name, or made without one in a folder (O_TMPFILE),
- * and stays a temporary file of the task's or a log that was rotated away after it lost that.
+ * A file that was removed after it was opened, or never had a name of its own, has the one that it had when it was
+ * opened: by that it was permitted then.
  */
 static __always_inline int kiln_check_held(u32 verbs, struct file *file)
 {

@@ -15,7 +15,7 @@ pub struct Needs {
     pub cpus: Option<u32>,
     /// The file system on an extra disk, /dev/nvme0n1; `blank` for none.
     pub disk: Option<String>,
-    /// Who alone has this boot.
+    /// Who alone has this boot: one case or story, or those of a kind.
     pub alone: Option<String>,
 }
 
