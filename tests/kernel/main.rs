@@ -62,7 +62,7 @@ fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Result<Vec<Trial>, Strin
     }
     trials.push(model::own_trial());
     trials.extend(guest::KERNELS.map(cost::trial));
-    trials.extend(probe::trials());
+    trials.extend(probe::trials(fleet, arguments));
     trials.push(record::trial());
     Ok(trials)
 }

@@ -8,13 +8,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 
 use crate::case::folder;
+use crate::fleet::Fleet;
 use crate::vm::Vm;
-use crate::{build, guest, matrix, policy};
+use crate::{build, chosen, guest, matrix, policy};
 
 /// Governs all that can be governed, and permits nothing of it.
 const POLICY: &str = r#"pdl 1;
@@ -45,13 +47,17 @@ const WORKS: [Work; 2] = [
 ];
 
 /// A trial for each kernel and kind of work, only in the long run or when asked for: it takes minutes.
-pub fn trials() -> Vec<Trial> {
+pub fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Vec<Trial> {
     let mut trials = Vec::new();
     for kernel in guest::KERNELS {
         for work in WORKS {
             let name = format!("{kernel}::probe::{}", work.name);
-            let prove = move || prove(kernel, work).map_err(Failed::from);
-            trials.push(Trial::test(name, prove).with_ignored_flag(!matrix::is_whole()));
+            let prove = move || prove(kernel, work);
+            trials.push(if matrix::is_whole() && chosen::is_chosen(arguments, &name) {
+                chosen::alone(fleet, &name, 1, prove)
+            } else {
+                Trial::test(name, move || prove().map_err(Failed::from)).with_ignored_flag(!matrix::is_whole())
+            });
         }
     }
     trials
