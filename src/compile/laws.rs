@@ -293,7 +293,10 @@ fn subjects_follow_exec_and_unit() {
             let switch = || {
                 let own = policy.blocks.iter().find(|b| b.kind == BlockKind::Profile && Some(&*b.name) == profile)?;
                 own.rules.iter().find_map(|rule| match &rule.object {
-                    Object::File { paths, switch: Some(to), .. } if paths.iter().any(|g| glob_matches(g, &text)) => {
+                    Object::File { paths, except, switch: Some(to), .. }
+                        if paths.iter().any(|g| glob_matches(g, &text))
+                            && !except.iter().any(|g| glob_matches(g, &text)) =>
+                    {
                         policy.blocks.iter().find(|b| b.name == *to)
                     }
                     _ => None,
@@ -352,4 +355,32 @@ fn both_readings_of_globs_are_one() {
     {
         assert_eq!(Pattern::parse(text).is_ok(), Matcher::new(text).is_ok(), "{text}");
     }
+}
+
+#[test]
+fn an_object_is_read_as_it_is_written() {
+    use crate::pdl::{NoFiles, Source};
+    let tidy = |globs: &[Glob]| globs.iter().cloned().collect::<BTreeSet<_>>();
+    let (mut excepted, mut r) = (0, Random(7));
+    for _ in 0..400 {
+        let policy = random::policy(&mut r);
+        for rule in policy.blocks.iter().flat_map(|b| &b.rules).filter(|r| !r.object.patterns().0.is_empty()) {
+            let mut rule = Rule { conditions: Vec::new(), outcome: Default::default(), ..rule.clone() };
+            if let Object::Unix { verbs, .. } = &mut rule.object {
+                // The language has one network verb in a rule.
+                *verbs = verbs.iter().take(1).collect();
+            }
+            let text = crate::policy::print::rule_text(&rule);
+            let profiles = "profile p0 { subject unit \"p0\"; allow read \"/\"; }";
+            let others: String = (1..4).map(|n| profiles.replace("p0", &format!("p{n}"))).collect();
+            let file = format!("pdl 1; {profiles} {others} profile x {{ subject unit \"x\"; {text}; }}");
+            let read = crate::policy::load(&[Source::new("x.pdl", &file)], &NoFiles).unwrap_or_else(|e| panic!("{e}"));
+            let again = &read.blocks.iter().find(|b| b.name == "x").unwrap().rules[0];
+            assert_eq!(again.text, crate::policy::print::rule_text(again));
+            let ((a, ax), (b, bx)) = (rule.object.patterns(), again.object.patterns());
+            assert_eq!((tidy(a), tidy(ax)), (tidy(b), tidy(bx)), "{text}");
+            excepted += usize::from(!ax.is_empty());
+        }
+    }
+    assert!(excepted > 100, "{excepted}");
 }

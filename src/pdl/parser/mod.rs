@@ -18,7 +18,7 @@ use SyntaxKind::*;
 const MAX_NESTING: usize = 64;
 /// Words that continue a statement.
 const CLAUSES: &[&str] =
-    &["to", "from", "on", "port", "as", "during", "by", "severity", "then", "because", "else", "of", "zone"];
+    &["to", "from", "on", "port", "except", "as", "during", "by", "severity", "then", "because", "else", "of", "zone"];
 /// Parsing goes on after this many errors, but they are no longer recorded.
 const MAX_ERRORS: usize = 200;
 
