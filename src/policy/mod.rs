@@ -11,7 +11,7 @@ pub mod glob;
 pub mod json;
 mod load;
 pub mod normal;
-pub(crate) mod print;
+mod print;
 mod resolve;
 pub mod syscalls;
 

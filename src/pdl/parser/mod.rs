@@ -42,7 +42,7 @@ pub fn parse(text: &str, file: FileId) -> Parse {
     if text.len() > super::MAX_FILE {
         let error = Diagnostic::error(Code::FileTooLarge, file, 0..0, "the file is too large")
             .because(format!("it has {} bytes", text.len()))
-            .mend("split it into files of at most 4 MiB");
+            .mend("split it into files of at most 16 MiB");
         let mut builder = GreenNodeBuilder::new();
         builder.start_node(File.into());
         builder.finish_node();
