@@ -1,11 +1,13 @@
-//! Derivation over images that grow: paths of a unit, drop-ins, locations of nginx. Twice as many take twice as long.
+//! Derivation over images that grow: paths of a unit, drop-ins, other names, locations of nginx. Twice as many take twice as long.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kiln::derive::{derive, render};
 use kiln::manifest::dpkg::Database;
+use kiln::manifest::systemd::census;
 use kiln::manifest::{Root, service};
 use kiln::model::Mode;
 
@@ -37,6 +39,11 @@ fn image(kind: &str, n: usize) -> tempfile::TempDir {
                 write(root, &format!("{UNITS}/nginx.service.d/{i:06}.conf"), &text);
             }
         }
+        "aliases" => {
+            for i in 0..n {
+                symlink("nginx.service", root.join(format!("{UNITS}/a{i}.service"))).unwrap();
+            }
+        }
         _ => {
             let list: String = (0..n).map(|i| format!("ReadWritePaths=/srv/{i}\n")).collect();
             write(root, &format!("{UNITS}/nginx.service.d/1.conf"), &format!("[Service]\n{list}"));
@@ -49,7 +56,7 @@ fn image(kind: &str, n: usize) -> tempfile::TempDir {
 fn growth(c: &mut Criterion) {
     let mut group = c.benchmark_group("derive");
     group.sample_size(10);
-    for kind in ["locations", "drop-ins", "paths"] {
+    for kind in ["locations", "drop-ins", "aliases", "paths"] {
         for n in [1000, 2000, 4000] {
             let dir = image(kind, n);
             group.throughput(Throughput::Elements(n as u64));
@@ -57,6 +64,7 @@ fn growth(c: &mut Criterion) {
                 b.iter(|| {
                     let root = Root::open(dir.path()).unwrap();
                     let db = Database::read(&root).unwrap();
+                    census::read(&root).unwrap();
                     let mut notes = Vec::new();
                     let facts = service::read(&root, &db, "nginx.service", &mut notes).unwrap();
                     render(&[derive(&facts, Mode::Enforce, notes)]).len()

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::cmdline::{Word, disabling, missing, place, words};
+use super::efi::{self, Program};
 use super::image::{Change, Image, Kind, Node};
 use super::kernel::Kernel;
 use super::{BakeError, script};
@@ -72,7 +73,8 @@ pub fn plan(image: &dyn Image, kernels: &[Kernel]) -> Result<BootPlan, BakeError
         for name in image.list(dir).or_else(not_a_directory)?.iter().filter(|n| n.ends_with(".conf")) {
             let file = format!("{dir}/{name}");
             let Some(text) = text(image, &file)? else { continue };
-            let edits = entry(&file, &text, default)?;
+            let started = started(image, dir, &text)?;
+            let edits = entry(&file, &text, &started, default)?;
             places += usize::from(edits.is_some());
             plan.apply(image, &file, &text, edits.unwrap_or_default())?;
         }
@@ -98,6 +100,11 @@ pub fn plan(image: &dyn Image, kernels: &[Kernel]) -> Result<BootPlan, BakeError
                 }
                 places += 1;
             }
+        }
+    }
+    for partition in efi::PARTITIONS {
+        for (file, addons) in efi::unified(image, partition)? {
+            places += usize::from(unified(image, &file, &addons, default)?);
         }
     }
     if places == 0 {
@@ -153,15 +160,82 @@ fn joined(file: &str, pieces: &[(usize, &str)], default: Option<&[String]>) -> R
     Ok(Some(vec![(at + place, format!(" {parameter}"))]))
 }
 
-/// An entry of the Boot Loader Specification: all its `options` are one command line.
-fn entry(file: &str, text: &str, default: Option<&[String]>) -> Result<Option<Edits>, BakeError> {
+/// Looks at a unified kernel image with its addons. It is signed, and so is not edited: what is missing is an error. False
+/// where it takes its command line from who starts it.
+fn unified(image: &dyn Image, file: &str, addons: &[String], default: Option<&[String]>) -> Result<bool, BakeError> {
+    let held = |file: &str| -> Result<Vec<String>, BakeError> {
+        Ok(match efi::program(image, file)? {
+            Some(Program::Unified(lines)) => lines,
+            _ => Vec::new(),
+        })
+    };
+    let own = held(file)?;
+    let mut more = String::new();
+    for addon in addons {
+        for line in held(addon)? {
+            judged(addon, &line)?;
+            more = format!("{more} {line}");
+        }
+    }
+    for line in &own {
+        if let Some(parameter) = missing(&judged(file, &format!("{line}{more}"))?, default) {
+            let what = format!(
+                "its command line lacks `{parameter}`, and Kiln does not edit a unified kernel image: make it again with \
+                 that in its command line, or give it an addon"
+            );
+            return Err(BakeError::Content { path: file.to_owned(), what });
+        }
+    }
+    Ok(!own.is_empty())
+}
+
+/// What an entry's `efi` or `uki` starts, in the partition of the entry.
+fn started(image: &dyn Image, dir: &str, text: &str) -> Result<Option<Program>, BakeError> {
+    let keys = ["efi", "uki"];
+    let mut named = lines(text).filter_map(|(_, line)| {
+        let (key, path) = line.trim_start().split_once(char::is_whitespace)?;
+        keys.contains(&key).then(|| path.trim().replace('\\', "/"))
+    });
+    let Some(path) = named.next() else { return Ok(None) };
+    let partition = dir.strip_suffix("loader/entries").unwrap_or_default();
+    let path = path.trim_start_matches('/');
+    if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Ok(None);
+    }
+    match efi::program(image, &format!("{partition}{path}")) {
+        Err(BakeError::Symlink(_)) => Ok(None),
+        other => other,
+    }
+}
+
+/// An entry of the Boot Loader Specification: all its `options` are one command line. Without any, what is started may
+/// hold its own.
+fn entry(
+    file: &str,
+    text: &str,
+    started: &Option<Program>,
+    default: Option<&[String]>,
+) -> Result<Option<Edits>, BakeError> {
     let of = |key: &'static str| move |(_, line): &(usize, &str)| line.split_whitespace().next() == Some(key);
     let mut pieces = Vec::new();
     for (at, line) in lines(text).filter(of("options")) {
         let from = line.find("options").map_or(0, |n| n + "options".len());
         pieces.push((at + from, &line[from..]));
     }
-    if pieces.is_empty() && lines(text).any(|l| of("linux")(&l)) {
+    let bare = match started {
+        Some(Program::Unified(lines)) => lines.is_empty(),
+        Some(Program::Kernel) => true,
+        _ => lines(text).any(|l| of("linux")(&l)),
+    };
+    if let Some(Program::Unified(held)) = started.as_ref().filter(|_| pieces.is_empty()) {
+        for line in held {
+            if let Some(parameter) = missing(&judged(file, line)?, default) {
+                let what = format!("the command line of what it starts lacks `{parameter}`: make that again with it");
+                return Err(BakeError::Content { path: file.to_owned(), what });
+            }
+        }
+    }
+    if pieces.is_empty() && bare {
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         let line = missing(&[], default).map(|parameter| (text.len(), format!("{end}options {parameter}\n")));
         return Ok(Some(line.into_iter().collect()));
@@ -475,6 +549,45 @@ mod tests {
         assert!(entry("options lsm=a,bpf\noptions quiet\n").is_empty());
         assert_eq!(entry("options a\noptions b -- c\n")[0].1, "options a\noptions b lsm=yama,bpf -- c\n");
         assert_eq!(entry("title x\nlinux /v")[0].1, "title x\nlinux /v\noptions lsm=yama,bpf\n");
+    }
+
+    #[test]
+    fn unified_kernel_images_are_looked_at_and_not_edited() {
+        let said = |files: &[(&str, Vec<u8>)], lsm: &[&str]| {
+            let (dir, root) = image(&[]);
+            for (path, bytes) in files {
+                let path = dir.path().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+            plan(&root, &[kernel(lsm)]).map(|p| (texts(&p), p.homeless)).map_err(|e| e.to_string())
+        };
+        let uki = |line: &str| efi::tests::file(&[(".linux", "k"), (".cmdline", line)]);
+        let at = "efi/EFI/Linux/a.efi";
+        assert!(said(&[(at, uki("quiet"))], &["yama"]).unwrap_err().contains("lacks `lsm=yama,bpf`"));
+        assert_eq!(said(&[(at, uki("quiet lsm=yama,bpf"))], &["yama"]), Ok((vec![], None)));
+        assert_eq!(said(&[(at, uki("quiet"))], &["bpf"]), Ok((vec![], None)));
+        let addon = |line: &str| efi::tests::file(&[(".cmdline", line)]);
+        let own = "efi/EFI/Linux/a.efi.extra.d/x.addon.efi";
+        assert_eq!(said(&[(at, uki("quiet")), (own, addon("lsm=a,bpf"))], &["yama"]), Ok((vec![], None)));
+        for (path, bytes) in [
+            ("boot/efi/Linux/a.EFI", uki("init=/bin/sh")),
+            (at, efi::tests::file(&[(".linux", "k"), (".cmdline", "ro"), (".cmdline", "systemd.mask=kiln-load")])),
+        ] {
+            assert!(said(&[(path, bytes)], &["bpf"]).unwrap_err().contains("without its policy"), "{path}");
+        }
+        let global = ("efi/loader/addons/x.addon.efi", addon("lsm=selinux"));
+        assert!(said(&[(at, uki("ro lsm=bpf")), global], &["bpf"]).unwrap_err().contains("lsm=selinux,bpf"));
+        // An entry without options: a kernel takes what it is given, a unified image has its own.
+        let entry = |path: &str| ("boot/loader/entries/a.conf", format!("title a\nefi {path}\n").into_bytes());
+        let mut bzimage = vec![0; 0x300];
+        bzimage[0x202..0x206].copy_from_slice(b"HdrS");
+        let edits = said(&[entry("/vmlinuz.efi"), ("boot/vmlinuz.efi", bzimage)], &["yama"]).unwrap().0;
+        assert_eq!(edits[0].1, "title a\nefi /vmlinuz.efi\noptions lsm=yama,bpf\n");
+        let held = [entry("\\x\\a.efi"), ("boot/x/a.efi", uki("quiet"))];
+        assert!(said(&held, &["yama"]).unwrap_err().contains("what it starts lacks"));
+        let shell = [entry("/shell.efi"), ("boot/shell.efi", b"MZ".to_vec())];
+        assert_eq!(said(&shell, &["yama"]), Ok((vec![], Some("lsm=yama,bpf".to_owned()))));
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub trait Image {
     fn find(&self, path: &str) -> Result<Option<Found>, BakeError>;
     /// The bytes of a regular file of at most [`READ_MAX`] bytes.
     fn read(&self, path: &str) -> Result<Vec<u8>, BakeError>;
+    /// Bytes of a regular file of any size, fewer where it ends.
+    fn part(&self, path: &str, offset: u64, len: u64) -> Result<Vec<u8>, BakeError>;
     /// The target of a symbolic link.
     fn link_target(&self, path: &str) -> Result<String, BakeError>;
     /// The names in a directory, sorted; none where there is no such directory. Names that are not UTF-8 are left out:

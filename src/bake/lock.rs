@@ -12,7 +12,14 @@ use super::BakeError;
 /// Held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// A child that another thread just forked has the descriptor, too, until it executes: closing ours is not enough.
+    fn drop(&mut self) {
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl Lock {
@@ -43,7 +50,7 @@ fn lock(image: &Path, how: FlockOperation) -> Result<Lock, BakeError> {
         let has = file.metadata().map(place).map_err(BakeError::host(image, "look at it"))?;
         let named = std::fs::metadata(image).map(place).map_err(BakeError::host(image, "look at it"))?;
         if has == named {
-            return Ok(Lock { _file: file });
+            return Ok(Lock { file });
         }
     }
 }

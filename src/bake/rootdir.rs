@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -84,6 +84,18 @@ impl RootDir {
     }
 }
 
+impl RootDir {
+    fn open_file(&self, path: &str) -> Result<File, BakeError> {
+        // O_NONBLOCK: a pipe in the file's place must not hang the bake.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = openat2(&self.fd, path, flags, Mode::empty(), RESOLVE).map_err(|e| match e {
+            Errno::LOOP | Errno::XDEV => BakeError::Symlink(path.to_owned()),
+            e => BakeError::image(path, "read it")(e),
+        })?;
+        Ok(File::from(fd))
+    }
+}
+
 impl Image for RootDir {
     fn find(&self, path: &str) -> Result<Option<Found>, BakeError> {
         let (dir, name) = split(path);
@@ -108,19 +120,22 @@ impl Image for RootDir {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, BakeError> {
-        // O_NONBLOCK: a pipe in the file's place must not hang the bake.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let fd = openat2(&self.fd, path, flags, Mode::empty(), RESOLVE).map_err(|e| match e {
-            Errno::LOOP | Errno::XDEV => BakeError::Symlink(path.to_owned()),
-            e => BakeError::image(path, "read it")(e),
-        })?;
-        let file = File::from(fd);
+        let file = self.open_file(path)?;
         let meta = file.metadata().map_err(BakeError::image(path, "read it"))?;
         if !meta.is_file() || meta.len() > READ_MAX {
             return Err(BakeError::Content { path: path.to_owned(), what: "not a file of at most 64 MiB".to_owned() });
         }
         let mut bytes = Vec::new();
         file.take(READ_MAX).read_to_end(&mut bytes).map_err(BakeError::image(path, "read it"))?;
+        Ok(bytes)
+    }
+
+    fn part(&self, path: &str, offset: u64, len: u64) -> Result<Vec<u8>, BakeError> {
+        let mut file = self.open_file(path)?;
+        let mut bytes = Vec::new();
+        let read =
+            file.seek(SeekFrom::Start(offset)).and_then(|_| file.take(len.min(READ_MAX)).read_to_end(&mut bytes));
+        read.map_err(BakeError::image(path, "read it"))?;
         Ok(bytes)
     }
 

@@ -511,6 +511,64 @@ fn a_bare_file_system_and_a_named_partition_work_too() {
     assert!(bake(&disk, None, &payload(), &named(9)).unwrap_err().to_string().contains("no partition 9"));
 }
 
+/// What Debian, Android and small machines make file systems with; e2fsck judges, for a bake ends with it.
+#[test]
+fn features_of_ext4_that_images_have_work() {
+    let dir = root();
+    let keep = tempfile::tempdir().unwrap();
+    let mut images = Vec::new();
+    for (n, options) in [
+        "-O inline_data -I 256",
+        "-O meta_bg,^resize_inode,large_dir,ea_inode",
+        "-O casefold,mmp -E encoding=utf8",
+        "-I 128 -b 2048 -O ^extent,^64bit,^huge_file,^flex_bg,^filetype",
+        "-O quota,project -I 256 -E quotatype=usrquota:grpquota:prjquota",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let disk = keep.path().join(format!("{n}.ext4"));
+        let end = ["-d", dir.path().to_str().unwrap(), disk.to_str().unwrap(), "32M"];
+        let args: Vec<&str> = ["-q", "-F", "-t", "ext4"].into_iter().chain(options.split(' ')).chain(end).collect();
+        tool("mke2fs", &args, "");
+        let report =
+            bake(&disk, None, &payload(), &super::tests::options()).unwrap_or_else(|e| panic!("{options}: {e}"));
+        tool("e2fsck", &["-fn", disk.to_str().unwrap()], "");
+        let again = bake(&disk, None, &payload(), &super::tests::options()).unwrap();
+        assert!(!report.written.is_empty() && again.written.is_empty(), "{options}");
+        let (tree, plain) = (open(&disk, None).unwrap(), open(dir.path(), None).unwrap());
+        let units = "usr/lib/systemd/system";
+        for name in plain.list(units).unwrap() {
+            let path = format!("{units}/{name}");
+            if plain.find(&path).unwrap().is_some_and(|f| f.kind == image::Kind::File) {
+                assert_eq!(tree.read(&path).unwrap(), plain.read(&path).unwrap(), "{options}: {path}");
+            }
+        }
+        images.push(report.image);
+    }
+    images.dedup();
+    assert_eq!(images.len(), 1, "the same files are the same image");
+}
+
+#[test]
+fn a_folder_whose_names_are_not_as_written_is_refused() {
+    let dir = root();
+    let keep = tempfile::tempdir().unwrap();
+    let disk = keep.path().join("d.ext4");
+    let (from, to) = (dir.path().to_str().unwrap(), disk.to_str().unwrap());
+    tool("mke2fs", &["-q", "-F", "-t", "ext4", "-O", "casefold", "-E", "encoding=utf8", "-d", from, to, "32M"], "");
+    tool("debugfs", &["-w", "-R", "set_inode_field /usr/lib flags 0x40080000", to], "");
+    let before = fs::read(&disk).unwrap();
+    let error = bake(&disk, None, &payload(), &options()).unwrap_err().to_string();
+    assert!(error.contains("/usr/lib does not tell upper from lower case (casefold)"), "{error}");
+    assert!(fs::read(&disk).unwrap() == before);
+    // A feature that nobody has yet.
+    let file = OpenOptions::new().read(true).write(true).open(&disk).unwrap();
+    file.write_all_at(&0x0042_82c2_u32.to_le_bytes(), 1024 + 96).unwrap();
+    let error = bake(&disk, None, &payload(), &options()).unwrap_err().to_string();
+    assert!(error.contains("which has inline_data, casefold, 0x400000"), "{error}");
+}
+
 #[test]
 fn a_journal_that_was_not_replayed_is_refused() {
     let dir = root();

@@ -18,7 +18,7 @@ use crate::manifest::dpkg::Database;
 use crate::manifest::systemd::{Unit, census};
 use crate::manifest::{Note, Origin, Root, service};
 use crate::model::Mode;
-use crate::pdl::{NoFiles, Source};
+use crate::pdl::{Code, Diagnostic, Level, NoFiles, Source};
 
 /// Reads units, configuration, packages and programs of an image and writes the policy that they declare.
 ///
@@ -100,7 +100,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     bar.finish_and_clear();
     tell_apart(&mut profiles);
     let mut text = checked(&render(&profiles));
-    if text.is_err() {
+    if matches!(text, Err(Unfit::Defect(_))) {
         leave_out_what_does_not_check(&mut profiles);
         text = checked(&render(&profiles));
     }
@@ -192,21 +192,49 @@ fn leave_out_what_does_not_check(profiles: &mut [Derived]) {
     }
 }
 
-/// The text in canonical layout, once the front end has taken it: a derived policy that does not check is our defect.
-fn checked(text: &str) -> anyhow::Result<String> {
-    if text.len() > crate::pdl::MAX_FILE {
-        anyhow::bail!(
-            "the derived policy has {} bytes, and a policy file at most {}: derive fewer units at a time, or declare \
-             folders instead of the many paths in them",
-            text.len(),
-            crate::pdl::MAX_FILE
-        );
-    }
-    let failed = "the derived policy does not pass `kiln check`; this is a defect of kiln, please report it";
+/// Why a derived policy is no policy.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    /// More than a policy may be.
+    #[error(
+        "the derived policy is too large: {0}; derive fewer units at a time, or declare folders instead of the many \
+         paths in them"
+    )]
+    Bounds(String),
+    /// The front end does not take it.
+    #[error("the derived policy does not pass `kiln check`; this is a defect of kiln, please report it\n{0}")]
+    Defect(String),
+}
+
+/// The text in canonical layout, once the front end has taken it.
+fn checked(text: &str) -> Result<String, Unfit> {
+    let of = |found: &[Diagnostic], shown: String| match found.iter().find(|d| d.level == Level::Error) {
+        Some(d) if matches!(d.code, Code::FileTooLarge | Code::TooMany) => {
+            Unfit::Bounds(format!("{} ({})", d.message, d.reason))
+        }
+        _ => Unfit::Defect(shown),
+    };
     let text =
-        crate::pdl::format(text).map_err(|e| anyhow::anyhow!("{failed}: {}", e.first().map_or("", |d| &d.message)))?;
-    if let Err(found) = crate::policy::load(&[Source::new("derived.pdl", &text)], &NoFiles) {
-        anyhow::bail!("{failed}\n{}", found.render(false));
+        crate::pdl::format(text).map_err(|e| of(&e, e.first().map_or_else(String::new, |d| d.message.clone())))?;
+    match crate::policy::load(&[Source::new("derived.pdl", &text)], &NoFiles) {
+        Ok(_) => Ok(text),
+        Err(found) => {
+            let all: Vec<Diagnostic> = found.iter().cloned().collect();
+            Err(of(&all, found.render(false)))
+        }
     }
-    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_is_too_large_is_no_defect() {
+        let profile = |rules: &str| format!("pdl 1;\nprofile p {{ subject unit \"a\"; {rules} }}\n");
+        assert!(checked(&profile("allow read \"/a\";")).is_ok());
+        let long = profile(&format!("# {}\n", "x".repeat(crate::pdl::MAX_FILE)));
+        assert!(matches!(checked(&long), Err(Unfit::Bounds(_))));
+        assert!(matches!(checked(&profile("allow read \"a\";")), Err(Unfit::Defect(_))));
+    }
 }

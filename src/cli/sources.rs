@@ -55,7 +55,7 @@ pub fn read(path: &Path) -> anyhow::Result<Source> {
         anyhow::ensure!(!file.metadata()?.is_dir(), "{shown} is a folder; name a file");
         file.take(limit).read_to_end(&mut bytes).with_context(|| format!("cannot read {shown}"))?;
     }
-    anyhow::ensure!(bytes.len() <= MAX_FILE, "{shown} is too large: a policy file has at most 4 MiB (P0101)");
+    anyhow::ensure!(bytes.len() <= MAX_FILE, "{shown} is too large: a policy file has at most 16 MiB (P0101)");
     let text = String::from_utf8(bytes)
         .map_err(|e| anyhow::anyhow!("{shown} is not UTF-8 from byte {} on (P0101)", e.utf8_error().valid_up_to()))?;
     let name = if shown == "-" { "<stdin>".to_owned() } else { tidy(path).display().to_string() };

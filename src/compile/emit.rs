@@ -1,5 +1,7 @@
 //! The parts of the tables, put together.
 
+use std::borrow::Cow;
+
 use super::decision::{Book, Joint, joint, joint_where};
 use super::pack::pack;
 use super::rules::Rules;
@@ -59,14 +61,15 @@ impl Objects {
         for block in 0..n {
             for (number, entry) in rules.of_block(block) {
                 match entry.object {
-                    Some(Object::File { paths, .. } | Object::Unix { paths, .. }) => {
+                    Some(Object::File { paths, except, .. } | Object::Unix { paths, except, .. }) => {
                         let root = *o.path_roots[block].get_or_insert_with(|| o.paths.root());
-                        for path in paths {
+                        let except = except.iter().map(|path| (path, number | EXCEPT));
+                        for (path, id) in paths.iter().map(|path| (path, number)).chain(except) {
                             let pattern = Pattern::parse(&path.0).map_err(|error| {
                                 let rule = &policy.blocks[block].rules[(number - rules.first[block]) as usize];
                                 CompileError::Glob { origin: rule.origin.clone(), error }
                             })?;
-                            o.paths.add(root, &pattern, number);
+                            o.paths.add(root, &pattern, id);
                         }
                     }
                     Some(Object::Net { proto, addresses: Addresses::Blocks(cidrs), ports, .. }) => {
@@ -83,6 +86,19 @@ impl Objects {
         }
         Ok(o)
     }
+}
+
+/// Marks the number of a rule where a pattern is one of its exceptions.
+const EXCEPT: u32 = 1 << 31;
+
+/// The rules that speak of what the patterns `ids` match: those of which no exception is among them.
+fn speaking(ids: &[u32]) -> Cow<'_, [u32]> {
+    // Sorted, so that the exceptions stand at the end.
+    let (rules, except) = ids.split_at(ids.partition_point(|id| id & EXCEPT == 0));
+    if except.is_empty() {
+        return Cow::Borrowed(rules);
+    }
+    rules.iter().copied().filter(|id| except.binary_search(&(id | EXCEPT)).is_err()).collect()
 }
 
 /// Whether a subject has a start in the path automaton, for all its blocks and for its guards alone, and in the network
@@ -117,7 +133,7 @@ fn subject(
     // An accept that says what the default says is none.
     if !path_roots.is_empty() {
         let default = s.path_default;
-        let decide = |ids: &[u32]| Some(on(ids, PATH_VERBS, book)).filter(|d| *d != default).unwrap_or(0);
+        let decide = |ids: &[u32]| Some(on(&speaking(ids), PATH_VERBS, book)).filter(|d| *d != default).unwrap_or(0);
         paths.start(&path_roots, decide)?;
         starts.path = Some(paths.starts() - 1);
     }
@@ -130,7 +146,8 @@ fn subject(
         s.guard_fail = book.decision(named, |v| joint(rules, &guards, &unknown, v));
         let nothing = book.decision(named, |_| super::decision::Joint::Allow);
         let decide = |ids: &[u32]| {
-            let decision = book.decision(named, |v| joint(rules, &guards, ids, v));
+            let ids = speaking(ids);
+            let decision = book.decision(named, |v| joint(rules, &guards, &ids, v));
             Some(decision).filter(|d| *d != nothing).unwrap_or(0)
         };
         let roots: Vec<u32> = guards.iter().filter_map(|b| objects.path_roots[*b]).collect();

@@ -91,9 +91,17 @@ fn outcome(r: &mut Random) -> Outcome {
     }
 }
 
+/// Seldom any.
+fn except(r: &mut Random, make: impl FnMut(&mut Random) -> Glob) -> Vec<Glob> {
+    if r.one_in(3) { r.some(2, make) } else { Vec::new() }
+}
+
 fn object(r: &mut Random) -> Object {
     match r.below(12) {
-        0..5 => Object::File { verbs: verbs(r, VerbSet::FILE), paths: r.some(3, glob), switch: None },
+        0..5 => {
+            let (verbs, paths) = (verbs(r, VerbSet::FILE), r.some(3, glob));
+            Object::File { verbs, paths, except: except(r, glob), switch: None }
+        }
         5..8 => {
             let proto = *r.pick(&[Proto::Tcp, Proto::Udp]);
             let among = if proto == Proto::Tcp { VerbSet::NETWORK } else { VerbSet::from_bits(0x180) };
@@ -101,7 +109,8 @@ fn object(r: &mut Random) -> Object {
         }
         8 => {
             let name = |r: &mut Random| if r.one_in(2) { glob(r) } else { Glob(format!("{}*", abstract_name(r))) };
-            Object::Unix { verbs: verbs(r, VerbSet::NETWORK), paths: r.some(2, name) }
+            let (verbs, paths) = (verbs(r, VerbSet::NETWORK), r.some(2, name));
+            Object::Unix { verbs, paths, except: except(r, name) }
         }
         9 => Object::Capability { numbers: r.some(4, |r| r.below(64) as u8) },
         _ => Object::Kernel { ops: r.some(3, |r| *r.pick(KernelOp::ALL)) },
@@ -161,7 +170,11 @@ pub(crate) fn policy(r: &mut Random) -> Policy {
             let target = format!("p{}", r.below(profiles));
             let paths = vec![Glob(format!("/switch/{target}"))];
             let verbs = VerbSet::from_iter([Verb::Exec]);
-            let object = Object::File { verbs, paths, switch: Some(target) };
+            let (paths, except) = match r.below(3) {
+                0 => (vec![Glob(format!("/{{switch,p}}/{target}{{,/**}}"))], except(r, |r| Glob(program(r)))),
+                _ => (paths, Vec::new()),
+            };
+            let object = Object::File { verbs, paths, except, switch: Some(target) };
             rules.push(Rule { effect: Effect::Allow, object, ..rule(r, kind, 99) });
         }
         all.push(Block {

@@ -164,8 +164,9 @@ pub(super) fn switched(policy: &Policy, block: &Block, line: &[Selector]) -> boo
     };
     let switches = |owner: &Block| {
         owner.rules.iter().any(|r| match &r.object {
-            Object::File { paths, switch: Some(target), .. } => {
-                r.effect == Effect::Allow && r.conditions.is_empty() && *target == block.name && paths.contains(exec)
+            Object::File { paths, except, switch: Some(target), .. } => {
+                let whole = r.effect == Effect::Allow && r.conditions.is_empty() && except.is_empty();
+                whole && *target == block.name && paths.contains(exec)
             }
             _ => false,
         })
@@ -192,9 +193,11 @@ enum Kind {
     Unit,
 }
 
-/// Where each block's patterns hang. The id of a selector is its block; of a switch, the target's block plus the
-/// number of blocks.
+/// Where each block's patterns hang. The id of a selector is its block; of a switch the number of blocks and twice its
+/// place in `switches`; of an exception of that switch, one more.
 struct Roots {
+    /// The blocks that switches lead to.
+    switches: Vec<usize>,
     unit: Vec<Option<u32>>,
     exec: Vec<Option<u32>>,
     switch: Vec<Option<u32>>,
@@ -210,7 +213,8 @@ impl Roots {
             .map(|(n, b)| (b.name.as_str(), n))
             .collect();
         let n = policy.blocks.len();
-        let mut roots = Roots { unit: vec![None; n], exec: vec![None; n], switch: vec![None; n] };
+        let none = || vec![None; n];
+        let mut roots = Roots { switches: Vec::new(), unit: none(), exec: none(), switch: none() };
         for (block, a) in attachments.iter().enumerate() {
             for (root, patterns) in [(&mut roots.unit[block], &a.units), (&mut roots.exec[block], &a.exec)] {
                 for pattern in patterns {
@@ -219,13 +223,16 @@ impl Roots {
                 }
             }
             for rule in &policy.blocks[block].rules {
-                let Object::File { paths, switch: Some(target), .. } = &rule.object else { continue };
+                let Object::File { paths, except, switch: Some(target), .. } = &rule.object else { continue };
                 let Some(target) = profiles.get(target.as_str()) else { continue };
                 let root = *roots.switch[block].get_or_insert_with(|| nfa.root());
-                for path in paths {
+                let id = n + 2 * roots.switches.len();
+                roots.switches.push(*target);
+                let except = except.iter().map(|path| (path, id + 1));
+                for (path, id) in paths.iter().map(|path| (path, id)).chain(except) {
                     let pattern = Pattern::parse(&path.0)
                         .map_err(|error| CompileError::Glob { origin: rule.origin.clone(), error })?;
-                    nfa.add(root, &pattern, (n + target) as u32);
+                    nfa.add(root, &pattern, id as u32);
                 }
             }
         }
@@ -283,8 +290,13 @@ impl<'a> Closure<'a> {
         let n = self.policy.blocks.len();
         let mut to = from.clone();
         let mut chosen: Option<usize> = None;
-        for id in ids {
-            let block = *id as usize % n;
+        for (place, id) in ids.iter().enumerate() {
+            let block = match (*id as usize).checked_sub(n) {
+                None => *id as usize,
+                // An exception, or a switch whose exception matched, too: the ids are sorted.
+                Some(switch) if switch % 2 == 1 || ids.get(place + 1) == Some(&(id + 1)) => continue,
+                Some(switch) => self.roots.switches[switch / 2],
+            };
             if self.policy.blocks[block].kind == BlockKind::Guard {
                 to.guards.insert(block);
                 continue;

@@ -180,7 +180,7 @@ fn metadata_that_is_not_the_kernel_parts_is_refused() {
 /// A rule that reads a path.
 pub(super) fn file_rule(effect: Effect, path: &str) -> Rule {
     let verbs = [Verb::Read].into_iter().collect();
-    a_rule(effect, Object::File { verbs, paths: vec![Glob(path.to_owned())], switch: None })
+    a_rule(effect, Object::File { verbs, paths: vec![Glob(path.to_owned())], except: Vec::new(), switch: None })
 }
 
 fn a_rule(effect: Effect, object: Object) -> Rule {
@@ -262,8 +262,12 @@ fn what_cannot_be_enforced_is_never_ignored() {
     let allow = |object| a_rule(Effect::Allow, object);
     let deny = |object| a_rule(Effect::Deny, object);
     let names = vec!["ptrace".to_owned()];
-    let read =
-        || Object::File { verbs: [Verb::Read].into_iter().collect(), paths: vec![Glob("/a".to_owned())], switch: None };
+    let read = || Object::File {
+        verbs: [Verb::Read].into_iter().collect(),
+        paths: vec![Glob("/a".to_owned())],
+        except: Vec::new(),
+        switch: None,
+    };
     let cases = [
         (Profile, allow(Object::Syscall { names })),
         (Profile, allow(net(Verb::Connect, Proto::Icmp))),
@@ -360,7 +364,12 @@ fn one_program_of_a_unit_attaches_where_the_units_profile_switches() {
     let selector = |key, text: &str| Selector { key, pattern: Glob(text.to_owned()) };
     let switch = |target: Option<&str>| {
         let verbs = [Verb::Exec].into_iter().collect();
-        let object = Object::File { verbs, paths: vec![Glob("/bin/sh".to_owned())], switch: target.map(str::to_owned) };
+        let object = Object::File {
+            verbs,
+            paths: vec![Glob("/bin/sh".to_owned())],
+            except: Vec::new(),
+            switch: target.map(str::to_owned),
+        };
         a_rule(Effect::Allow, object)
     };
     let shell = Block {
@@ -403,7 +412,15 @@ fn too_many_words_are_an_error() {
     let rules = (0..5_000)
         .map(|_| {
             let verbs = [Verb::Read].into_iter().collect();
-            a_rule(Effect::Allow, Object::File { verbs, paths: vec![Glob(format!("/{}", name(&mut r)))], switch: None })
+            a_rule(
+                Effect::Allow,
+                Object::File {
+                    verbs,
+                    paths: vec![Glob(format!("/{}", name(&mut r)))],
+                    except: Vec::new(),
+                    switch: None,
+                },
+            )
         })
         .collect();
     let policy = Policy { edition: 1, windows: Default::default(), blocks: vec![block(BlockKind::Profile, rules)] };

@@ -91,6 +91,8 @@ nodes! {
     Terms;
     /// A string or variable.
     Term;
+    /// `except …`
+    Except;
     /// `port …`
     Ports;
     /// One port, range or variable.
@@ -269,6 +271,8 @@ accessors! {
         verbs: one Verbs;
         /// The paths.
         terms: one Terms;
+        /// Those that it does not mean.
+        except: one Except;
         /// `as …`
         switch: one Switch;
     }
@@ -284,6 +288,12 @@ accessors! {
         /// The verb.
         verbs: one Verbs;
         /// The sockets.
+        terms: one Terms;
+        /// Those that it does not mean.
+        except: one Except;
+    }
+    Except {
+        /// The patterns.
         terms: one Terms;
     }
     NamesObject {

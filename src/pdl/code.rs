@@ -19,7 +19,7 @@ macro_rules! codes {
 }
 
 codes! {
-    FileTooLarge = "P0101", "The file is larger than 4 MiB or is not UTF-8.";
+    FileTooLarge = "P0101", "The file is larger than 16 MiB or is not UTF-8.";
     Expected = "P0102", "Something else is expected here.";
     UnknownWord = "P0103", "The word does not start or continue any statement.";
     MissingSemicolon = "P0104", "A statement does not end in `;`.";
@@ -64,7 +64,7 @@ codes! {
     RepeatedHead = "P0407", "A head line that may stand once stands twice.";
     HeadInGuard = "P0408", "The head line has no meaning in a guard.";
     Ungoverned = "P0409", "A rule allows what its profile does not govern (a warning).";
-    DeadRule = "P0410", "The rule can never take effect (a warning).";
+    DeadRule = "P0410", "The rule, or an exception of it, can never take effect (a warning).";
     Detour = "P0411", "The rule opens a detour round what its profile governs (a warning).";
 
     TooMany = "P0501", "The policy expands beyond its bounds.";

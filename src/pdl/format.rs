@@ -12,7 +12,7 @@ const WIDTH: usize = 120;
 const INDENT: &str = "  ";
 const CONTINUED: &str = "    ";
 /// Words before which a long statement may be broken.
-const CLAUSES: &[&str] = &["because", "severity", "then", "during", "by", "port", "zone"];
+const CLAUSES: &[&str] = &["because", "severity", "then", "during", "by", "port", "except", "zone"];
 
 /// The text in canonical layout. A text with syntax errors has none.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {

@@ -38,6 +38,9 @@ fn value() -> impl Strategy<Value = String> {
 fn terms() -> impl Strategy<Value = String> {
     list_of(prop_oneof![string(), var()])
 }
+fn except() -> impl Strategy<Value = String> {
+    prop_oneof![2 => Just(String::new()), 1 => terms().prop_map(|t| format!(" except {t}"))]
+}
 fn selectors() -> impl Strategy<Value = String> {
     let key = prop::sample::select(&["exec", "unit", "image", "user", "host", "label"][..]);
     list_of((key, string()).prop_map(|(k, s)| format!("{k} {s}")))
@@ -61,10 +64,10 @@ fn object() -> impl Strategy<Value = String> {
     let ports =
         prop_oneof![Just(String::new()), list_of(prop_oneof![range(), var()]).prop_map(|p| format!(" port {p}"))];
     prop_oneof![
-        terms().prop_map(|t| format!("read , write {t}")),
-        (terms(), name()).prop_map(|(t, n)| format!("exec {t} as {n}")),
+        (terms(), except()).prop_map(|(t, x)| format!("read , write {t}{x}")),
+        (terms(), except(), name()).prop_map(|(t, x, n)| format!("exec {t}{x} as {n}")),
         (address, ports).prop_map(|(a, p)| format!("connect tcp{a}{p}")),
-        terms().prop_map(|t| format!("bind unix {t}")),
+        (terms(), except()).prop_map(|(t, x)| format!("bind unix {t}{x}")),
         list_of(prop_oneof![name(), var(), Just("@file-system".to_owned())]).prop_map(|n| format!("syscall {n}")),
     ]
 }
@@ -171,6 +174,7 @@ fn soup() -> impl Strategy<Value = String> {
         "limit",
         "cpu",
         "as",
+        "except",
         "dns",
         "x",
     ][..];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// The largest text that is read, in bytes.
-pub const MAX_FILE: usize = 4 << 20;
+pub const MAX_FILE: usize = 16 << 20;
 
 /// A named text. The name is what messages and origins show, and what relative imports start from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,8 @@ use crate::model::capability_name;
 
 /// The version of the JSON form. It changes when a reader of the older one would misread the newer.
 pub const FORMAT: &str = "kiln.policy/1";
+/// The version of a document in which a rule has an exception: a reader of the older one would permit what it takes out.
+pub const FORMAT_EXCEPT: &str = "kiln.policy/2";
 /// The largest document that is read, in bytes.
 pub const MAX_JSON: usize = 64 << 20;
 
@@ -17,7 +19,7 @@ pub const MAX_JSON: usize = 64 << 20;
 #[schemars(title = "Kiln policy")]
 #[serde(deny_unknown_fields)]
 pub struct Document {
-    /// `kiln.policy/1`.
+    /// `kiln.policy/1`, or `kiln.policy/2` where a rule has an exception.
     pub format: String,
     /// The digest of the policy: `sha256:` and 64 hex digits. Ignored when read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +38,7 @@ pub enum JsonError {
     #[error("the document is not of the form of docs/pdl.schema.json: {0}")]
     Form(#[from] serde_json::Error),
     /// Another version.
-    #[error("the document has the format `{0}`; this program reads `{FORMAT}`")]
+    #[error("the document has the format `{0}`; this program reads `{FORMAT}` and `{FORMAT_EXCEPT}`")]
     Format(String),
     /// Something that the language cannot say.
     #[error("`{0}` cannot be part of a policy: {1}")]
@@ -51,7 +53,9 @@ pub enum JsonError {
 
 /// The document of a policy.
 pub fn document(policy: &Policy) -> Document {
-    Document { format: FORMAT.to_owned(), digest: Some(super::digest(policy).to_string()), policy: policy.clone() }
+    let excepts = policy.blocks.iter().any(|b| objects(b).any(|o| !o.patterns().1.is_empty()));
+    let format = if excepts { FORMAT_EXCEPT } else { FORMAT };
+    Document { format: format.to_owned(), digest: Some(super::digest(policy).to_string()), policy: policy.clone() }
 }
 
 /// Reads a document. It is checked as any policy is: by way of its PDL form.
@@ -60,7 +64,7 @@ pub fn read(bytes: &[u8]) -> Result<Policy, JsonError> {
         return Err(JsonError::TooLarge(bytes.len()));
     }
     let document: Document = serde_json::from_slice(bytes)?;
-    if document.format != FORMAT {
+    if ![FORMAT, FORMAT_EXCEPT].contains(&document.format.as_str()) {
         return Err(JsonError::Format(document.format.chars().take(80).collect()));
     }
     expressible(&document.policy)?;
@@ -72,6 +76,10 @@ pub fn read(bytes: &[u8]) -> Result<Policy, JsonError> {
 /// The JSON schema of [`Document`], as `docs/pdl.schema.json` has it.
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Document).to_value()
+}
+
+fn objects(block: &Block) -> impl Iterator<Item = &Object> {
+    block.rules.iter().map(|r| &r.object).chain(block.nevers.iter().map(|n| &n.object))
 }
 
 /// Refuses what would change its meaning when written as PDL.
@@ -99,9 +107,7 @@ fn expressible(policy: &Policy) -> Result<(), JsonError> {
             return Err(JsonError::Value(shown, "a name is a lower-case letter, then letters, digits and `_`"));
         }
     }
-    let objects =
-        policy.blocks.iter().flat_map(|b| b.rules.iter().map(|r| &r.object).chain(b.nevers.iter().map(|n| &n.object)));
-    for object in objects {
+    for object in policy.blocks.iter().flat_map(objects) {
         match object {
             Object::Capability { numbers } if numbers.len() < 64 => {
                 if let Some(number) = numbers.iter().find(|n| capability_name(**n).is_none()) {
@@ -149,6 +155,22 @@ mod tests {
         let bytes = serde_json::to_vec(&document(&policy)).unwrap();
         let again = read(&bytes).unwrap();
         assert_eq!(super::super::digest(&again), super::super::digest(&policy));
+    }
+
+    #[test]
+    fn a_document_with_an_exception_is_of_a_newer_format() {
+        let of = |rule: &str| {
+            let text = format!("pdl 1; profile p {{ subject unit \"a\"; {rule} }}");
+            super::super::load(&[Source::new("t.pdl", &text)], &NoFiles).unwrap()
+        };
+        let plain = serde_json::to_string(&document(&of("allow read \"/a\";"))).unwrap();
+        assert!(plain.contains("kiln.policy/1") && !plain.contains("except"));
+        let policy = of("allow read \"/**\" except \"/a\";");
+        let newer = serde_json::to_string(&document(&policy)).unwrap();
+        assert!(newer.contains("kiln.policy/2"));
+        let again = super::super::digest(&read(newer.as_bytes()).unwrap());
+        assert_eq!(again, super::super::digest(&policy));
+        assert_ne!(again, super::super::digest(&of("allow read \"/**\";")));
     }
 
     #[test]

@@ -153,6 +153,9 @@ pub enum Object {
         verbs: VerbSet,
         /// Any of these.
         paths: Vec<Glob>,
+        /// But none of these.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        except: Vec<Glob>,
         /// `as PROFILE`, with exec only.
         switch: Option<String>,
     },
@@ -173,6 +176,9 @@ pub enum Object {
         verbs: VerbSet,
         /// Any of these.
         paths: Vec<Glob>,
+        /// But none of these.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        except: Vec<Glob>,
     },
     /// Capabilities by number (0–63); `any` is all of them.
     Capability {
@@ -189,6 +195,16 @@ pub enum Object {
         /// Sorted, unique.
         names: Vec<String>,
     },
+}
+
+impl Object {
+    /// The patterns of paths and sockets, and those that are taken out of them.
+    pub fn patterns(&self) -> (&[Glob], &[Glob]) {
+        match self {
+            Object::File { paths, except, .. } | Object::Unix { paths, except, .. } => (paths, except),
+            _ => (&[], &[]),
+        }
+    }
 }
 
 /// The addresses of a network rule.

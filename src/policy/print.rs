@@ -113,11 +113,13 @@ pub fn rule_text(rule: &Rule) -> String {
 /// An object as a rule has it.
 pub fn object_text(object: &Object) -> String {
     match object {
-        Object::File { verbs: set, paths, switch } => {
+        Object::File { verbs: set, paths, except, switch } => {
             let switch = switch.as_ref().map(|p| format!(" as {p}")).unwrap_or_default();
-            format!("{} {}{switch}", verbs(*set), globs(paths))
+            format!("{} {}{}{switch}", verbs(*set), globs(paths), exception(except))
         }
-        Object::Unix { verbs: set, paths } => format!("{} unix {}", verbs(*set), globs(paths)),
+        Object::Unix { verbs: set, paths, except } => {
+            format!("{} unix {}{}", verbs(*set), globs(paths), exception(except))
+        }
         Object::Net { verbs: set, proto, addresses, ports } => {
             let verb = set.iter().next().unwrap_or(Verb::Connect);
             let preposition = match verb {
@@ -235,6 +237,10 @@ fn verbs(set: VerbSet) -> String {
 fn globs(list: &[Glob]) -> String {
     let list: Vec<String> = list.iter().map(|g| quoted(&g.0)).collect();
     list.join(", ")
+}
+
+fn exception(list: &[Glob]) -> String {
+    if list.is_empty() { String::new() } else { format!(" except {}", globs(list)) }
 }
 
 /// A pattern in quotes. Its own backslashes quote already; a bare quote (which only JSON can bring) gets one.

@@ -108,7 +108,7 @@ fn unreadable_files_end_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::write(at("latin1.pdl"), b"pdl 1; # \xe4\n").unwrap();
-    fs::write(at("large.pdl"), vec![b' '; (4 << 20) + 1]).unwrap();
+    fs::write(at("large.pdl"), vec![b' '; (16 << 20) + 1]).unwrap();
     fs::write(at("loop.pdl"), "pdl 1;\nimport \"loop.pdl\";\n").unwrap();
     fs::write(at("absolute.pdl"), "pdl 1;\nimport \"/etc/passwd\" as x;\n").unwrap();
     for (name, message) in [

@@ -25,6 +25,8 @@ pub struct Index {
     aliases: BTreeMap<String, BTreeSet<String>>,
     /// The `.wants/`, `.requires/` and `.upholds/` links: name and where.
     wanted: BTreeMap<String, String>,
+    /// The folders of drop-ins that are there, by their paths.
+    drop_ins: BTreeSet<String>,
 }
 
 /// Which socket units name a service by Service=, and which start an instance for each connection.
@@ -50,6 +52,9 @@ impl Index {
         for directory in DIRECTORIES {
             for (name, kind) in root.entries(directory).unwrap_or_default() {
                 let path = format!("{directory}/{name}");
+                if name.ends_with(".d") {
+                    out.drop_ins.insert(path.clone());
+                }
                 if STARTING.iter().any(|s| name.ends_with(s)) {
                     for (unit, _) in root.entries(&path).unwrap_or_default() {
                         out.wanted.entry(unit.clone()).or_insert_with(|| format!("{path}/{unit}"));
@@ -122,6 +127,11 @@ impl Index {
         own.chain(of_template).filter(|a| a != name).collect()
     }
 
+    /// Whether there is such a folder of drop-ins.
+    pub fn has_drop_ins(&self, folder: &str) -> bool {
+        self.drop_ins.contains(folder)
+    }
+
     /// The link that starts a unit under any of its names.
     pub fn started_by(&self, name: &str) -> Option<&str> {
         let mut names = vec![name.to_owned()];
@@ -155,6 +165,9 @@ impl Sockets {
         root.sockets.get_or_init(|| {
             let mut out = Sockets::default();
             for name in Index::of(root).sockets() {
+                if Index::of(root).main(name) != name {
+                    continue;
+                }
                 let Ok(unit) = Unit::load(root, name, &mut Vec::new()) else { continue };
                 if let Some(entry) = unit.last("Socket", "Service") {
                     out.of.entry(entry.value.clone()).or_default().push(name.to_owned());

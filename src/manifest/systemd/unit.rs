@@ -127,7 +127,9 @@ impl Unit {
 
     fn add(&mut self, path: &str, text: &str, notes: &mut Vec<Note>) {
         let parsed = parse(path, text);
-        self.entries.extend(parsed.entries);
+        let placed = |e: Entry| Entry { value: placed(e.value, &self.fragment), ..e };
+        let entries: Vec<Entry> = parsed.entries.into_iter().map(placed).collect();
+        self.entries.extend(entries);
         notes.extend(parsed.ignored.into_iter().map(|(origin, why)| Note::new(origin, format!("ignored: {why}"))));
     }
 
@@ -172,6 +174,27 @@ impl Unit {
     }
 }
 
+/// `%y` and `%Y` of systemd.unit(5), the unit's file and its folder, which no later reader of a setting knows.
+fn placed(value: String, fragment: &str) -> String {
+    if !value.contains("%y") && !value.contains("%Y") {
+        return value;
+    }
+    let folder = fragment.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut out = String::with_capacity(value.len() + fragment.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match (c, if c == '%' { chars.next() } else { None }) {
+            ('%', Some('y')) => out.push_str(&fragment.replace('%', "%%")),
+            ('%', Some('Y')) => out.push_str(&folder.replace('%', "%%")),
+            (c, next) => {
+                out.push(c);
+                out.extend(next);
+            }
+        }
+    }
+    out
+}
+
 /// Drop-in files of a unit in the order in which systemd reads them: by file name over all folders. Of two with the same
 /// name that counts which is found first: by the unit's names, its own before its aliases; for each by directory; there
 /// its own folder, its template's, and those of its prefixes; at last the folders of the unit type
@@ -186,7 +209,7 @@ fn drop_ins(root: &Root, names: &[String]) -> Result<Vec<String>, RootError> {
         folders.extend(DIRECTORIES.iter().map(|d| format!("{d}/{suffix}.d")));
     }
     let mut chosen: BTreeMap<String, String> = BTreeMap::new();
-    for folder in folders {
+    for folder in folders.into_iter().filter(|f| Index::of(root).has_drop_ins(f)) {
         let entries = match root.entries(&folder) {
             Err(e) if e.is_not_found() => continue,
             other => other?,
@@ -225,6 +248,21 @@ fn folders_of(name: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::manifest::root::tests_support::image;
+
+    #[test]
+    fn the_unit_file_and_its_folder_are_known() {
+        assert_eq!(placed("%y %Y/x %%y %h%".to_owned(), "/u/s/a.service"), "/u/s/a.service /u/s/x %%y %h%");
+        assert_eq!(placed("%Y".to_owned(), "/u%n/a.service"), "/u%%n");
+        let unit = "[Service]\nExecStart=%Y/../run --unit %y\n";
+        let (_dir, root) = image(&[
+            ("usr/lib/systemd/system/a.service", unit),
+            ("etc/systemd/system/a.service.d/x.conf", "[Service]\nEnvironmentFile=%Y/env\n"),
+        ]);
+        let unit = Unit::load(&root, "a.service", &mut Vec::new()).unwrap();
+        let value = |key| unit.last("Service", key).unwrap().value.clone();
+        assert_eq!(value("ExecStart"), "/usr/lib/systemd/system/../run --unit /usr/lib/systemd/system/a.service");
+        assert_eq!(value("EnvironmentFile"), "/usr/lib/systemd/system/env");
+    }
 
     #[test]
     fn drop_ins_by_name_over_directories() {

@@ -18,7 +18,7 @@ use SyntaxKind::*;
 const MAX_NESTING: usize = 64;
 /// Words that continue a statement.
 const CLAUSES: &[&str] =
-    &["to", "from", "on", "port", "as", "during", "by", "severity", "then", "because", "else", "of", "zone"];
+    &["to", "from", "on", "port", "except", "as", "during", "by", "severity", "then", "because", "else", "of", "zone"];
 /// Parsing goes on after this many errors, but they are no longer recorded.
 const MAX_ERRORS: usize = 200;
 
@@ -42,7 +42,7 @@ pub fn parse(text: &str, file: FileId) -> Parse {
     if text.len() > super::MAX_FILE {
         let error = Diagnostic::error(Code::FileTooLarge, file, 0..0, "the file is too large")
             .because(format!("it has {} bytes", text.len()))
-            .mend("split it into files of at most 4 MiB");
+            .mend("split it into files of at most 16 MiB");
         let mut builder = GreenNodeBuilder::new();
         builder.start_node(File.into());
         builder.finish_node();

@@ -72,6 +72,7 @@ impl Parser<'_> {
                 });
             });
             p.terms();
+            p.except();
             if p.at_word("as") {
                 p.node(Switch, |p| {
                     p.bump();
@@ -97,7 +98,8 @@ impl Parser<'_> {
                 return;
             }
             if kind == UnixObject {
-                return p.terms();
+                p.terms();
+                return p.except();
             }
             if p.at_any(PREPOSITIONS) {
                 p.node(Address, |p| {
@@ -140,6 +142,16 @@ impl Parser<'_> {
                 });
             });
         });
+    }
+
+    /// `["except" terms]`
+    fn except(&mut self) {
+        if self.at_word("except") {
+            self.node(Except, |p| {
+                p.bump();
+                p.terms();
+            });
+        }
     }
 
     /// `ID | "@" ID | "any" | VAR`

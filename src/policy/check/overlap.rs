@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::model::{Cidr, PortRange, Verb, VerbSet, capability_name};
 
-use super::super::glob::{Matcher, Witness, witness};
+use super::super::glob::{Cut, Matcher, Witness, witness};
 use super::super::normal::{Addresses, Glob, Object};
 use super::super::syscalls;
 use super::Patterns;
@@ -13,18 +13,17 @@ use super::Patterns;
 pub(super) fn common(a: &Object, b: &Object, without: &[&Object], patterns: &mut Patterns) -> Option<String> {
     let of = |verb: Verb| without.iter().copied().filter(move |o| verbs(o).contains(verb)).collect::<Vec<_>>();
     match (a, b) {
-        (Object::File { paths: pa, .. }, Object::File { paths: pb, .. })
-        | (Object::Unix { paths: pa, .. }, Object::Unix { paths: pb, .. }) => {
+        (Object::File { paths: pa, except: xa, .. }, Object::File { paths: pb, except: xb, .. })
+        | (Object::Unix { paths: pa, except: xa, .. }, Object::Unix { paths: pb, except: xb, .. }) => {
             let unix = matches!(a, Object::Unix { .. });
             verbs(a).intersection(verbs(b)).iter().find_map(|verb| {
-                let cut: Vec<&Glob> = of(verb)
-                    .into_iter()
-                    .flat_map(|o| match o {
-                        Object::File { paths, .. } if !unix => paths.as_slice(),
-                        Object::Unix { paths, .. } if unix => paths.as_slice(),
-                        _ => &[],
-                    })
-                    .collect();
+                let alike = of(verb).into_iter().filter(|o| match o {
+                    Object::File { .. } => !unix,
+                    Object::Unix { .. } => unix,
+                    _ => false,
+                });
+                let mut cut: Vec<(&[Glob], &[Glob])> = alike.map(Object::patterns).collect();
+                cut.extend([(xa.as_slice(), [].as_slice()), (xb.as_slice(), [].as_slice())]);
                 let example = path(pa, pb, &cut, patterns)?;
                 Some(format!("{verb} {}{example}", if unix { "unix " } else { "" }))
             })
@@ -74,6 +73,17 @@ pub(super) fn common(a: &Object, b: &Object, without: &[&Object], patterns: &mut
     }
 }
 
+/// An example of what the exceptions of an object leave of its paths.
+pub(super) fn left(object: &Object, patterns: &mut Patterns) -> Option<String> {
+    let (paths, except) = object.patterns();
+    path(paths, paths, &[(except, &[])], patterns)
+}
+
+/// Whether an exception takes anything out of the paths.
+pub(super) fn taken(paths: &[Glob], except: &Glob, patterns: &mut Patterns) -> bool {
+    path(paths, std::slice::from_ref(except), &[], patterns).is_some()
+}
+
 /// The verbs of an object.
 pub(super) fn verbs(object: &Object) -> VerbSet {
     match object {
@@ -84,21 +94,27 @@ pub(super) fn verbs(object: &Object) -> VerbSet {
     }
 }
 
-fn path(a: &[Glob], b: &[Glob], cut: &[&Glob], patterns: &mut Patterns) -> Option<String> {
+/// A text that a pattern of both lists matches, and that no pair of patterns and exceptions of `cut` takes away.
+fn path(a: &[Glob], b: &[Glob], cut: &[(&[Glob], &[Glob])], patterns: &mut Patterns) -> Option<String> {
     for x in a {
         for y in b {
             let (mx, my) = (patterns.get(&x.0)?, patterns.get(&y.0)?);
             let paths = x.0.starts_with(['/', '{']);
             // Only what can meet the pattern matters, and that is seldom much.
-            let mut near: Vec<Rc<Matcher>> = Vec::new();
-            for glob in cut {
-                let other = patterns.get(&glob.0)?;
-                if Matcher::may_meet(&mx, &other) && Matcher::may_meet(&my, &other) {
-                    near.push(other);
+            let mut near: Vec<(Vec<Rc<Matcher>>, Vec<Rc<Matcher>>)> = Vec::new();
+            for (any, except) in cut {
+                let any = meeting(any, [&mx, &my], patterns)?;
+                if !any.is_empty() {
+                    near.push((any, meeting(except, [&mx, &my], patterns)?));
                 }
-                patterns.budget.spend(4);
             }
-            let near: Vec<&Matcher> = near.iter().map(Rc::as_ref).collect();
+            let near: Vec<Cut<'_>> = near
+                .iter()
+                .map(|(any, except)| Cut {
+                    any: any.iter().map(Rc::as_ref).collect(),
+                    except: except.iter().map(Rc::as_ref).collect(),
+                })
+                .collect();
             match witness(&[&mx, &my], &near, paths, &mut patterns.budget) {
                 Witness::None => {}
                 Witness::Text(text) => return Some(format!("\"{}\"", String::from_utf8_lossy(&text))),
@@ -107,6 +123,19 @@ fn path(a: &[Glob], b: &[Glob], cut: &[&Glob], patterns: &mut Patterns) -> Optio
         }
     }
     None
+}
+
+/// Those of the patterns that may match a text that both of the others match.
+fn meeting(list: &[Glob], both: [&Matcher; 2], patterns: &mut Patterns) -> Option<Vec<Rc<Matcher>>> {
+    let mut near = Vec::new();
+    for glob in list {
+        let other = patterns.get(&glob.0)?;
+        if both.iter().all(|m| Matcher::may_meet(m, &other)) {
+            near.push(other);
+        }
+        patterns.budget.spend(4);
+    }
+    Some(near)
 }
 
 fn blocks(addresses: &Addresses) -> &[Cidr] {

@@ -8,7 +8,7 @@ use super::super::normal::{Block, BlockKind, Effect, Object, Policy};
 use super::super::print::object_text;
 use super::super::resolve::{BlockPlaces, Place};
 use super::Patterns;
-use super::overlap::{common, verbs};
+use super::overlap::{common, left, taken, verbs};
 use super::subjects::hosts_disjoint;
 
 pub(super) fn check(policy: &Policy, places: &[BlockPlaces], patterns: &mut Patterns, found: &mut Diagnostics) {
@@ -18,6 +18,7 @@ pub(super) fn check(policy: &Policy, places: &[BlockPlaces], patterns: &mut Patt
             without_effect(block, places, patterns, found);
             detours(block, places, found);
         }
+        exceptions(block, places, patterns, found);
     }
     nevers(policy, places, patterns, found);
 }
@@ -139,6 +140,30 @@ fn detours(block: &Block, places: &BlockPlaces, found: &mut Diagnostics) {
                 .because(how)
                 .mend("remove it if the program can do without; what it is needed for may be given to another unit"),
             );
+        }
+    }
+}
+
+/// Exceptions that take nothing out of their rule, or all of it.
+fn exceptions(block: &Block, places: &BlockPlaces, patterns: &mut Patterns, found: &mut Diagnostics) {
+    let rules = block.rules.iter().map(|r| &r.object).zip(&places.rules);
+    let nevers = block.nevers.iter().map(|n| &n.object).zip(&places.nevers);
+    for (object, place) in rules.chain(nevers).filter(|(o, _)| !o.patterns().1.is_empty()) {
+        let mut warn = |message: String, why: &str, mend: &str| {
+            let warning = Diagnostic::warning(Code::DeadRule, place.file, place.span.clone(), message);
+            found.push(warning.because(why).mend(mend));
+        };
+        let (paths, except) = object.patterns();
+        if left(object, patterns).is_none() && !patterns.budget.exhausted() {
+            let why = "the exceptions cover all that it names";
+            warn("the rule never says anything".to_owned(), why, "remove the rule, or narrow its exceptions");
+            continue;
+        }
+        for glob in except {
+            if !taken(paths, glob, patterns) && !patterns.budget.exhausted() {
+                let why = "no path of the rule matches it, so that it takes nothing away";
+                warn(format!("the exception `{}` never matches", glob.0), why, "remove it, or correct it");
+            }
         }
     }
 }

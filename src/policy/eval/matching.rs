@@ -6,15 +6,17 @@ use super::super::syscalls;
 use super::{Atom, Target};
 use crate::model::{Cidr, Verb};
 
-/// Whether the object covers the atom. `patterns` are the object's, compiled.
-pub(super) fn object(object: &Object, patterns: &[Matcher], atom: &Atom, effect: Effect) -> bool {
+/// Whether the object covers the atom. The patterns are the object's and its exceptions, compiled.
+pub(super) fn object(
+    object: &Object,
+    (patterns, except): (&[Matcher], &[Matcher]),
+    atom: &Atom,
+    effect: Effect,
+) -> bool {
+    let named = |path: &[u8]| patterns.iter().any(|p| p.matches(path)) && !except.iter().any(|p| p.matches(path));
     match (object, &atom.target) {
-        (Object::File { verbs, .. }, Target::Path(path)) => {
-            verbs.contains(atom.verb) && patterns.iter().any(|p| p.matches(path))
-        }
-        (Object::Unix { verbs, .. }, Target::Unix(path)) => {
-            verbs.contains(atom.verb) && patterns.iter().any(|p| p.matches(path))
-        }
+        (Object::File { verbs, .. }, Target::Path(path)) => verbs.contains(atom.verb) && named(path),
+        (Object::Unix { verbs, .. }, Target::Unix(path)) => verbs.contains(atom.verb) && named(path),
         (Object::Net { verbs, proto, addresses, ports }, Target::Ip { proto: asked, address, name, port }) => {
             verbs.contains(atom.verb)
                 && proto == asked

@@ -66,6 +66,8 @@ struct Compiled {
 struct CompiledRule {
     /// Of paths, sockets or the DNS name.
     patterns: Vec<Matcher>,
+    /// Of those of them that the rule leaves out.
+    except: Vec<Matcher>,
     /// Of each `by`.
     by: Vec<Line>,
 }
@@ -167,7 +169,7 @@ impl<'p> Evaluator<'p> {
         let compiled = &self.blocks[block].rules[rule];
         let rule = &self.policy.blocks[block].rules[rule];
         let mut by = compiled.by.iter();
-        matching::object(&rule.object, &compiled.patterns, atom, rule.effect)
+        matching::object(&rule.object, (&compiled.patterns, &compiled.except), atom, rule.effect)
             && rule.conditions.iter().all(|condition| match condition {
                 Condition::During(window) => self.windows.is_open(window, at),
                 Condition::By(_) => by.next().is_some_and(|line| line.matches(task)),
@@ -201,19 +203,20 @@ fn compile(block: &Block) -> Result<Compiled, EvalError> {
     let mut rules = Vec::new();
     for rule in &block.rules {
         let globs: Vec<&str> = match &rule.object {
-            Object::File { paths, .. } | Object::Unix { paths, .. } => paths.iter().map(|g| g.0.as_str()).collect(),
             Object::Net { addresses: Addresses::Dns(name), .. } => vec![name],
-            _ => Vec::new(),
+            object => object.patterns().0.iter().map(|g| g.0.as_str()).collect(),
         };
         let error = |source| EvalError::Glob { origin: rule.origin.clone(), source };
         let patterns = globs.into_iter().map(Matcher::new).collect::<Result<_, _>>().map_err(error)?;
+        let except = rule.object.patterns().1.iter().map(|g| Matcher::new(&g.0));
+        let except = except.collect::<Result<_, _>>().map_err(error)?;
         let mut by = Vec::new();
         for condition in &rule.conditions {
             if let Condition::By(selectors) = condition {
                 by.push(Line::new(selectors, &rule.origin)?);
             }
         }
-        rules.push(CompiledRule { patterns, by });
+        rules.push(CompiledRule { patterns, except, by });
     }
     Ok(Compiled { subjects, rules })
 }

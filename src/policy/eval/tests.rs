@@ -50,6 +50,30 @@ fn default_deny_covers_what_is_governed() {
 }
 
 #[test]
+fn an_exception_narrows_its_own_rule_and_no_other() {
+    let p = policy(
+        r#"profile p { subject unit "a"; allow read "/etc/**" except "/etc/s*", "/etc/x/**"; allow read "/etc/s1"; }
+           guard g { subject host "*"; deny exec "/tmp/**" except "/tmp/ok"; watch read "/etc/*" except "/etc/b"; }"#,
+    );
+    let read = |path| ask(&p, &unit("a"), on_path(Verb::Read, path));
+    for (path, allowed) in [("/etc/a", true), ("/etc/s1", true), ("/etc/s2", false), ("/etc/x/y", false)] {
+        assert_eq!(read(path).allowed(), allowed, "{path}");
+    }
+    assert_eq!((read("/etc/a").watched.len(), read("/etc/b").watched.len()), (1, 0));
+    let exec = |path| ask(&p, &Task::default(), on_path(Verb::Exec, path)).allowed();
+    assert!(exec("/tmp/ok") && !exec("/tmp/bad"));
+    let p = policy(
+        r#"profile p { subject unit "a"; allow exec "/bin/*"; allow exec "/bin/s*" except "/bin/sh" as q; }
+           profile q { subject exec "/q"; allow read "/q"; }
+           profile s { subject unit "b"; allow connect unix "/run/**" except "/run/x"; }"#,
+    );
+    let switch = |path| ask(&p, &unit("a"), on_path(Verb::Exec, path)).switch;
+    assert_eq!((switch("/bin/sed").as_deref(), switch("/bin/sh")), (Some("q"), None));
+    let socket = |path: &str| Atom { verb: Verb::Connect, target: Target::Unix(path.as_bytes().to_vec()) };
+    assert!(ask(&p, &unit("b"), socket("/run/y")).allowed() && !ask(&p, &unit("b"), socket("/run/x")).allowed());
+}
+
+#[test]
 fn what_goes_round_a_class_is_governed_with_it() {
     let of = |op: crate::model::KernelOp| Atom { verb: Verb::Kernel, target: Target::Kernel(op) };
     use crate::model::KernelOp::{Bpf, Chroot, Mount, Ptrace, RawSocket};

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Budget, Matcher, Witness, witness};
+use super::{Budget, Cut, Matcher, Witness, witness};
 use crate::automata::Pattern;
 
 /// Patterns over few characters, well-formed or not, so that they meet the texts.
@@ -35,10 +35,19 @@ proptest! {
     }
 
     #[test]
-    fn a_witness_is_one(a in pattern(), b in pattern(), cut in pattern(), texts in prop::collection::vec(text(), 8)) {
-        if let (Ok(a), Ok(b), Ok(cut)) = (Matcher::new(&a), Matcher::new(&b), Matcher::new(&cut)) {
-            let fits = |text: &[u8]| a.matches(text) && b.matches(text) && !cut.matches(text);
-            match witness(&[&a, &b], &[&cut], false, &mut Budget::default()) {
+    fn a_witness_is_one(
+        a in pattern(), b in pattern(), cut in pattern(), back in pattern(), other in pattern(),
+        texts in prop::collection::vec(text(), 8),
+    ) {
+        let all: Result<Vec<Matcher>, _> = [a, b, cut, back, other].iter().map(|p| Matcher::new(p)).collect();
+        if let Ok([a, b, cut, back, other]) = all.as_deref() {
+            let taken = |text: &[u8]| cut.matches(text) && !back.matches(text) || other.matches(text);
+            let fits = |text: &[u8]| a.matches(text) && b.matches(text) && !taken(text);
+            let cuts = [
+                Cut { any: vec![cut], except: vec![back] },
+                Cut { any: vec![other], except: Vec::new() },
+            ];
+            match witness(&[a, b], &cuts, false, &mut Budget::default()) {
                 Witness::Text(text) => prop_assert!(fits(&text)),
                 Witness::None => prop_assert!(!texts.iter().any(|t| fits(t))),
                 Witness::Unknown => {}

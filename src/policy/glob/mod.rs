@@ -7,7 +7,7 @@ mod nfa;
 mod witness;
 
 pub use nfa::Matcher;
-pub use witness::{Budget, Witness, witness};
+pub use witness::{Budget, Cut, Witness, witness};
 
 /// The longest pattern, in bytes (PATH_MAX of limits.h).
 pub const MAX_PATTERN: usize = 4096;

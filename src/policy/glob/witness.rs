@@ -95,15 +95,25 @@ impl Norm {
 /// One state of the product: the states of each pattern, and of the path.
 type Key = (Vec<Vec<u32>>, Norm);
 
-/// A shortest text that all of `all` and none of `none` match; only normalised absolute paths if `paths`.
-pub fn witness(all: &[&Matcher], none: &[&Matcher], paths: bool, budget: &mut Budget) -> Witness {
+/// What is taken away: what any of `any` matches and none of `except` does.
+#[derive(Debug, Clone, Default)]
+pub struct Cut<'m> {
+    /// Patterns.
+    pub any: Vec<&'m Matcher>,
+    /// Exceptions.
+    pub except: Vec<&'m Matcher>,
+}
+
+/// A shortest text that all of `all` match and none of `none` takes away; only normalised absolute paths if `paths`.
+pub fn witness(all: &[&Matcher], none: &[Cut<'_>], paths: bool, budget: &mut Budget) -> Witness {
     if !budget.spend(16) {
         return Witness::Unknown;
     }
     if diverge(all) {
         return Witness::None;
     }
-    let patterns: Vec<&Matcher> = all.iter().chain(none).copied().collect();
+    let cuts = none.iter().flat_map(|c| c.any.iter().chain(&c.except));
+    let patterns: Vec<&Matcher> = all.iter().chain(cuts).copied().collect();
     let bytes = representatives(&patterns);
     let step_cost: usize = patterns.iter().map(|p| p.states.len()).sum();
     let initial: Key = (patterns.iter().map(|p| p.initial()).collect(), Norm::Free);
@@ -114,8 +124,7 @@ pub fn witness(all: &[&Matcher], none: &[&Matcher], paths: bool, budget: &mut Bu
     while at < queue.len() {
         let (sets, norm) = queue[at].0.clone();
         let included = sets.iter().zip(all).all(|(set, p)| p.accepts(set));
-        let excluded = sets[all.len()..].iter().zip(none).any(|(set, p)| p.accepts(set));
-        if included && !excluded && norm.ends() && !(paths && norm == Norm::Free) {
+        if included && !excluded(&sets[all.len()..], none) && norm.ends() && !(paths && norm == Norm::Free) {
             return Witness::Text(trace(&queue, at));
         }
         for &byte in &bytes {
@@ -135,6 +144,16 @@ pub fn witness(all: &[&Matcher], none: &[&Matcher], paths: bool, budget: &mut Bu
         at += 1;
     }
     Witness::None
+}
+
+/// Whether one of the cuts takes the text away that led to these sets, which are in the order of the cuts' patterns.
+fn excluded(sets: &[Vec<u32>], cuts: &[Cut<'_>]) -> bool {
+    let mut sets = sets.iter();
+    cuts.iter().any(|cut| {
+        let mut accepted = |list: &[&Matcher]| list.iter().zip(&mut sets).fold(false, |a, (p, s)| a | p.accepts(s));
+        let (any, except) = (accepted(&cut.any), accepted(&cut.except));
+        any && !except
+    })
 }
 
 /// Whether two patterns begin with different bytes: the usual case, decided without a search.
@@ -191,7 +210,8 @@ mod tests {
     fn ask(all: &[&str], none: &[&str]) -> Witness {
         let compile = |list: &[&str]| list.iter().map(|p| Matcher::new(p).unwrap()).collect::<Vec<_>>();
         let (all, none) = (compile(all), compile(none));
-        witness(&all.iter().collect::<Vec<_>>(), &none.iter().collect::<Vec<_>>(), true, &mut Budget::default())
+        let cut = Cut { any: none.iter().collect(), except: Vec::new() };
+        witness(&all.iter().collect::<Vec<_>>(), &[cut], true, &mut Budget::default())
     }
 
     #[test]

@@ -17,7 +17,11 @@ impl Resolver<'_> {
             ast::Object::Unix(unix) => {
                 let verbs = self.verbs(scope.module, unix.verbs())?;
                 let paths = self.sockets(scope, unix.terms())?;
-                Some(Object::Unix { verbs, paths })
+                let except = match unix.except() {
+                    Some(except) => self.sockets(scope, except.terms())?,
+                    None => Vec::new(),
+                };
+                Some(Object::Unix { verbs, paths, except })
             }
             ast::Object::Names(names) => self.names_object(scope, names),
         }
@@ -45,12 +49,11 @@ impl Resolver<'_> {
     fn file_object(&mut self, scope: Scope<'_>, file: &ast::FileObject, effect: Effect) -> Option<Object> {
         let module = scope.module;
         let verbs = self.verbs(module, file.verbs())?;
-        let items = self.terms(scope, file.terms());
-        let count = items.len();
-        let mut paths: Vec<Glob> = items.iter().filter_map(|i| self.path(i)).collect();
-        let complete = paths.len() == count;
-        paths.sort();
-        paths.dedup();
+        let paths = self.paths(scope, file.terms());
+        let except = match file.except() {
+            Some(except) => self.paths(scope, except.terms()),
+            None => Some(Vec::new()),
+        };
         let mut switch = None;
         if let Some(written) = file.switch() {
             let name = written.profile()?;
@@ -68,7 +71,17 @@ impl Resolver<'_> {
             }
             switch = Some(name.text().to_owned());
         }
-        (complete && !paths.is_empty()).then_some(Object::File { verbs, paths, switch })
+        Some(Object::File { verbs, paths: paths?, except: except?, switch })
+    }
+
+    /// Patterns of paths, sorted; none if one is wrong or there is none.
+    fn paths(&mut self, scope: Scope<'_>, terms: Option<ast::Terms>) -> Option<Vec<Glob>> {
+        let items = self.terms(scope, terms);
+        let mut paths: Vec<Glob> = items.iter().filter_map(|i| self.path(i)).collect();
+        let complete = paths.len() == items.len();
+        paths.sort();
+        paths.dedup();
+        (complete && !paths.is_empty()).then_some(paths)
     }
 
     /// Unix sockets: paths and abstract names.

@@ -2,6 +2,7 @@
 //! presets before it starts any (machine-id(5), systemd.preset(5)).
 
 use super::Walk;
+use crate::manifest::systemd::index::Index;
 use crate::manifest::systemd::unit::{Unit, is_template};
 
 const PRESETS: [&str; 4] = [
@@ -19,7 +20,10 @@ pub(super) fn enabled(walk: &mut Walk<'_>) {
         _ => {}
     }
     let rules = rules(walk);
-    for name in walk.files.clone() {
+    // An alias is enabled by the name of its unit.
+    let own: Vec<String> =
+        walk.files.iter().filter(|name| Index::of(walk.root).main(name) == **name).cloned().collect();
+    for name in own {
         let Ok(unit) = Unit::load(walk.root, &name, &mut Vec::new()) else { continue };
         let installs = ["WantedBy", "RequiredBy", "UpheldBy"].iter().any(|k| !unit.list("Install", k).is_empty());
         // The first rule that matches counts; without one a unit is enabled.
@@ -27,7 +31,7 @@ pub(super) fn enabled(walk: &mut Walk<'_>) {
             .iter()
             .find(|r| glob(r.pattern.as_bytes(), name.as_bytes()))
             .map_or((true, "no rule".to_owned(), Vec::new()), |r| (r.enable, r.place.clone(), r.instances.clone()));
-        if unit.name != name || !installs || !enable {
+        if !installs || !enable {
             continue;
         }
         let cause = format!("the first boot enables it (systemd.preset(5), {by})");

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::index::Index;
 use super::specifier;
 use super::unit::{DIRECTORIES, Unit, UnitError, is_template, is_unit_name, template_of};
 use crate::manifest::Origin;
@@ -100,7 +101,7 @@ pub fn read(root: &Root) -> Result<Census, RootError> {
     walk.idle();
     let mut census = walk.census;
     // All instances are more than one.
-    let wide: Vec<String> = census.started.keys().filter(|n| is_template(n)).cloned().collect();
+    let wide: BTreeSet<String> = census.started.keys().filter(|n| is_template(n)).cloned().collect();
     census.started.retain(|name, _| is_template(name) || !template_of(name).is_some_and(|t| wide.contains(&t)));
     census.unnamed.sort();
     census.unnamed.dedup();
@@ -149,6 +150,10 @@ impl Walk<'_> {
 
     /// Takes a unit as started, and what it starts.
     fn follow(&mut self, name: &str, cause: String) {
+        // Known already: another name of a unit is no reason to read it again.
+        if self.seen.contains(&Index::of(self.root).main(name)) {
+            return;
+        }
         let unit = match Unit::load(self.root, name, &mut Vec::new()) {
             Ok(unit) => unit,
             // Units name others that need not be there; a link to nothing is worth a word.
@@ -197,12 +202,15 @@ impl Walk<'_> {
 
     /// The rest of the unit files.
     fn idle(&mut self) {
+        let started = &self.census.started;
+        let templates: BTreeSet<String> = started.keys().filter_map(|s| template_of(s)).collect();
         for name in self.files.iter().filter(|n| n.ends_with(".service")) {
-            let Ok(unit) = Unit::load(self.root, name, &mut Vec::new()) else { continue };
-            let started = &self.census.started;
             // An alias is told by its own name; a template of which instances start is not idle.
-            let instance = |s: &String| template_of(s).is_some_and(|t| t == *name);
-            if unit.name != *name || started.contains_key(name) || started.keys().any(instance) {
+            let alias = Index::of(self.root).main(name) != *name;
+            if alias || started.contains_key(name) || templates.contains(name) {
+                continue;
+            }
+            if Unit::load(self.root, name, &mut Vec::new()).is_err() {
                 continue;
             }
             let reason = match self.also.get(name) {
