@@ -294,6 +294,25 @@ static __always_inline void kiln_attach(struct task_struct *moved, struct cgroup
 }
 
 /*
+ * What systemd has just forked is put into its unit by systemd, too, while it runs (up to systemd 254). It is in the
+ * cgroup, and bound by it, before the move is reported: that it has not started yet must be known before.
+ */
+static __always_inline void kiln_expect(struct cgroup *dst, struct task_struct *process, bool whole)
+{
+	u32 label = kiln_group_label(dst);
+
+	if (!label)
+		return;
+	if (kiln_exempt(process)) {
+		kiln_give(process, (u64)KILN_T_EXEMPT << 32);
+	} else if (kiln_is_managers(process)) {
+		if (!whole)
+			kiln_stray();
+		kiln_give(process, (u64)KILN_T_STARTING << 32 | label);
+	}
+}
+
+/*
  * A task is about to be moved to another cgroup, whose tasks may run as soon as they are there: what it leaves with, it
  * must have before. Only the mount of cgroup v2 has labels.
  */
@@ -317,8 +336,10 @@ int BPF_PROG(kiln_cgroup_leave, struct cgroup *dst, struct task_struct *task, bo
 		return 0;
 	}
 	label = kiln_group_label(BPF_CORE_READ(task, cgroups, dfl_cgrp));
-	if (!label)
+	if (!label) {
+		kiln_expect(dst, process, threadgroup);
 		return 0;
+	}
 	__sync_fetch_and_or(&kiln_state.moving, KILN_MOVING_LABELLED);
 	if (label == kiln_group_label(dst))
 		return 0;

@@ -8,8 +8,8 @@
 #define KILN_ELSEWHERE_H
 
 /*
- * What mount namespaces are, by the pointer that a mount has to its own: none (never mounted, or lazily unmounted), an
- * error number (MNT_NS_INTERNAL of fs/mount.h: the kernel's own mounts and an overlay's private ones), or a namespace.
+ * What mount namespaces are, by the pointer that a mount has to its own: none (its namespace has ended, or it was
+ * unmounted lazily), an error number (MNT_NS_INTERNAL of fs/mount.h: the kernel's own mounts and an overlay's private ones), or a namespace.
  */
 static __always_inline bool kiln_internal(u64 ns)
 {
@@ -108,8 +108,11 @@ __noinline u32 kiln_resolve_here(struct kiln_scratch *s)
 		/* What is in the own namespace was looked up there already. */
 		if (ns == (u64)own || kiln_internal(ns))
 			return PATH_FAIL;
-		/* Message queues are opened by a mount that is in no namespace, though they may have a name in one. */
-		if (ns ? kiln_anonymous(ns) : BPF_CORE_READ(sb, s_magic) != MQUEUE_FS_MAGIC)
+		/*
+		 * In no namespace is also what was opened in one that has ended (a service's, over its restart), and a
+		 * message queue. It has the name that a descriptor from another namespace would have.
+		 */
+		if (ns && kiln_anonymous(ns))
 			return PATH_FAIL;
 	}
 	s->sb = (u64)sb;

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, fstatfs, open, openat};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
@@ -28,6 +29,10 @@ const BPF_FS: u64 = 0xcafe_4a11;
 pub const NAME: &str = "kiln-pins";
 /// The command by which the agent's program keeps a descriptor, its standard input.
 pub const KEEP: &str = "keep";
+
+/// systemd says nothing of what it does not keep: so often it is looked at what it holds, and so long is waited between.
+const STORED_LOOKS: u32 = 100;
+const STORED_PAUSE: Duration = Duration::from_millis(50);
 
 /// A descriptor of the root of the bpffs.
 #[derive(Debug, Clone)]
@@ -135,6 +140,12 @@ pub fn restore(places: &Places) -> Place {
     }
 }
 
+/// Always false.
+fn wait(pause: Duration) -> bool {
+    std::thread::sleep(pause);
+    false
+}
+
 /// Sees to it that something holds the pins that outlives this process.
 ///
 /// # Errors
@@ -147,11 +158,13 @@ pub fn keep(places: &Places, maps: &Maps) -> Result<Anchor> {
     };
     let of_systemd = std::env::var_os("NOTIFY_SOCKET").is_some();
     if of_systemd {
-        let kept = Anchor::of_process(&places.proc, 1).iter().any(|a| enforces(&a.pins(places.pins.root())));
-        if !kept {
+        let kept = || Anchor::of_process(&places.proc, 1).iter().any(|a| enforces(&a.pins(places.pins.root())));
+        if !kept() {
             process::store(NAME, anchor.as_fd()).map_err(fail)?;
         }
-        return Ok(anchor);
+        if (0..STORED_LOOKS).any(|_| kept() || wait(STORED_PAUSE)) {
+            return Ok(anchor);
+        }
     }
     let before = maps.keeper()?.filter(|keeper| process::Identity::of(keeper.pid) == Some(*keeper));
     if before.is_some_and(|keeper| process::pid_in(&places.run.join("keeper")) == Some(keeper.pid)) {

@@ -73,7 +73,8 @@ pub fn store(name: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
         None => SocketAddrUnix::new(Path::new(&socket_name))?,
     };
     let socket = UnixDatagram::unbound()?;
-    let text = format!("FDSTORE=1\nFDNAME={name}");
+    // Path descriptors cannot be polled, and one that systemd cannot poll it does not keep, unless it is told not to.
+    let text = format!("FDSTORE=1\nFDPOLL=0\nFDNAME={name}");
     let fds = [fd];
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);

@@ -316,7 +316,8 @@ impl Process {
         let Some(id) = Pid::from_raw(pid) else { return Ok(None) };
         let pidfd = match pidfd_open(id, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
-            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            // Invalid is a process that has ended while its number is still that of a group or session.
+            Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(None),
             Err(e) => return Err(AgentError::kernel(format!("cannot hold process {pid}"), e.into())),
         };
         let folder = proc_root.join(pid.to_string());
@@ -428,5 +429,26 @@ mod tests {
             std::env::current_exe().ok().map(|p| p.into_os_string().into_encoded_bytes()).as_deref()
         );
         assert!(Process::read(Path::new("/proc"), i32::MAX).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_number_that_only_a_group_bears_is_no_process() {
+        use std::os::unix::process::CommandExt;
+        use std::process::{Command, Stdio};
+        // The leader ends, and a child stays in its group.
+        let mut leader = Command::new("/bin/sh")
+            .args(["-c", "sleep 100 >&- & echo $!"])
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let number = leader.id() as i32;
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut leader.stdout.take().unwrap(), &mut said).unwrap();
+        leader.wait().unwrap();
+        let found = Process::read(Path::new("/proc"), number).map(|process| process.is_none());
+        let child = Pid::from_raw(said.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+        assert!(found.unwrap());
     }
 }

@@ -66,6 +66,11 @@ codes! {
     Ungoverned = "P0409", "A rule allows what its profile does not govern (a warning).";
     DeadRule = "P0410", "The rule, or an exception of it, can never take effect (a warning).";
     Detour = "P0411", "The rule opens a detour round what its profile governs (a warning).";
+    GuardDetour = "P0412", "A guard refuses paths or addresses and leaves a way round (a warning).";
+    AddressChanged = "P0413", "Addresses are named, and who is bound may change where they lead (a warning).";
+    Starter = "P0414", "The rule lets the program have others start programs for it (a warning).";
+    WrittenProgram = "P0415", "The profile may write what it may execute or load (a warning).";
+    FileSystemRead = "P0416", "The capability reads files past the rules on some file systems (a warning).";
 
     TooMany = "P0501", "The policy expands beyond its bounds.";
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Software emulation on a busy machine is slow.
-const TIMEOUT: Duration = Duration::from_secs(900);
+pub const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Results that the script prints; one that is missing is a failure too.
 const RESULTS: usize = 58;
@@ -32,7 +32,7 @@ fn run(command: &mut Command) -> Result<String, String> {
 /// What did not hold.
 pub fn prove() -> Result<(), String> {
     let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gate");
-    let (kernel, disk) = debian(&work)?;
+    let (kernel, disk) = debian(&work, "bookworm")?;
     let files = [
         (Path::new(env!("CARGO_BIN_EXE_kiln")), "kiln"),
         (&part("gate.sh")?, "proof.sh"),
@@ -42,7 +42,7 @@ pub fn prove() -> Result<(), String> {
     ];
     bring(&disk, &files, &work)?;
     let said = work.join("output.log");
-    boot(&kernel, &disk, "", &said, &work.join("console.log"))?;
+    boot(&kernel, &disk, "", &said, &work.join("console.log"), TIMEOUT)?;
 
     let text = fs::read(&said).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(|e| e.to_string())?;
     let failed: Vec<&str> =
@@ -59,9 +59,9 @@ pub fn prove() -> Result<(), String> {
 ///
 /// # Errors
 /// If they cannot be made.
-pub fn debian(work: &Path) -> Result<(PathBuf, PathBuf), String> {
+pub fn debian(work: &Path, suite: &str) -> Result<(PathBuf, PathBuf), String> {
     fs::create_dir_all(work).map_err(|error| error.to_string())?;
-    let root = PathBuf::from(run(Command::new(fixture("rootfs.sh")).arg("bookworm"))?.trim());
+    let root = PathBuf::from(run(Command::new(fixture("rootfs.sh")).arg(suite))?.trim());
     let disk = work.join("disk.raw");
     run(Command::new(fixture("raw-disk.sh")).arg(&root).arg(&disk))?;
     let kernel = fs::read_dir(root.join("boot"))
@@ -96,8 +96,15 @@ pub fn bring(disk: &Path, files: &[(&Path, &str)], work: &Path) -> Result<(), St
 /// Boots the disk with further `words` on the kernel's command line; /kiln/proof.sh runs and writes to `said`.
 ///
 /// # Errors
-/// If the guest does not end in time.
-pub fn boot(kernel: &Path, disk: &Path, words: &str, said: &Path, console: &Path) -> Result<(), String> {
+/// If the guest does not end in `patience`.
+pub fn boot(
+    kernel: &Path,
+    disk: &Path,
+    words: &str,
+    said: &Path,
+    console: &Path,
+    patience: Duration,
+) -> Result<(), String> {
     let words = format!(
         "root=PARTLABEL=root rw console=ttyS0 panic=-1 systemd.firstboot=off systemd.run=/kiln/proof.sh \
          systemd.run_success_action=poweroff systemd.run_failure_action=poweroff {words}"
@@ -114,14 +121,14 @@ pub fn boot(kernel: &Path, disk: &Path, words: &str, said: &Path, console: &Path
         .arg(format!("file:{}", said.display()))
         .spawn()
         .map_err(|error| format!("qemu-system-x86_64: {error}"))?;
-    let end = Instant::now() + TIMEOUT;
+    let end = Instant::now() + patience;
     loop {
         match guest.try_wait().map_err(|error| error.to_string())? {
             Some(_) => return Ok(()),
             None if Instant::now() > end => {
                 drop(guest.kill());
                 drop(guest.wait());
-                return Err(format!("the guest did not end within {TIMEOUT:?}; see {}", console.display()));
+                return Err(format!("the guest did not end within {patience:?}; see {}", console.display()));
             }
             None => std::thread::sleep(Duration::from_millis(500)),
         }

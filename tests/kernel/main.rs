@@ -20,6 +20,7 @@ mod policy;
 mod probe;
 mod record;
 mod story;
+mod units;
 mod vm;
 
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Result<Vec<Trial>, Strin
     if chosen::is_chosen(arguments, gate::NAME) {
         trials.push(chosen::alone(fleet, gate::NAME, 1, gate::prove));
     }
+    trials.extend(units::trials(fleet, arguments));
     for kernel in guest::KERNELS {
         let name = format!("{kernel}::model");
         if chosen::is_chosen(arguments, &name) {

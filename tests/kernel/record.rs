@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use libtest_mimic::{Failed, Trial};
 
-use crate::gate::{boot, bring, debian};
+use crate::gate::{TIMEOUT, boot, bring, debian};
 use crate::{build, policy};
 
 /// A repository is no place for more: work that makes so many events is not ordinary, or the policy watches too much.
@@ -29,7 +29,7 @@ fn record() -> Result<(), String> {
     let source = folder.join("policy.pdl");
     let text = fs::read_to_string(&source).map_err(|error| format!("{}: {error}", source.display()))?;
     policy::seal(&lib, "policy", &policy::compile("policy.pdl", &text, "6.1", 1)?, &key)?;
-    let (kernel, disk) = debian(&work)?;
+    let (kernel, disk) = debian(&work, "bookworm")?;
     let (agent, packages) = (build::agent()?, [package(&work, 1)?, package(&work, 2)?]);
     let files = [
         (&*folder.join("record.sh"), "proof.sh"),
@@ -43,7 +43,7 @@ fn record() -> Result<(), String> {
     bring(&disk, &files, &work)?;
     let said = work.join("output.log");
     let words = "lsm=lockdown,capability,landlock,yama,apparmor,bpf";
-    boot(&kernel, &disk, words, &said, &work.join("console.log"))?;
+    boot(&kernel, &disk, words, &said, &work.join("console.log"), TIMEOUT)?;
 
     let text = fs::read_to_string(&said).map_err(|error| format!("{}: {error}", said.display()))?;
     let wrong: Vec<&str> = text.lines().filter(|line| line.starts_with("failed ")).collect();

@@ -1,5 +1,6 @@
 //! Checks over the whole policy: what each statement alone cannot show.
 
+mod leaning;
 mod overlap;
 mod rules;
 mod subjects;

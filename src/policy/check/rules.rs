@@ -7,9 +7,9 @@ use super::super::detour;
 use super::super::normal::{Block, BlockKind, Effect, Object, Policy};
 use super::super::print::object_text;
 use super::super::resolve::{BlockPlaces, Place};
-use super::Patterns;
 use super::overlap::{common, left, taken, verbs};
 use super::subjects::hosts_disjoint;
+use super::{Patterns, leaning};
 
 pub(super) fn check(policy: &Policy, places: &[BlockPlaces], patterns: &mut Patterns, found: &mut Diagnostics) {
     for (block, places) in policy.blocks.iter().zip(places) {
@@ -19,6 +19,7 @@ pub(super) fn check(policy: &Policy, places: &[BlockPlaces], patterns: &mut Patt
             detours(block, places, found);
         }
         exceptions(block, places, patterns, found);
+        leaning::check(block, places, found);
     }
     nevers(policy, places, patterns, found);
 }
