@@ -156,12 +156,12 @@ static __always_inline bool kiln_is_image(struct file *file)
 }
 
 /* The verdict on a file that is mapped already; on an overlay that is the one below, from 6.5 on. */
-static __always_inline int kiln_check_mapped(u32 verbs, struct file *file)
+static __always_inline int kiln_check_mapped(u32 verbs, struct file *file, const enum kiln_how how)
 {
 	struct path at = {};
 
 	if (!kiln_is_backing(file))
-		return kiln_check_path(verbs, file->f_path.mnt, file->f_path.dentry, KILN_OPENED);
+		return kiln_check_path(verbs, file->f_path.mnt, file->f_path.dentry, how);
 	kiln_user_path(file, &at);
 	return kiln_check_path(verbs, at.mnt, at.dentry, KILN_ADDRESS);
 }
@@ -226,7 +226,7 @@ int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqpr
 		if (ret || !file)
 			return ret;
 	}
-	return kiln_is_image(file) ? 0 : kiln_check_mapped(V(LOAD), file);
+	return kiln_is_image(file) ? 0 : kiln_check_mapped(V(LOAD), file, KILN_OPENED);
 }
 
 #define PR_SET_MM 35 /* include/uapi/linux/prctl.h */

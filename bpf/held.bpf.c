@@ -4,6 +4,15 @@
  * processes. Attached while a tightening is in force.
  */
 
+/*
+ * A file that was removed after it was opened, or never had a name of its own, has the one that it had when it was
+ * opened: by that it was permitted then.
+ */
+static __always_inline int kiln_check_held(u32 verbs, struct file *file)
+{
+	return kiln_check_path(verbs, file->f_path.mnt, file->f_path.dentry, KILN_NAMED);
+}
+
 /* Descriptors opened before it are decided again at each use. */
 SEC("lsm/file_permission")
 int BPF_PROG(kiln_file_permission, struct file *file, int mask)
@@ -20,7 +29,7 @@ int BPF_PROG(kiln_file_permission, struct file *file, int mask)
 	ret = kiln_check_memory(file, mask);
 	if (!ret)
 		ret = kiln_check_others_memory(file);
-	return ret ? ret : kiln_check_file(verbs, file);
+	return ret ? ret : kiln_check_held(verbs, file);
 }
 
 /* What a mapping reads and changes of its file; a private one changes nothing, and memory has no path. */
@@ -42,7 +51,7 @@ static __noinline int kiln_map_held(struct file *file, unsigned long prot, unsig
 		return 0;
 	verbs = kiln_mapping_verbs(file, prot, flags & MAP_SHARED);
 	/* What execve(2) maps is decided as exec and load. */
-	return verbs && !kiln_for_exec(file) ? kiln_check_file(verbs, file) : 0;
+	return verbs && !kiln_for_exec(file) ? kiln_check_held(verbs, file) : 0;
 }
 
 SEC("lsm/mmap_file")
@@ -65,7 +74,7 @@ int BPF_PROG(kiln_mprotect_held, struct vm_area_struct *vma, unsigned long reqpr
 	if (prot & PROT_WRITE && !(flags & VM_WRITE))
 		more |= PROT_WRITE;
 	more = more ? kiln_mapping_verbs(file, more, flags & VM_SHARED) : 0;
-	return more ? kiln_check_mapped(more, file) : 0;
+	return more ? kiln_check_mapped(more, file, KILN_NAMED) : 0;
 }
 
 /*
