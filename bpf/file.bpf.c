@@ -46,8 +46,9 @@ static __noinline int kiln_open(struct file *file)
 	nameless = flags & __O_TMPFILE;
 	if (nameless)
 		verbs |= V(CREATE);
-	return kiln_check_path_as(&me, verbs, file->f_path.mnt, file->f_path.dentry,
-				  nameless ? KILN_NAMED : KILN_OPENED);
+	ret =
+	    kiln_check_path_as(&me, verbs, file->f_path.mnt, file->f_path.dentry, nameless ? KILN_NAMED : KILN_OPENED);
+	return !ret && file->f_inode->i_sb->s_flags & SB_NOUSER ? kiln_check_theirs(file) : ret;
 }
 
 SEC("lsm/file_open")
@@ -139,17 +140,18 @@ int BPF_PROG(kiln_path_unlink, const struct path *dir, struct dentry *dentry)
 }
 
 #define RENAME_EXCHANGE 2u
+#define RENAME_WHITEOUT 4u /* something is made in the old place */
 
 SEC("lsm/path_rename")
 int BPF_PROG(kiln_path_rename, const struct path *old_dir, struct dentry *old_dentry, const struct path *new_dir,
 	     struct dentry *new_dentry, unsigned int flags)
 {
-	bool swap = flags & RENAME_EXCHANGE, replaces;
+	bool swap = flags & RENAME_EXCHANGE, remakes = flags & (RENAME_EXCHANGE | RENAME_WHITEOUT), replaces;
 	int ret;
 
 	if (kiln_on_bpffs(old_dentry) && kiln_confined())
 		return kiln_refuse_self(KILN_DELETE);
-	ret = kiln_check_path(swap ? V(DELETE) | V(CREATE) : V(DELETE), old_dir->mnt, old_dentry, KILN_NAMED);
+	ret = kiln_check_path(remakes ? V(DELETE) | V(CREATE) : V(DELETE), old_dir->mnt, old_dentry, KILN_NAMED);
 	if (ret)
 		return ret;
 	/* What has the new name already is removed. */

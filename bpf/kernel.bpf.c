@@ -89,7 +89,7 @@ static __always_inline int kiln_check_acting_as(struct task_struct *other)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
 		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_PTRACE, KILN_KERNEL | kiln_broken(entry));
-	if (who.s->kernel_detour >> KILN_K_PTRACE & 1 && kiln_label_of_process(other->group_leader) == who.id.label)
+	if (who.s->kernel_detour >> KILN_K_PTRACE & 1 && kiln_is_bound(other->group_leader, who.id.label))
 		return 0;
 	return kiln_decide_bit(&who, KILN_KERNEL, KILN_K_PTRACE, 0);
 }
@@ -103,6 +103,8 @@ int BPF_PROG(kiln_ptrace_access_check, struct task_struct *child, unsigned int m
 	if (kiln_is_protected(child) && kiln_confined())
 		/* ps(1) asks so of every process, and leaves fields empty. */
 		return quiet ? -EPERM : kiln_refuse_self(KILN_KERNEL);
+	if (looks)
+		kiln_note_look(child);
 	/* What is seen of another process is read in /proc: the path decides. */
 	return looks ? kiln_check_harmless(KILN_K_PTRACE, quiet) : kiln_check_acting_as(child);
 }

@@ -34,6 +34,7 @@
 #include "memory.bpf.c"
 #include "exec.bpf.c"
 #include "ring.bpf.c"
+#include "theirs.bpf.c"
 #include "file.bpf.c"
 #include "accept.bpf.c"
 #include "net.bpf.c"

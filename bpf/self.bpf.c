@@ -167,6 +167,37 @@ int BPF_PROG(kiln_task_setpgid, struct task_struct *p)
 	return kiln_check_victim(p);
 }
 
+/* Mounts on top of each other on the way to a folder of Kiln's. */
+#define KILN_COVERS 8
+
+/*
+ * The folders below a mount that is told are on the way, too: who removes or renames one, where a namespace shows it,
+ * takes the mount away everywhere (detach_mounts() of fs/namespace.c).
+ */
+static __noinline void kiln_tell_covered(struct file *file, u32 telling)
+{
+	u32 covered = (telling & ~((1u << KILN_OWN_BITS) - 1)) | KILN_OWN_WAY, *known;
+	struct mount *mount = kiln_real_mount(file->f_path.mnt), *below;
+	struct dentry *dentry = file->f_path.dentry;
+	struct kiln_own_key key = {};
+	struct inode *inode;
+
+	for (u32 i = 0; i < KILN_COVERS; i++) {
+		below = BPF_CORE_READ(mount, mnt_parent);
+		if (BPF_CORE_READ(mount, mnt.mnt_root) != dentry || below == mount)
+			return;
+		dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		mount = below;
+		inode = BPF_CORE_READ(dentry, d_inode);
+		key.number = BPF_CORE_READ(inode, i_ino);
+		key.device = BPF_CORE_READ(inode, i_sb, s_dev);
+		/* What was told of it in this turn says as much, or more. */
+		known = bpf_map_lookup_elem(&kiln_belongings, &key);
+		if (!known || *known >> KILN_OWN_BITS != telling >> KILN_OWN_BITS)
+			bpf_map_update_elem(&kiln_belongings, &key, &covered, BPF_ANY);
+	}
+}
+
 /*
  * A lock or lease on a file of Kiln's would keep the agent and the operator waiting. The agent's own lock on a folder
  * while it tells is how it says which folder it means: so inode and device are the kernel's own, whatever stat(2) shows
@@ -183,6 +214,7 @@ int BPF_PROG(kiln_file_lock, struct file *file)
 		key.number = file->f_inode->i_ino;
 		key.device = file->f_inode->i_sb->s_dev;
 		bpf_map_update_elem(&kiln_belongings, &key, &telling, BPF_ANY);
+		kiln_tell_covered(file, telling);
 		return 0;
 	}
 	return kiln_confined() && kiln_own_flags(file->f_path.dentry) & KILN_OWN_TREE ? kiln_refuse_self(KILN_MODIFY)
@@ -249,7 +281,7 @@ int BPF_PROG(kiln_own_unlink, struct inode *dir, struct dentry *dentry)
 SEC("lsm/inode_rmdir")
 int BPF_PROG(kiln_own_rmdir, struct inode *dir, struct dentry *dentry)
 {
-	return kiln_check_own(dentry, KILN_OWN_TREE | KILN_OWN_GROUP, KILN_DELETE);
+	return kiln_check_own(dentry, KILN_OWN_TREE | KILN_OWN_WAY | KILN_OWN_GROUP, KILN_DELETE);
 }
 SEC("lsm/inode_rename")
 int BPF_PROG(kiln_own_rename, struct inode *old_dir, struct dentry *old_dentry, struct inode *new_dir,
@@ -311,6 +343,35 @@ SEC("?lsm/inode_remove_acl")
 int BPF_PROG(kiln_own_remove_acl, void *idmap, struct dentry *dentry)
 {
 	return kiln_check_own(dentry, KILN_OWN_TREE, KILN_SETATTR);
+}
+
+/* Stops or ends a whole file system, for whoever has it (include/uapi/linux/fs.h, fs/ext4/ext4.h). */
+static __always_inline bool kiln_stops_system(unsigned int cmd)
+{
+	return cmd == 0xc0045877 /* FIFREEZE */ || cmd == 0x8004587d /* EXT4_IOC_SHUTDOWN, of others, too */;
+}
+
+/* Attributes that no other hook shows, immutable for one, and what stops the file system that Kiln's folders are on. */
+static __always_inline int kiln_check_own_ioctl(struct file *file, unsigned int cmd)
+{
+	if (kiln_attribute_ioctl(cmd))
+		return kiln_check_own(file->f_path.dentry, KILN_OWN_TREE | KILN_OWN_GROUP, KILN_SETATTR);
+	if (!kiln_stops_system(cmd) || !kiln_confined())
+		return 0;
+	return kiln_told_inode(BPF_CORE_READ(file, f_inode, i_sb, s_root, d_inode)) ||
+		       kiln_told_inode(BPF_CORE_READ(file, f_path.mnt, mnt_root, d_inode))
+		   ? kiln_refuse_self(KILN_SETATTR)
+		   : 0;
+}
+SEC("lsm/file_ioctl")
+int BPF_PROG(kiln_own_ioctl, struct file *file, unsigned int cmd)
+{
+	return kiln_check_own_ioctl(file, cmd);
+}
+SEC("?lsm/file_ioctl_compat")
+int BPF_PROG(kiln_own_ioctl_compat, struct file *file, unsigned int cmd)
+{
+	return kiln_check_own_ioctl(file, cmd);
 }
 
 #define MS_REMOUNT 32ul

@@ -147,6 +147,21 @@ struct file {
 	unsigned int f_mode;
 	void *private_data;
 };
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+struct files_struct {
+	struct fdtable *fdt;
+};
+struct notification;
+struct seccomp_filter {
+	struct seccomp_filter *prev;
+	struct notification *notif; /* who answers its system calls */
+};
+struct seccomp {
+	struct seccomp_filter *filter;
+};
 struct fs_struct {
 	struct path root;
 };
@@ -190,6 +205,8 @@ struct task_struct {
 	const struct cred *cred;
 	struct nsproxy *nsproxy;
 	struct fs_struct *fs;
+	struct files_struct *files;
+	struct seccomp seccomp;
 	struct bpf_local_storage *bpf_storage;
 	struct task_struct *parent; /* the tracer, if it is traced */
 	unsigned int ptrace;
@@ -421,5 +438,8 @@ struct bpf_prog {
 #define BPF_FS_MAGIC 0xcafe4a11ul
 #define MQUEUE_FS_MAGIC 0x19800202ul
 #define CGROUP2_SUPER_MAGIC 0x63677270ul
+#define SECURITYFS_MAGIC 0x73636673ul
+#define NSFS_MAGIC 0x6e736673ul
+#define PID_FS_MAGIC 0x50494446ul
 
 #endif

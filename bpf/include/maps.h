@@ -25,7 +25,11 @@ struct kiln_scratch {
 	struct kiln_event event;
 };
 
-/* By which mount a task changes something, where the hook that decides it knows only the dentry (wanted.h). */
+/*
+ * By which mount a task changes something, where the hook that decides it knows only the dentry (wanted.h). Or, where
+ * the lowest bit of `task` is set, the open files of the process that it last looked at, if that is bound as it is
+ * (theirs.bpf.c).
+ */
 struct kiln_want {
 	u64 task, mnt;
 	u32 id; /* of the mount */

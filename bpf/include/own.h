@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Files that are not in Kiln's folders and yet are about it: the agent's in procfs, its cgroups', and the settings that
- * switch off what calls the programs.
+ * switch off what calls the programs, or keep new ones from being loaded.
  */
 #ifndef KILN_OWN_H
 #define KILN_OWN_H
@@ -25,6 +25,15 @@ static __always_inline bool kiln_is_switch(struct dentry *dentry)
 		name[1] == KILN_NAME8('n', 'a', 'b', 'l', 'e', 'd', 0, 0)) ||
 	       (name[0] == KILN_NAME8('s', 'y', 's', 'r', 'q', '-', 't', 'r') &&
 		name[1] == KILN_NAME8('i', 'g', 'g', 'e', 'r', 0, 0, 0));
+}
+
+/* securityfs' `lockdown`: once it says `confidentiality` the kernel takes no program any more that reads its memory. */
+static __always_inline bool kiln_is_lockdown(struct dentry *dentry)
+{
+	u64 name[2] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(dentry, d_name.name));
+	return name[0] == KILN_NAME8('l', 'o', 'c', 'k', 'd', 'o', 'w', 'n') && !(name[1] & 0xff);
 }
 
 /* Whether a file, which is opened for writing, is Kiln's or about the agent. Global as kiln_own_flags_at(). */
@@ -52,6 +61,8 @@ __noinline u32 kiln_is_own_file(struct kiln_address *address)
 		task = kiln_task_of(pid);
 		return task && kiln_is_protected(task);
 	}
+	if (magic == SECURITYFS_MAGIC)
+		return kiln_is_lockdown(dentry);
 	if (magic == CGROUP2_SUPER_MAGIC)
 		return kiln_told_inode(BPF_CORE_READ(dentry, d_parent, d_inode)) & KILN_OWN_GROUP;
 	return kiln_own_flags(dentry) & KILN_OWN_TREE;

@@ -19,15 +19,54 @@ static __always_inline u32 kiln_label_of_process(struct task_struct *leader)
 }
 
 /*
- * Who traces the task would act with the rights that it gets; so would who can change the folder in which the program
- * finds itself. Memory and descriptors are the program's own from then on.
+ * Whether another process is bound as a label says. One that is starting is not: what it is to become binds it only
+ * when its program runs.
  */
+static __always_inline bool kiln_is_bound(struct task_struct *leader, u32 label)
+{
+	struct kiln_task *own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
+
+	if (own)
+		return own->label == label && !(own->flags & KILN_T_STARTING);
+	return kiln_group_label(BPF_CORE_READ(leader, cgroups, dfl_cgrp)) == label;
+}
+
+/*
+ * Who traces the task would act with the rights that it gets; so would who can change the folder in which the program
+ * finds itself, and who answers its system calls. Memory and descriptors are the program's own from then on.
+ */
+static long kiln_supervised_step(u32 turn, u64 *filter)
+{
+	struct seccomp_filter *f = (void *)*filter;
+
+	if (!f || BPF_CORE_READ(f, notif))
+		return 1;
+	*filter = (u64)BPF_CORE_READ(f, prev);
+	return 0;
+}
+
+/* More system call filters than a task may have (MAX_INSNS_PER_PATH of kernel/seccomp.c, of one instruction each). */
+#define KILN_FILTERS (1u << 15)
+
+/* Whether somebody answers system calls of the task (SECCOMP_RET_USER_NOTIF). */
+static __always_inline bool kiln_is_supervised(struct task_struct *task)
+{
+	u64 filter;
+
+	if (!bpf_core_field_exists(struct seccomp, filter))
+		return false;
+	filter = (u64)BPF_CORE_READ(task, seccomp.filter);
+	if (filter)
+		bpf_loop(KILN_FILTERS, kiln_supervised_step, &filter, 0);
+	return filter;
+}
+
 static __always_inline bool kiln_is_held(struct linux_binprm *bprm, struct task_struct *task, u32 from, u32 label)
 {
 	u32 tracer;
 
 	/* Nothing binds whoever shares with a process that nothing binds. */
-	if (from != KILN_LABEL_HOST && bprm->unsafe & LSM_UNSAFE_SHARE)
+	if (from != KILN_LABEL_HOST && (bprm->unsafe & LSM_UNSAFE_SHARE || kiln_is_supervised(task)))
 		return true;
 	if (!task->ptrace)
 		return false;
