@@ -78,7 +78,8 @@ int BPF_PROG(kiln_kernel_load_data, int id, bool contents)
 
 /*
  * Acting as another process: ptrace(2), /proc/PID/mem, process_vm_writev(2), pidfd_getfd(2), input to its terminal.
- * Where it is refused only because it goes round what is governed, a process of the same label is no way round.
+ * Where it is refused only because it goes round what is governed, a process of the same label is no way round; but one
+ * that is starting is, which the host's subject binds.
  */
 static __always_inline int kiln_check_acting_as(struct task_struct *other)
 {
@@ -89,7 +90,8 @@ static __always_inline int kiln_check_acting_as(struct task_struct *other)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
 		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_PTRACE, KILN_KERNEL | kiln_broken(entry));
-	if (who.s->kernel_detour >> KILN_K_PTRACE & 1 && kiln_label_of_process(other->group_leader) == who.id.label)
+	if (who.s->kernel_detour >> KILN_K_PTRACE & 1 && kiln_label_of_process(other->group_leader) == who.id.label &&
+	    !kiln_is_starting(other->group_leader))
 		return 0;
 	return kiln_decide_bit(&who, KILN_KERNEL, KILN_K_PTRACE, 0);
 }

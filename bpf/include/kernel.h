@@ -155,6 +155,7 @@ struct nsproxy {
 };
 struct mm_struct {
 	struct file *exe_file;
+	unsigned long start_stack;
 };
 struct bpf_local_storage_map;
 struct bpf_local_storage_data {

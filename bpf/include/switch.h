@@ -18,6 +18,14 @@ static __always_inline u32 kiln_label_of_process(struct task_struct *leader)
 	return kiln_group_label(BPF_CORE_READ(leader, cgroups, dfl_cgrp));
 }
 
+/* Whether PID 1's own code still runs in it, with the host's subject (KILN_T_STARTING). */
+static __always_inline bool kiln_is_starting(struct task_struct *leader)
+{
+	struct kiln_task *own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
+
+	return own && own->flags & KILN_T_STARTING;
+}
+
 /*
  * Who traces the task would act with the rights that it gets; so would who can change the folder in which the program
  * finds itself. Memory and descriptors are the program's own from then on.

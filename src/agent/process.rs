@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, sendmsg_addr};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::seed::stat_fields;
+use super::seed::Stat;
 
 /// A process by its number and when it started: the number alone is another's some day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Identity {
     /// Of a process that lives.
     pub fn of(pid: u32) -> Option<Identity> {
         let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let (_, start) = stat_fields(&stat)?;
+        let start = Stat::parse(&stat)?.start;
         Some(Identity { pid, start: start as u32 })
     }
 
