@@ -130,6 +130,8 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_move_mount", op(KernelOp::Mount)),
     ("kiln_mprotect_held", Need { always: false, verbs: R | M, ops: 0, revocation: true }),
     ("kiln_own_create", ALWAYS),
+    ("kiln_own_ioctl", ALWAYS),
+    ("kiln_own_ioctl_compat", ALWAYS),
     ("kiln_own_link", ALWAYS),
     ("kiln_own_mkdir", ALWAYS),
     ("kiln_own_mknod", ALWAYS),
