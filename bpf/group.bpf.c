@@ -220,12 +220,18 @@ int BPF_PROG(kiln_cgroup_release, struct cgroup *cgrp, const char *path)
 
 #define PF_FORKNOEXEC 0x40u /* include/linux/sched.h: forked and not executed anything yet */
 
-/* Whether PID 1's own program still runs in a task that it forked: systemd between fork and exec. */
+/*
+ * Whether PID 1's own program still runs in a task that it forked: systemd between fork and exec. Who executed that
+ * program and forked, and whose parent ended, looks alike, but for where the kernel put its stack when it executed: of
+ * what PID 1 forks that is PID 1's own place.
+ */
 static __always_inline bool kiln_is_managers(struct task_struct *task)
 {
 	struct file *mine, *managers;
 
 	if (BPF_CORE_READ(task, real_parent, tgid) != 1 || !(BPF_CORE_READ(task, flags) & PF_FORKNOEXEC))
+		return false;
+	if (BPF_CORE_READ(task, mm, start_stack) != BPF_CORE_READ(task, real_parent, mm, start_stack))
 		return false;
 	mine = BPF_CORE_READ(task, mm, exe_file);
 	managers = BPF_CORE_READ(task, real_parent, mm, exe_file);

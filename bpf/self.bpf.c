@@ -221,6 +221,42 @@ int BPF_PROG(kiln_file_lock, struct file *file)
 										      : 0;
 }
 
+/*
+ * Stops a file system for everybody (include/uapi/linux/fs.h): until it is told to go on, FIFREEZE; for good, the one
+ * by which ext4, xfs and f2fs shut down.
+ */
+static __always_inline bool kiln_stops(unsigned int cmd)
+{
+	return cmd == 0xc0045877 /* FIFREEZE */ || cmd == 0x8004587d /* EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN */;
+}
+
+/*
+ * Makes a folder or file of Kiln's one that even the agent cannot change, or stops a file system that the agent writes
+ * to: by a descriptor that only reads.
+ */
+static __noinline int kiln_check_own_ioctl(struct file *file, unsigned int cmd)
+{
+	bool stops = kiln_stops(cmd);
+
+	if ((!stops && !kiln_attribute_ioctl(cmd)) || !kiln_confined())
+		return 0;
+	if (stops ? kiln_holds_own(file->f_inode->i_sb)
+		  : !!(kiln_own_flags(file->f_path.dentry) & (KILN_OWN_TREE | KILN_OWN_GROUP)))
+		return kiln_refuse_self(KILN_SETATTR);
+	return 0;
+}
+
+SEC("lsm/file_ioctl")
+int BPF_PROG(kiln_own_ioctl, struct file *file, unsigned int cmd)
+{
+	return kiln_check_own_ioctl(file, cmd);
+}
+SEC("?lsm/file_ioctl_compat")
+int BPF_PROG(kiln_own_ioctl_compat, struct file *file, unsigned int cmd)
+{
+	return kiln_check_own_ioctl(file, cmd);
+}
+
 static __always_inline int kiln_check_own(struct dentry *dentry, u32 flags, u32 verb)
 {
 	return kiln_confined() && kiln_own_flags(dentry) & flags ? kiln_refuse_self(verb) : 0;
@@ -343,35 +379,6 @@ SEC("?lsm/inode_remove_acl")
 int BPF_PROG(kiln_own_remove_acl, void *idmap, struct dentry *dentry)
 {
 	return kiln_check_own(dentry, KILN_OWN_TREE, KILN_SETATTR);
-}
-
-/* Stops or ends a whole file system, for whoever has it (include/uapi/linux/fs.h, fs/ext4/ext4.h). */
-static __always_inline bool kiln_stops_system(unsigned int cmd)
-{
-	return cmd == 0xc0045877 /* FIFREEZE */ || cmd == 0x8004587d /* EXT4_IOC_SHUTDOWN, of others, too */;
-}
-
-/* Attributes that no other hook shows, immutable for one, and what stops the file system that Kiln's folders are on. */
-static __always_inline int kiln_check_own_ioctl(struct file *file, unsigned int cmd)
-{
-	if (kiln_attribute_ioctl(cmd))
-		return kiln_check_own(file->f_path.dentry, KILN_OWN_TREE | KILN_OWN_GROUP, KILN_SETATTR);
-	if (!kiln_stops_system(cmd) || !kiln_confined())
-		return 0;
-	return kiln_told_inode(BPF_CORE_READ(file, f_inode, i_sb, s_root, d_inode)) ||
-		       kiln_told_inode(BPF_CORE_READ(file, f_path.mnt, mnt_root, d_inode))
-		   ? kiln_refuse_self(KILN_SETATTR)
-		   : 0;
-}
-SEC("lsm/file_ioctl")
-int BPF_PROG(kiln_own_ioctl, struct file *file, unsigned int cmd)
-{
-	return kiln_check_own_ioctl(file, cmd);
-}
-SEC("?lsm/file_ioctl_compat")
-int BPF_PROG(kiln_own_ioctl_compat, struct file *file, unsigned int cmd)
-{
-	return kiln_check_own_ioctl(file, cmd);
 }
 
 #define MS_REMOUNT 32ul

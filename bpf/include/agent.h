@@ -38,13 +38,18 @@ static __always_inline struct task_struct *kiln_task_of(struct pid *pid)
 	return first ? (void *)first - bpf_core_field_offset(struct task_struct, pid_links) : NULL;
 }
 
-/* Whether the current task runs the agent's program. Asked only where a guard of the whole host would refuse. */
+/*
+ * Whether the current task runs the agent's program, as root. Asked only where a guard of the whole host would refuse.
+ * Anybody may run the program, trace it and have it do what he likes.
+ */
 static __always_inline bool kiln_is_agent(void)
 {
-	struct file *exe = BPF_CORE_READ(bpf_get_current_task_btf(), mm, exe_file);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct file *exe = BPF_CORE_READ(task, mm, exe_file);
 	u64 number = (u64)kiln_agent_id(KILN_A_INODE + 1) << 32 | kiln_agent_id(KILN_A_INODE);
 
-	return exe && number && BPF_CORE_READ(exe, f_inode, i_ino) == number &&
+	return exe && number && !BPF_CORE_READ(task, real_cred, euid.val) &&
+	       BPF_CORE_READ(exe, f_inode, i_ino) == number &&
 	       BPF_CORE_READ(exe, f_inode, i_sb, s_dev) == kiln_agent_id(KILN_A_DEVICE);
 }
 

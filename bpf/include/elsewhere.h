@@ -9,7 +9,8 @@
 
 /*
  * What mount namespaces are, by the pointer that a mount has to its own: none (its namespace has ended, or it was
- * unmounted lazily), an error number (MNT_NS_INTERNAL of fs/mount.h: the kernel's own mounts and an overlay's private ones), or a namespace.
+ * unmounted lazily), an error number (MNT_NS_INTERNAL of fs/mount.h: the kernel's own mounts and an overlay's private
+ * ones), or a namespace.
  */
 static __always_inline bool kiln_internal(u64 ns)
 {

@@ -51,6 +51,12 @@ struct cred;
 struct list_head {
 	struct list_head *next, *prev;
 };
+struct hlist_node {
+	struct hlist_node *next;
+};
+struct hlist_head {
+	struct hlist_node *first;
+};
 struct kernfs_node {
 	const char *name;
 	u64 id;
@@ -86,6 +92,7 @@ struct inode {
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	unsigned int i_nlink;
+	struct hlist_head i_dentry; /* its names, by their d_alias */
 };
 struct qstr {
 	union {
@@ -108,6 +115,9 @@ struct dentry {
 	struct inode *d_inode;
 	unsigned char d_iname[40]; /* or 32 */
 	struct super_block *d_sb;
+	union {
+		struct hlist_node d_alias;
+	} d_u;
 };
 /* From 6.14 on d_iname is a union of this name. */
 struct dentry___shortname {
@@ -170,6 +180,7 @@ struct nsproxy {
 };
 struct mm_struct {
 	struct file *exe_file;
+	unsigned long start_stack;
 };
 struct bpf_local_storage_map;
 struct bpf_local_storage_data {
@@ -184,12 +195,6 @@ struct timespec64 {
 };
 struct thread_info {
 	u32 status;
-};
-struct hlist_node {
-	struct hlist_node *next;
-};
-struct hlist_head {
-	struct hlist_node *first;
 };
 struct task_struct {
 	struct thread_info thread_info;

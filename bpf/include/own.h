@@ -36,6 +36,17 @@ static __always_inline bool kiln_is_lockdown(struct dentry *dentry)
 	return name[0] == KILN_NAME8('l', 'o', 'c', 'k', 'd', 'o', 'w', 'n') && !(name[1] & 0xff);
 }
 
+/*
+ * A file that an overlay opens below itself bears the overlay's own path, before 6.5: its name is that of its inode.
+ * NULL: it has none.
+ */
+static __always_inline struct dentry *kiln_name_below(struct inode *inode)
+{
+	struct hlist_node *first = BPF_CORE_READ(inode, i_dentry.first);
+
+	return first ? (void *)first - bpf_core_field_offset(struct dentry, d_u.d_alias) : NULL;
+}
+
 /* Whether a file, which is opened for writing, is Kiln's or about the agent. Global as kiln_own_flags_at(). */
 __noinline u32 kiln_is_own_file(struct kiln_address *address)
 {
@@ -63,9 +74,14 @@ __noinline u32 kiln_is_own_file(struct kiln_address *address)
 	}
 	if (magic == SECURITYFS_MAGIC)
 		return kiln_is_lockdown(dentry);
-	if (magic == CGROUP2_SUPER_MAGIC)
+	if (magic == CGROUP2_SUPER_MAGIC) {
+		if (BPF_CORE_READ(dentry, d_parent) == dentry)
+			return kiln_may_be_own(dentry);
 		return kiln_told_inode(BPF_CORE_READ(dentry, d_parent, d_inode)) & KILN_OWN_GROUP;
-	return kiln_own_flags(dentry) & KILN_OWN_TREE;
+	}
+	if (BPF_CORE_READ(dentry, d_inode) != inode)
+		dentry = kiln_name_below(inode);
+	return !dentry || kiln_own_flags(dentry) & KILN_OWN_TREE;
 }
 
 static __always_inline bool kiln_own_file(struct file *file)

@@ -44,6 +44,7 @@ static __always_inline u32 kiln_told_inode(struct inode *inode)
 struct kiln_way {
 	u64 dentry; /* address */
 	u32 flags;
+	u32 alone; /* it has no name */
 };
 
 /* One folder up. Only of the first it matters that it is on the way. */
@@ -54,10 +55,45 @@ static long kiln_way_up(u32 turn, struct kiln_way *w)
 	u32 told = kiln_told_inode(BPF_CORE_READ(dentry, d_inode));
 
 	w->flags |= turn ? told & KILN_OWN_TREE : told;
+	if (!turn && parent == w->dentry)
+		w->alone = 1;
 	if (w->flags & KILN_OWN_TREE || parent == w->dentry)
 		return 1;
 	w->dentry = parent;
 	return 0;
+}
+
+struct kiln_device {
+	u32 number;
+	u32 told;
+};
+
+static long kiln_told_device(struct bpf_map *map, struct kiln_own_key *key, u32 *value, struct kiln_device *d)
+{
+	if (key->device != d->number)
+		return 0;
+	d->told = 1;
+	return 1;
+}
+
+/* Whether something of Kiln's, or on the way there, is on a file system. */
+static __always_inline bool kiln_holds_own(struct super_block *sb)
+{
+	struct kiln_device d = {.number = BPF_CORE_READ(sb, s_dev)};
+
+	bpf_for_each_map_elem(&kiln_belongings, kiln_told_device, &d, 0);
+	return d.told;
+}
+
+/*
+ * Of a dentry that is its own parent: whether it is a file that was opened by its handle and whose name the kernel does
+ * not know, of a file system where something is Kiln's: it may be that.
+ */
+static __always_inline bool kiln_may_be_own(struct dentry *dentry)
+{
+	struct super_block *sb = BPF_CORE_READ(dentry, d_sb);
+
+	return BPF_CORE_READ(sb, s_root) != dentry && !(BPF_CORE_READ(sb, s_flags) & SB_NOUSER) && kiln_holds_own(sb);
 }
 
 /* Takes a pointer to a global function, which takes numbers and memory only. */
@@ -83,6 +119,8 @@ __noinline u32 kiln_own_flags_at(struct kiln_address *dentry)
 		return KILN_OWN_TREE;
 	w.dentry = dentry->at;
 	bpf_loop(KILN_OWN_DEPTH + 1, kiln_way_up, &w, 0);
+	if (w.alone && kiln_may_be_own((void *)dentry->at))
+		return KILN_OWN_TREE;
 	return w.flags;
 }
 

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, OFlags, fstatfs, open, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstatfs, open, openat, statx};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::bpf::map::Map;
@@ -68,17 +68,26 @@ impl Anchor {
         Ok(())
     }
 
-    /// Those that a process holds.
-    fn of_process(proc_root: &Path, pid: u32) -> Vec<Anchor> {
+    /// Those that a process holds; of the file system of `like`, if that is known. What is of another one, which may be
+    /// any service's by its descriptors in systemd's store, is not asked anything: it need not answer (FUSE).
+    fn of_process(proc_root: &Path, pid: u32, like: Option<&Anchor>) -> Vec<Anchor> {
         let folder = proc_root.join(pid.to_string()).join("fd");
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             // A path descriptor: opening must not disturb what the process has there.
             let fd = open(entry.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-            found.extend(fd.ok().and_then(|fd| Anchor::check(fd).ok()));
+            let fd = fd.ok().filter(|fd| like.is_none_or(|like| device(fd) == device(like)));
+            found.extend(fd.and_then(|fd| Anchor::check(fd).ok()));
         }
         found
     }
+}
+
+/// The number of a descriptor's file system, as the kernel knows it without asking whoever serves it.
+fn device(fd: impl AsFd) -> Option<(u32, u32)> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = statx(fd, "", flags, StatxFlags::empty()).ok()?;
+    Some((stat.stx_dev_major, stat.stx_dev_minor))
 }
 
 impl AsFd for Anchor {
@@ -99,7 +108,7 @@ pub fn find(places: &Places) -> Pins {
     }
     let others = [Some(1), process::pid_in(&places.run.join("keeper")), process::pid_in(&places.run.join("lock"))];
     for pid in others.into_iter().flatten() {
-        for anchor in Anchor::of_process(&places.proc, pid) {
+        for anchor in Anchor::of_process(&places.proc, pid, None) {
             let pins = anchor.pins(places.pins.root());
             if enforces(&pins) {
                 return pins;
@@ -158,7 +167,10 @@ pub fn keep(places: &Places, maps: &Maps) -> Result<Anchor> {
     };
     let of_systemd = std::env::var_os("NOTIFY_SOCKET").is_some();
     if of_systemd {
-        let kept = || Anchor::of_process(&places.proc, 1).iter().any(|a| enforces(&a.pins(places.pins.root())));
+        let kept = || {
+            let held = Anchor::of_process(&places.proc, 1, Some(&anchor));
+            held.iter().any(|a| enforces(&a.pins(places.pins.root())))
+        };
         if !kept() {
             process::store(NAME, anchor.as_fd()).map_err(fail)?;
         }

@@ -6,11 +6,12 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, sendmsg_addr};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::seed::stat_fields;
+use super::seed::Stat;
 
 /// A process by its number and when it started: the number alone is another's some day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl Identity {
     /// Of a process that lives.
     pub fn of(pid: u32) -> Option<Identity> {
         let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let (_, start) = stat_fields(&stat)?;
+        let start = Stat::parse(&stat)?.start;
         Some(Identity { pid, start: start as u32 })
     }
 
@@ -60,6 +61,19 @@ pub fn notify(state: &str) {
             let _ = socket.send_to(state.as_bytes(), &name);
         }
     }
+}
+
+/// Tells systemd that the agent lives, as often as its unit asks for (WatchdogSec=). By a thread of its own: an update may
+/// take longer. Who is pulled into a cgroup that is stopped (cgroup.freeze) tells nothing, and is ended and begun anew.
+pub fn watched() {
+    let asked = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse().ok()).filter(|usec| *usec > 0);
+    let Some(pause) = asked.map(|usec: u64| Duration::from_micros(usec / 2)) else { return };
+    let _ = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+        loop {
+            notify("WATCHDOG=1");
+            std::thread::sleep(pause);
+        }
+    });
 }
 
 /// Has systemd keep a descriptor for this unit, while it lives.

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::error::{AgentError, Result};
 use super::files::read_optional;
 use super::pos;
-use super::process::notify;
+use super::process::{notify, watched};
 use super::sink::{self, now_ns};
 use super::update;
 use crate::bundle::TrustedKeys;
@@ -45,6 +45,7 @@ pub fn run(places: Places) -> Result<()> {
     engine.settle()?;
     let mut away = false;
     notify("READY=1");
+    watched();
     loop {
         let more = engine.drain() > 0;
         let timeout = if more { Timespec { tv_sec: 0, tv_nsec: 0 } } else { TICK };

@@ -22,6 +22,8 @@ use crate::abi::layout::{LABEL_HOST, LABEL_SENTINEL, S_PROFILE, T_EXEMPT, T_STAR
 
 /// systemd's own program between fork and the service's, from version 255 on.
 const EXECUTOR: &[u8] = b"/usr/lib/systemd/systemd-executor";
+/// Forked and not executed anything yet (include/linux/sched.h); proc(5) shows the flags.
+const PF_FORKNOEXEC: u32 = 0x40;
 /// Most passes over the tasks, on a machine that forks faster than it can be read.
 const MAX_PASSES: usize = 16;
 /// Descriptors that a pass over the tasks may need: one for each process.
@@ -188,7 +190,7 @@ impl Seeder<'_> {
             processes.extend(Process::read(self.proc_root, pid)?);
         }
         processes.sort_by_key(|p| (p.start, p.pid));
-        let manager = processes.iter().find(|p| p.pid == 1).and_then(|p| p.exe.clone());
+        let manager = processes.iter().find(|p| p.pid == 1);
         let mut now: BTreeMap<i32, u32> = BTreeMap::new();
         let mut changed = 0;
         for process in &processes {
@@ -224,8 +226,12 @@ impl Seeder<'_> {
                 Some(group) if !self.settled(label) => self.joined(label, group),
                 _ => label,
             };
-            // PID 1 between fork and exec: its program is not yet the service's.
-            let starting = process.parent == 1 && process.exe.is_some() && process.exe == manager;
+            // PID 1 between fork and exec: its program is not yet the service's. As `kiln_is_managers` of the kernel
+            // programs: who executed anything is no such process, though it were PID 1's own program.
+            let starting = process.parent == 1
+                && process.forked
+                && process.exe.is_some()
+                && manager.is_some_and(|m| m.exe == process.exe && m.has_stack_of(process));
             if let Some(exe) = process.exe.as_deref().filter(|_| !starting) {
                 next = self.after_exec(next, exe);
             }
@@ -257,7 +263,7 @@ impl Seeder<'_> {
             }
             self.give(process, Task { label: next, flags: if starting { T_STARTING } else { 0 } })?;
             // It may have executed its program since it was read.
-            if starting && process.exe_now(self.proc_root) != process.exe {
+            if starting && !process.is_forked(self.proc_root) {
                 self.give(process, Task { label: next, flags: 0 })?;
             }
         }
@@ -301,6 +307,10 @@ struct Process {
     pid: i32,
     parent: i32,
     start: u64,
+    /// Made by fork(2), and has not executed anything yet.
+    forked: bool,
+    /// Where its stack was put when it, or whoever it was forked from, executed its program.
+    stack: u64,
     /// `None`: deeper than procfs can say.
     cgroup: Option<PathBuf>,
     exe: Option<Vec<u8>>,
@@ -324,7 +334,7 @@ impl Process {
         let read = |name: &str| gone(fs::read(folder.join(name))).map_err(|e| unreadable(&folder.join(name), e));
         let Some(stat) = read("stat")? else { return Ok(None) };
         let odd = |name: &str| AgentError::Format { path: folder.join(name), reason: "not as proc(5) has it".into() };
-        let (parent, start) = stat_fields(&stat).ok_or_else(|| odd("stat"))?;
+        let Stat { parent, flags, start, stack } = Stat::parse(&stat).ok_or_else(|| odd("stat"))?;
         let cgroup = match fs::read(folder.join("cgroup")) {
             Err(e) if e.raw_os_error() == Some(libc::ENAMETOOLONG) => None,
             other => match gone(other).map_err(|e| unreadable(&folder.join("cgroup"), e))? {
@@ -342,13 +352,20 @@ impl Process {
         if exe.is_none() && parent == 2 || pid == 2 {
             return Ok(None);
         }
-        let process = Process { pid, parent, start, cgroup, exe, pidfd };
+        let forked = flags & PF_FORKNOEXEC != 0;
+        let process = Process { pid, parent, start, forked, stack, cgroup, exe, pidfd };
         Ok(process.alive().then_some(process))
     }
 
-    /// The program that it runs now.
-    fn exe_now(&self, proc_root: &Path) -> Option<Vec<u8>> {
-        program(&proc_root.join(self.pid.to_string()))
+    /// Whether it has not executed anything yet, now.
+    fn is_forked(&self, proc_root: &Path) -> bool {
+        let stat = fs::read(proc_root.join(self.pid.to_string()).join("stat")).unwrap_or_default();
+        Stat::parse(&stat).is_some_and(|stat| stat.flags & PF_FORKNOEXEC != 0)
+    }
+
+    /// Whether both may run by one execve(2). Where that may not be known, it may be.
+    fn has_stack_of(&self, other: &Process) -> bool {
+        self.stack == other.stack || self.stack == 0 || other.stack == 0
     }
 
     /// Whether the process still is the one that was opened.
@@ -372,14 +389,31 @@ fn program(folder: &Path) -> Option<Vec<u8>> {
     }
 }
 
-/// Parent and start time of `/proc/PID/stat` (proc(5)); the command name may hold anything, `)` too.
-pub(super) fn stat_fields(stat: &[u8]) -> Option<(i32, u64)> {
-    let end = stat.iter().rposition(|b| *b == b')')?;
-    let text = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-    let mut fields = text.split_ascii_whitespace();
-    let parent = fields.nth(1)?.parse().ok()?; // field 4
-    let start = fields.nth(17)?.parse().ok()?; // field 22
-    Some((parent, start))
+/// What is read of `/proc/PID/stat` (proc(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// Its parent.
+    pub parent: i32,
+    /// `PF_*` of include/linux/sched.h.
+    pub flags: u32,
+    /// In ticks since boot.
+    pub start: u64,
+    /// Address of the bottom of the stack; 0 for who may not know.
+    pub stack: u64,
+}
+
+impl Stat {
+    /// The command name may hold anything, `)` too.
+    pub(super) fn parse(stat: &[u8]) -> Option<Stat> {
+        let end = stat.iter().rposition(|b| *b == b')')?;
+        let text = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+        let mut fields = text.split_ascii_whitespace();
+        let parent = fields.nth(1)?.parse().ok()?; // field 4
+        let flags = fields.nth(4)?.parse().ok()?; // field 9
+        let start = fields.nth(12)?.parse().ok()?; // field 22
+        let stack = fields.nth(5)?.parse().ok()?; // field 28
+        Some(Stat { parent, flags, start, stack })
+    }
 }
 
 /// The cgroup v2 path of `/proc/PID/cgroup` (cgroups(7)).
@@ -408,10 +442,10 @@ mod tests {
 
     #[test]
     fn procfs_texts() {
-        let stat = b"812 (a) b (c)) S 1 812 812 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1 1";
-        assert_eq!(stat_fields(stat), Some((1, 4711)));
+        let stat = b"812 (a) b (c)) S 1 812 812 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1 1 23 24 140 29";
+        assert_eq!(Stat::parse(stat), Some(Stat { parent: 1, flags: 4_194_560, start: 4711, stack: 140 }));
         for bad in [&b""[..], b"1 (x", b"1 (x) S", b"1 (x) S a b", b"1 (x) \xff"] {
-            assert_eq!(stat_fields(bad), None);
+            assert_eq!(Stat::parse(bad), None);
         }
         assert_eq!(
             cgroup_path(b"1:name=x:/\n0::/system.slice/a b.service\n"),
