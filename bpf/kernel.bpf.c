@@ -3,34 +3,6 @@
 
 #define KERNEL_OP(op) kiln_check_bit(KILN_KERNEL, KILN_K_##op, 0)
 
-SEC("lsm/sb_mount")
-int BPF_PROG(kiln_sb_mount)
-{
-	return KERNEL_OP(MOUNT);
-}
-SEC("lsm/sb_remount")
-int BPF_PROG(kiln_sb_remount)
-{
-	return KERNEL_OP(MOUNT);
-}
-SEC("lsm/sb_umount")
-int BPF_PROG(kiln_sb_umount, struct vfsmount *mnt, int flags)
-{
-	if (BPF_CORE_READ(mnt, mnt_sb, s_magic) == BPF_FS_MAGIC && kiln_confined())
-		return kiln_refuse_self(KILN_KERNEL);
-	return KERNEL_OP(MOUNT);
-}
-SEC("lsm/sb_pivotroot")
-int BPF_PROG(kiln_sb_pivotroot)
-{
-	return KERNEL_OP(MOUNT);
-}
-SEC("lsm/move_mount")
-int BPF_PROG(kiln_move_mount)
-{
-	return KERNEL_OP(MOUNT);
-}
-
 SEC("lsm/path_chroot")
 int BPF_PROG(kiln_path_chroot)
 {
