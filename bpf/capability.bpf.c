@@ -41,8 +41,12 @@ SEC("lsm/capable")
 int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, int cap, unsigned int opts)
 {
 	u32 quiet = opts & CAP_OPT_NOAUDIT;
-	int ret = kiln_check_bit(KILN_CAPABILITY, cap & 63, quiet);
+	struct kiln_me me = kiln_me();
+	int ret;
 
+	if (kiln_unbound(&me, V(CAPABILITY) | V(KERNEL)))
+		return 0;
+	ret = kiln_check_bit(KILN_CAPABILITY, cap & 63, quiet);
 	/* adjtimex(2) slews the clock and has no hook of its own. */
 	if (!ret && cap == CAP_SYS_TIME)
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_CLOCK, quiet);

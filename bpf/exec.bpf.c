@@ -183,11 +183,18 @@ static __always_inline bool kiln_has_file(unsigned long long *ctx, struct file *
 	return kiln_low((u64)file) || (!bpf_probe_read_kernel(&address, sizeof(address), ctx) && address);
 }
 
-static __noinline int kiln_map(unsigned long long *ctx, struct file *file, unsigned long prot)
+/* Apart from the program, whose way out would save the registers that are used here: execve(2) comes by each segment.
+ */
+static __noinline int kiln_map(unsigned long long *ctx)
 {
+	struct file *file = (void *)ctx[0];
+	unsigned long prot = ctx[2];
+	struct kiln_me me = kiln_me();
 	bool image;
 	int ret;
 
+	if (kiln_unbound(&me, V(LOAD) | V(KERNEL)))
+		return 0;
 	if (!kiln_has_file(ctx, file))
 		return kiln_check_exec_memory();
 	image = kiln_is_image(file);
@@ -199,12 +206,7 @@ static __noinline int kiln_map(unsigned long long *ctx, struct file *file, unsig
 SEC("lsm/mmap_file")
 int BPF_PROG(kiln_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
 {
-	struct kiln_me me;
-
-	if (!(prot & PROT_EXEC))
-		return 0;
-	me = kiln_me();
-	return kiln_unbound(&me, V(LOAD) | V(KERNEL)) ? 0 : kiln_map(ctx, file, prot);
+	return prot & PROT_EXEC ? kiln_map(ctx) : 0;
 }
 
 SEC("lsm/file_mprotect")

@@ -3,34 +3,6 @@
 
 #define KERNEL_OP(op) kiln_check_bit(KILN_KERNEL, KILN_K_##op, 0)
 
-SEC("lsm/sb_mount")
-int BPF_PROG(kiln_sb_mount)
-{
-	return KERNEL_OP(MOUNT);
-}
-SEC("lsm/sb_remount")
-int BPF_PROG(kiln_sb_remount)
-{
-	return KERNEL_OP(MOUNT);
-}
-SEC("lsm/sb_umount")
-int BPF_PROG(kiln_sb_umount, struct vfsmount *mnt, int flags)
-{
-	if (BPF_CORE_READ(mnt, mnt_sb, s_magic) == BPF_FS_MAGIC && kiln_confined())
-		return kiln_refuse_self(KILN_KERNEL);
-	return KERNEL_OP(MOUNT);
-}
-SEC("lsm/sb_pivotroot")
-int BPF_PROG(kiln_sb_pivotroot)
-{
-	return KERNEL_OP(MOUNT);
-}
-SEC("lsm/move_mount")
-int BPF_PROG(kiln_move_mount)
-{
-	return KERNEL_OP(MOUNT);
-}
-
 SEC("lsm/path_chroot")
 int BPF_PROG(kiln_path_chroot)
 {
@@ -158,63 +130,4 @@ SEC("lsm/locked_down")
 int BPF_PROG(kiln_locked_down)
 {
 	return KERNEL_OP(LOCKDOWN);
-}
-
-/* isatty(3) and the descriptor flags are asked of any file and change no device. */
-static __always_inline bool kiln_harmless_ioctl(unsigned int cmd)
-{
-	return cmd == 0x5401 /* TCGETS */ || cmd == 0x5413 /* TIOCGWINSZ */ || cmd == 0x541b /* FIONREAD */ ||
-	       cmd == 0x5421 /* FIONBIO */ || cmd == 0x5450 /* FIONCLEX */ || cmd == 0x5451 /* FIOCLEX */ ||
-	       cmd == 0x5452 /* FIOASYNC */;
-}
-
-/* chattr(1), project ids and fs-verity change a file through any descriptor of it (include/uapi/linux/fs.h). */
-static __always_inline bool kiln_attribute_ioctl(unsigned int cmd)
-{
-	return cmd == 0x40086602 /* FS_IOC_SETFLAGS */ || cmd == 0x40046602 /* FS_IOC32_SETFLAGS */ ||
-	       cmd == 0x401c5820 /* FS_IOC_FSSETXATTR */ || cmd == 0x40087602 /* FS_IOC_SETVERSION */ ||
-	       cmd == 0x40047602 /* FS_IOC32_SETVERSION */ || cmd == 0x40806685 /* FS_IOC_ENABLE_VERITY */ ||
-	       cmd == 0x40047211 /* FAT_IOCTL_SET_ATTRIBUTES */;
-}
-
-/* Types or pastes into a terminal, for whoever reads there (include/uapi/asm-generic/ioctls.h, linux/tiocl.h). */
-static __always_inline bool kiln_types(unsigned int cmd)
-{
-	return cmd == 0x5412 /* TIOCSTI */ || cmd == 0x541c /* TIOCLINUX */;
-}
-
-/* Makes a network device whose packets come from a file. */
-static __always_inline bool kiln_makes_packets(unsigned int cmd)
-{
-	return cmd == 0x400454ca /* TUNSETIFF */ || cmd == 0xc004743e /* PPPIOCNEWUNIT */ ||
-	       cmd == 0x5423 /* TIOCSETD: SLIP, PPP and others on a terminal */;
-}
-
-static __always_inline int kiln_check_ioctl(struct file *file, unsigned int cmd)
-{
-	unsigned short kind = file->f_inode->i_mode & S_IFMT;
-	int ret = 0;
-
-	if (kiln_attribute_ioctl(cmd))
-		return kiln_check_file(V(SETATTR), file);
-	if ((kind != S_IFCHR && kind != S_IFBLK) || kiln_harmless_ioctl(cmd))
-		return 0;
-	if (kiln_types(cmd))
-		ret = KERNEL_OP(PTRACE);
-	else if (kiln_makes_packets(cmd))
-		ret = KERNEL_OP(RAW_SOCKET);
-	return ret ? ret : KERNEL_OP(IOCTL);
-}
-
-SEC("lsm/file_ioctl")
-int BPF_PROG(kiln_file_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
-{
-	return kiln_check_ioctl(file, cmd);
-}
-
-/* A 32-bit ioctl(2), which any process makes by int 0x80, comes here where the kernel has the hook. */
-SEC("?lsm/file_ioctl_compat")
-int BPF_PROG(kiln_file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg)
-{
-	return kiln_check_ioctl(file, cmd);
 }

@@ -65,39 +65,45 @@ int BPF_PROG(kiln_inode_init_security_anon, struct inode *inode, const struct qs
 	return kiln_check_exec_memory();
 }
 
-/*
- * A program's file asks for an executable stack (PT_GNU_STACK), or does not say that it can do without, and execve(2)
- * makes it past the point where it could be refused.
- */
-SEC("?fexit/setup_arg_pages")
-int BPF_PROG(kiln_setup_arg_pages, struct linux_binprm *bprm)
+/* What cannot be refused is ended before it goes on. */
+static __noinline int kiln_end_for_memory(void)
 {
-	if (bprm->vma->vm_flags & VM_EXEC && kiln_check_exec_memory())
+	if (kiln_check_exec_memory())
 		bpf_send_signal(9);
 	return 0;
+}
+
+/*
+ * A program's file asks for an executable stack (PT_GNU_STACK), or does not say that it can do without, and execve(2)
+ * makes it past the point where it could be refused. Here it is done. The file's segments may have taken the place of a
+ * part of the stack: then what execve(2) made for it may be another's memory by now, and is no stack of this process.
+ */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(kiln_sched_process_exec, struct task_struct *task, int before, struct linux_binprm *bprm)
+{
+	struct vm_area_struct *stack = bprm->vma;
+
+	if ((stack->vm_flags & (VM_EXEC | VM_GROWSDOWN)) == VM_GROWSDOWN && stack->vm_mm == task->mm)
+		return 0;
+	return kiln_end_for_memory();
 }
 
 /* The end of an executable segment that the file does not fill is memory that is written and executed. */
 SEC("?fentry/vm_brk_flags")
 int BPF_PROG(kiln_vm_brk_flags, unsigned long address, unsigned long length, unsigned long flags)
 {
-	if (flags & VM_EXEC && kiln_check_exec_memory())
-		bpf_send_signal(9);
-	return 0;
+	return flags & VM_EXEC ? kiln_end_for_memory() : 0;
 }
 
 #define READ_IMPLIES_EXEC 0x0400000u /* include/uapi/linux/personality.h */
 
 /*
  * With READ_IMPLIES_EXEC brk(2) makes executable memory, and neither it nor
- * personality(2) has a hook. What can't be refused is ended before it goes on.
- * 0xffffffff only asks.
+ * personality(2) has a hook. 0xffffffff only asks.
  */
 static __always_inline int kiln_check_personality(u32 persona)
 {
-	if (persona != 0xffffffffu && persona & READ_IMPLIES_EXEC && kiln_check_exec_memory())
-		bpf_send_signal(9);
-	return 0;
+	return persona != 0xffffffffu && persona & READ_IMPLIES_EXEC ? kiln_end_for_memory() : 0;
 }
 
 /* By x86's two entries. */

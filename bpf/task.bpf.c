@@ -45,16 +45,13 @@ int BPF_PROG(kiln_task_alloc, struct task_struct *task, unsigned long clone_flag
  * A new task that does not run yet. clone3(CLONE_INTO_CGROUP) starts it in another cgroup without an attach. And where
  * its parent was moved since kiln_task_alloc() found that a child need not bear a label, it must bear one now.
  */
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(kiln_sched_process_fork, struct task_struct *parent, struct task_struct *child)
+static __noinline int kiln_forked(struct task_struct *parent, struct task_struct *child)
 {
 	struct kiln_task *own;
 	struct cgroup *group;
 	u32 label;
 	u64 word;
 
-	if (parent->cgroups == child->cgroups && !*(volatile u64 *)&kiln_state.strays)
-		return 0;
 	group = BPF_CORE_READ(child, cgroups, dfl_cgrp);
 	label = kiln_group_label(group);
 	if (label && parent->cgroups != child->cgroups)
@@ -69,4 +66,12 @@ int BPF_PROG(kiln_sched_process_fork, struct task_struct *parent, struct task_st
 		kiln_share_place(kiln_place(group));
 	}
 	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(kiln_sched_process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	if (parent->cgroups == child->cgroups && !*(volatile u64 *)&kiln_state.strays)
+		return 0;
+	return kiln_forked(parent, child);
 }

@@ -25,13 +25,36 @@ static __always_inline bool kiln_anonymous(u64 ns)
 	return !bpf_core_field_exists(struct mnt_namespace, seq) || !BPF_CORE_READ(space, seq);
 }
 
-/* Towards the root of the file system: is s->goal at or above what is asked for? Not farther than s->rank names. */
+/*
+ * What one search for a name may take, mounts and folders together: five times the most mounts that a namespace may
+ * have (fs.mount-max, 100,000), for the ways down and up and what is looked at of each. Lists are read without a lock,
+ * and one that changes may lead round in a circle. Beyond it a file is unknown.
+ */
+#define KILN_SEARCH_STEPS (1u << 20)
+
+/* Takes one step of those that are left; false: none is. */
+static __always_inline bool kiln_step_left(struct kiln_scratch *s)
+{
+	u64 left = s->left;
+
+	if (!left)
+		return false;
+	s->left = left - 1;
+	return true;
+}
+
+/*
+ * Towards the root of the file system: is s->goal at or above what is asked for? Where it is not, s->seek ends at the
+ * root, unless the way is not known or there were too few turns.
+ */
 static long kiln_seek(u32 turn, struct kiln_scratch **ctx)
 {
 	struct kiln_scratch *s = *ctx;
 	struct dentry *dentry = (void *)s->seek;
 	u64 parent;
 
+	if (!kiln_step_left(s))
+		return 1;
 	if (s->seek == s->goal) {
 		s->best = s->at;
 		s->rank = turn;
@@ -55,10 +78,14 @@ static long kiln_next_mount(u32 turn, struct kiln_scratch **ctx)
 	struct mount *mount = (void *)s->at, *parent;
 	u64 next;
 
+	/* What was taken out leads to itself, or into another tree. */
+	if (!kiln_step_left(s) || (u64)BPF_CORE_READ(mount, mnt_ns) != s->space)
+		return 1;
 	if (!s->up) {
 		if ((u64)BPF_CORE_READ(mount, mnt.mnt_sb) == s->sb) {
 			s->goal = (u64)BPF_CORE_READ(mount, mnt.mnt_root);
 			s->seek = s->asked;
+			/* What is farther than the nearest so far does not matter. */
 			bpf_loop((u32)s->rank + 1, kiln_seek, &s, 0);
 		}
 		next = (u64)BPF_CORE_READ(mount, mnt_mounts.next);
@@ -81,9 +108,6 @@ static long kiln_next_mount(u32 turn, struct kiln_scratch **ctx)
 	s->at = s->up ? (u64)parent : next - bpf_core_field_offset(struct mount, mnt_child);
 	return 0;
 }
-
-/* Twice what fs.mount-max (100,000) permits a namespace, for the ways down and up. Beyond it a file is unknown. */
-#define KILN_MOUNT_STEPS (1u << 18)
 
 /*
  * The path of s->asked by the task's own namespace: through that of its mounts of the same file system whose root is
@@ -117,10 +141,12 @@ __noinline u32 kiln_resolve_here(struct kiln_scratch *s)
 			return PATH_FAIL;
 	}
 	s->sb = (u64)sb;
+	s->space = (u64)own;
 	s->top = s->at = (u64)BPF_CORE_READ(own, root);
 	s->rank = KILN_DEPTH_MAX;
 	s->best = s->up = s->found = 0;
-	bpf_loop(KILN_MOUNT_STEPS, kiln_next_mount, &s, 0);
+	s->left = KILN_SEARCH_STEPS;
+	bpf_loop(KILN_SEARCH_STEPS, kiln_next_mount, &s, 0);
 	if (!s->found || !s->best)
 		return PATH_FAIL;
 	s->pos = KILN_PATH_MAX;

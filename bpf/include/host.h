@@ -16,7 +16,7 @@ static long kiln_parent_step(u32 turn, struct kiln_scratch **ctx)
 	struct task_struct *task = (void *)s->seek;
 	u64 parent = (u64)BPF_CORE_READ(task, real_parent);
 
-	if (!parent)
+	if (!parent || !kiln_step_left(s))
 		return 1;
 	if (parent == s->seek) {
 		s->host_ns = (u64)BPF_CORE_READ(task, nsproxy, mnt_ns);
@@ -24,29 +24,6 @@ static long kiln_parent_step(u32 turn, struct kiln_scratch **ctx)
 	}
 	s->seek = parent;
 	return 0;
-}
-
-/* Processes do not nest deeper than there are numbers for them (PID_MAX_LIMIT of include/linux/threads.h). */
-#define KILN_PARENTS (1u << 22)
-
-/* Towards the root of the file system: is s->goal at or above what is asked for? What ends elsewhere is not known. */
-static long kiln_above_step(u32 turn, struct kiln_scratch **ctx)
-{
-	struct kiln_scratch *s = *ctx;
-	struct dentry *dentry = (void *)s->seek;
-	u64 parent;
-
-	if (s->seek == s->goal) {
-		s->best = s->at;
-		return 1;
-	}
-	parent = (u64)BPF_CORE_READ(dentry, d_parent);
-	if (parent == s->seek) {
-		s->up = parent == s->root;
-		return 1;
-	}
-	s->seek = parent;
-	return !parent;
 }
 
 /* More names than a path of KILN_PATH_MAX has: a folder may lie deeper still, and is unknown then. */
@@ -59,7 +36,7 @@ static long kiln_instance_step(u32 turn, struct kiln_scratch **ctx)
 	struct mount *mount;
 	u64 next;
 
-	if (bpf_probe_read_kernel(&next, sizeof(next), (void *)s->instance) || !next)
+	if (!kiln_step_left(s) || bpf_probe_read_kernel(&next, sizeof(next), (void *)s->instance) || !next)
 		return 1;
 	s->instance = next;
 	if (next == s->top) {
@@ -68,23 +45,23 @@ static long kiln_instance_step(u32 turn, struct kiln_scratch **ctx)
 	}
 	s->at = next - bpf_core_field_offset(struct mount, mnt_instance);
 	mount = (void *)s->at;
+	/* What was taken out leads into another list. */
+	if ((u64)BPF_CORE_READ(mount, mnt.mnt_sb) != s->sb)
+		return 1;
 	if ((u64)BPF_CORE_READ(mount, mnt_ns) != s->host_ns)
 		return 0;
 	if (!s->mount)
 		s->mount = s->at;
 	s->goal = (u64)BPF_CORE_READ(mount, mnt.mnt_root);
 	s->seek = s->asked;
-	s->up = 0;
-	bpf_loop(KILN_ABOVE, kiln_above_step, &s, 0);
+	bpf_loop(KILN_ABOVE, kiln_seek, &s, 0);
 	if (s->best) {
 		s->found = 1;
 		return 1;
 	}
-	return !s->up;
+	/* Not at the root, or not asked there: whether this mount shows the file is not known. */
+	return s->seek != s->root || s->seek == s->goal;
 }
-
-/* All mounts of all namespaces may be of one file system. Beyond it a file is unknown. */
-#define KILN_INSTANCES (1u << 20)
 
 /*
  * Where the machine's path of s->asked begins in the scratch. PATH_NONE: s->asked_mount, by which it was reached, gives
@@ -104,20 +81,22 @@ __noinline u32 kiln_resolve_host(struct kiln_scratch *s)
 	/* As of the last time on this CPU; each change of mounts gives the namespace another number (see path.h). */
 	if (s->asked_mount && s->host_mnt == s->asked_mount && s->host_ns == (u64)own && s->host_event == event)
 		return PATH_NONE;
+	s->left = KILN_SEARCH_STEPS;
 	if (!s->host_ns) {
 		s->seek = (u64)task;
-		bpf_loop(KILN_PARENTS, kiln_parent_step, &s, 0);
+		bpf_loop(KILN_SEARCH_STEPS, kiln_parent_step, &s, 0);
 	}
 	if (!s->host_ns || !bpf_core_field_exists(struct mount, mnt_instance))
 		return PATH_FAIL;
 	asked = (void *)s->asked;
 	sb = (u64)BPF_CORE_READ(asked, d_sb);
+	s->sb = sb;
 	s->root = (u64)BPF_CORE_READ((struct super_block *)sb, s_root);
 	s->top = sb + bpf_core_field_offset(struct super_block, s_mounts);
 	for (u32 i = 0; i < 4; i++) {
 		s->instance = s->top;
 		s->best = s->found = s->mount = 0;
-		bpf_loop(KILN_INSTANCES, kiln_instance_step, &s, 0);
+		bpf_loop(KILN_SEARCH_STEPS, kiln_instance_step, &s, 0);
 		if (s->found)
 			break;
 	}

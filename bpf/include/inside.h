@@ -32,8 +32,10 @@ static __always_inline bool kiln_executes(void)
  */
 static __always_inline bool kiln_for_exec(struct file *file)
 {
-	return file->f_flags & FMODE_EXEC &&
-	       (BPF_CORE_READ_BITFIELD_PROBED(bpf_get_current_task_btf(), in_execve) || kiln_executes());
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	/* The macro names the task several times. */
+	return file->f_flags & FMODE_EXEC && (BPF_CORE_READ_BITFIELD(task, in_execve) || kiln_executes());
 }
 
 /* The file below an overlay's, from 6.5 on; before, it bears the overlay's own path. */

@@ -245,6 +245,7 @@ struct backing_file {
 	struct path user_path;
 };
 struct vm_area_struct {
+	struct mm_struct *vm_mm;
 	unsigned long vm_flags;
 	struct file *vm_file;
 	void *anon_vma;
@@ -414,6 +415,7 @@ struct bpf_prog {
 #define VM_WRITE 2ul
 #define VM_EXEC 4ul
 #define VM_SHARED 8ul
+#define VM_GROWSDOWN 0x100ul
 
 #define CLONE_THREAD 0x10000ul
 #define CLONE_INTO_CGROUP 0x200000000ul

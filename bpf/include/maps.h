@@ -16,6 +16,7 @@ struct kiln_scratch {
 	u64 top_ns, top_mnt, top_event;
 	/* What is asked for, and the search for the task's own mount of it (elsewhere.h). */
 	u64 asked, asked_mount, sb, top, at, up, seek, goal, best, rank;
+	u64 space, left; /* the namespace that is searched, and for how many steps yet */
 	/* The machine's own namespace, and that mount of it which was last seen to be its file system's first (host.h).
 	 */
 	u64 host_ns, host_mnt, host_event, instance;

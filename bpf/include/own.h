@@ -91,4 +91,9 @@ static __always_inline bool kiln_own_file(struct file *file)
 	return kiln_confined() && kiln_is_own_file(&address);
 }
 
+static __always_inline int kiln_check_own(struct dentry *dentry, u32 flags, u32 verb)
+{
+	return kiln_confined() && kiln_own_flags(dentry) & flags ? kiln_refuse_self(verb) : 0;
+}
+
 #endif

@@ -521,6 +521,7 @@ static void every_host(void)
 	scratch->asked = (u64)dentries[0];
 	dentries[0]->d_sb = &disks[1];
 	mounted(0, &(struct dentry){0}, NULL, NULL)->mnt_ns = &machine;
+	mounts[0]->mnt.mnt_sb = &disks[1];
 	disks[1].s_mounts.next = &mounts[0]->mnt_instance;
 	mounts[0]->mnt_instance.next = &disks[1].s_mounts;
 	if (kiln_resolve_host(scratch) != PATH_FAIL)
@@ -533,7 +534,41 @@ static void every_host(void)
 	mounts[0]->mnt_instance.next = (void *)0x100;
 	if (kiln_resolve_host(scratch) != PATH_FAIL)
 		FAIL("a torn list has an end\n");
+	/* One that leads round in a circle ends with the steps, in all turns together, and what leads into another at
+	 * once. */
+	mounts[0]->mnt_instance.next = &mounts[0]->mnt_instance;
+	if (kiln_resolve_host(scratch) != PATH_FAIL || scratch->left)
+		FAIL("a list without an end has one\n");
+	mounted(1, dentries[0], NULL, NULL);
+	mounts[0]->mnt_instance.next = &mounts[1]->mnt_instance;
+	mounts[1]->mnt_instance.next = &mounts[1]->mnt_instance;
+	if (kiln_resolve_host(scratch) != PATH_FAIL || scratch->left < KILN_SEARCH_STEPS - 100)
+		FAIL("another file system's list was followed\n");
 	dentries[0]->d_sb = &disk;
+}
+
+/* Trees of mounts that change while they are read: what was taken out, and a circle. */
+static void every_torn_tree(void)
+{
+	u32 lens[] = {3};
+
+	tree(1, lens);
+	dentries[1]->d_sb = &disk;
+	own.root = mounted(0, dentries[0], NULL, NULL);
+	mounted(1, dentries[1], mounts[0], dentries[1]);
+	mounts[0]->mnt_mounts.next = mounts[0]->mnt_mounts.prev = &mounts[1]->mnt_child;
+	mounts[1]->mnt_mounts.next = mounts[1]->mnt_mounts.prev = &mounts[1]->mnt_mounts;
+	mounts[1]->mnt_child.next = mounts[1]->mnt_child.prev = &mounts[1]->mnt_child;
+	if (kiln_resolve_any(scratch, NULL, dentries[1]) != PATH_FAIL || scratch->left)
+		FAIL("a tree without an end has one\n");
+	mounts[1]->mnt_ns = NULL;
+	if (kiln_resolve_any(scratch, NULL, dentries[1]) != PATH_FAIL || scratch->left < KILN_SEARCH_STEPS - 100)
+		FAIL("what was taken out of the tree was followed\n");
+	mounts[1]->mnt_ns = &own;
+	mounts[1]->mnt_child.next = mounts[1]->mnt_child.prev = &mounts[0]->mnt_mounts;
+	if (kiln_resolve_any(scratch, NULL, dentries[1]) == PATH_FAIL)
+		FAIL("a whole tree is unknown\n");
+	own.root = NULL;
 }
 
 /* --- The automaton's walk in chunks. --- */
@@ -589,6 +624,7 @@ int main(void)
 		every_reuse();
 		any_namespace();
 		every_host();
+		every_torn_tree();
 	}
 	every_automaton();
 	printf("%lu walks agree\n", done);

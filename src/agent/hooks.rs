@@ -7,7 +7,8 @@ use crate::model::{KernelOp, Verb};
 /// When a program must be attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need {
-    /// In each generation: labels and self-protection.
+    /// In each generation: labels and self-protection; a program that does more besides stands alone at its hook, as each
+    /// one more costs all tasks.
     always: bool,
     /// Any of these bits of `required_hooks_lo`: verbs, and the transitions below.
     verbs: u32,
@@ -49,16 +50,11 @@ const C: u32 = v(Verb::Create);
 const D: u32 = v(Verb::Delete);
 const S: u32 = v(Verb::Setattr);
 const FILES: u32 = 0x7f;
+/// A second name must give no verb that the first lacks.
+const NAMES: Need = verbs(FILES | v(Verb::Bind) | v(Verb::Connect) | v(Verb::Accept));
 /// Files, and memory that is opened as one.
 const HELD: Need =
     Need { always: false, verbs: R | M, ops: k(KernelOp::ExecMemory) | k(KernelOp::Ptrace), revocation: true };
-/// Beside devices' own and a file's attributes, what types into a terminal and what makes packets.
-const IOCTL: Need = Need {
-    always: false,
-    verbs: S,
-    ops: k(KernelOp::Ioctl) | k(KernelOp::Ptrace) | k(KernelOp::RawSocket),
-    revocation: false,
-};
 
 /// Every program of the object, with its need.
 const PROGRAMS: &[(&str, Need)] = &[
@@ -88,8 +84,8 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_cgroup_mkdir", ALWAYS),
     ("kiln_cgroup_release", ALWAYS),
     ("kiln_cgroup_rmdir", ALWAYS),
-    ("kiln_file_ioctl", IOCTL),
-    ("kiln_file_ioctl_compat", IOCTL),
+    ("kiln_file_ioctl", ALWAYS),
+    ("kiln_file_ioctl_compat", ALWAYS),
     ("kiln_file_lock", ALWAYS),
     ("kiln_file_mprotect", either(v(Verb::Load), KernelOp::ExecMemory)),
     // Also sees who opens /proc/PID/mem, and keeps confined tasks from writing to what is Kiln's.
@@ -101,17 +97,22 @@ const PROGRAMS: &[(&str, Need)] = &[
     // Mounting a network file system connects.
     ("kiln_fs_context_parse_param", op(KernelOp::Mount)),
     ("kiln_inet_conn_request", verbs(v(Verb::Accept))),
-    // Message queues alone.
-    ("kiln_inode_create", verbs(C)),
+    ("kiln_inode_create", ALWAYS),
     // Also remembers who makes an io_uring.
     ("kiln_inode_init_security_anon", either(R | M, KernelOp::ExecMemory)),
-    ("kiln_inode_remove_acl", verbs(S)),
-    ("kiln_inode_removexattr", verbs(S)),
-    ("kiln_inode_set_acl", verbs(S)),
-    ("kiln_inode_setattr", verbs(S)),
-    ("kiln_inode_setattr_idmap", verbs(S)),
-    ("kiln_inode_setxattr", verbs(S)),
-    ("kiln_inode_unlink", verbs(D)),
+    ("kiln_inode_link", ALWAYS),
+    ("kiln_inode_mkdir", ALWAYS),
+    ("kiln_inode_mknod", ALWAYS),
+    ("kiln_inode_remove_acl", ALWAYS),
+    ("kiln_inode_removexattr", ALWAYS),
+    ("kiln_inode_rename", ALWAYS),
+    ("kiln_inode_rmdir", ALWAYS),
+    ("kiln_inode_set_acl", ALWAYS),
+    ("kiln_inode_setattr", ALWAYS),
+    ("kiln_inode_setattr_idmap", ALWAYS),
+    ("kiln_inode_setxattr", ALWAYS),
+    ("kiln_inode_symlink", ALWAYS),
+    ("kiln_inode_unlink", ALWAYS),
     (
         "kiln_kernel_load_data",
         Need { always: false, verbs: 0, ops: k(KernelOp::Module) | k(KernelOp::Kexec), revocation: false },
@@ -127,58 +128,36 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_mmap_held", Need { always: false, verbs: R | M, ops: 0, revocation: true }),
     ("kiln_mnt_want_write", verbs(S)),
     ("kiln_mnt_want_write_file", verbs(S)),
-    ("kiln_move_mount", op(KernelOp::Mount)),
+    ("kiln_move_mount", ALWAYS),
     ("kiln_mprotect_held", Need { always: false, verbs: R | M, ops: 0, revocation: true }),
-    ("kiln_own_create", ALWAYS),
-    ("kiln_own_ioctl", ALWAYS),
-    ("kiln_own_ioctl_compat", ALWAYS),
-    ("kiln_own_link", ALWAYS),
-    ("kiln_own_mkdir", ALWAYS),
-    ("kiln_own_mknod", ALWAYS),
-    ("kiln_own_mount", ALWAYS),
-    ("kiln_own_move_mount", ALWAYS),
-    ("kiln_own_pivotroot", ALWAYS),
-    ("kiln_own_remount", ALWAYS),
-    ("kiln_own_remove_acl", ALWAYS),
-    ("kiln_own_removexattr", ALWAYS),
-    ("kiln_own_rename", ALWAYS),
-    ("kiln_own_rmdir", ALWAYS),
-    ("kiln_own_set_acl", ALWAYS),
-    ("kiln_own_setattr", ALWAYS),
-    ("kiln_own_setattr_idmap", ALWAYS),
-    ("kiln_own_setxattr", ALWAYS),
-    ("kiln_own_symlink", ALWAYS),
-    ("kiln_own_umount", ALWAYS),
-    ("kiln_own_unlink", ALWAYS),
     ("kiln_path_chmod", verbs(S)),
     ("kiln_path_chown", verbs(S)),
     ("kiln_path_chroot", op(KernelOp::Chroot)),
-    // A second name must give no verb that the first lacks.
-    ("kiln_path_link", verbs(FILES | v(Verb::Bind) | v(Verb::Connect) | v(Verb::Accept))),
+    ("kiln_path_link", NAMES),
     ("kiln_path_mkdir", verbs(C)),
     ("kiln_path_mknod", verbs(C | v(Verb::Bind))),
     ("kiln_path_notify", ALWAYS),
-    ("kiln_path_rename", ALWAYS),
+    ("kiln_path_rename", NAMES),
     ("kiln_path_rmdir", verbs(D)),
     ("kiln_path_symlink", verbs(C)),
     ("kiln_path_truncate", verbs(M)),
-    ("kiln_path_unlink", ALWAYS),
+    ("kiln_path_unlink", verbs(D)),
     ("kiln_perf_event_open", op(KernelOp::Perf)),
     ("kiln_personality", op(KernelOp::ExecMemory)),
     ("kiln_personality_compat", op(KernelOp::ExecMemory)),
     ("kiln_ptrace_access_check", ALWAYS),
     ("kiln_ptrace_traceme", op(KernelOp::Ptrace)),
-    ("kiln_sb_mount", op(KernelOp::Mount)),
-    ("kiln_sb_pivotroot", op(KernelOp::Mount)),
-    ("kiln_sb_remount", op(KernelOp::Mount)),
+    ("kiln_sb_mount", ALWAYS),
+    ("kiln_sb_pivotroot", ALWAYS),
+    ("kiln_sb_remount", ALWAYS),
     ("kiln_sb_umount", ALWAYS),
+    // What execve(2) makes executable by itself.
+    ("kiln_sched_process_exec", op(KernelOp::ExecMemory)),
     ("kiln_sched_process_fork", ALWAYS),
     ("kiln_sctp_assoc_request", verbs(v(Verb::Accept))),
     ("kiln_sctp_bind_connect", verbs(v(Verb::Bind) | v(Verb::Connect))),
     ("kiln_sendpage", PEERS),
     ("kiln_settime", op(KernelOp::Clock)),
-    // What execve(2) makes executable by itself.
-    ("kiln_setup_arg_pages", op(KernelOp::ExecMemory)),
     // A connection that was refused when it was handed out already stays of no use.
     ("kiln_sock_graft", PEERS),
     ("kiln_socket_accept", verbs(v(Verb::Accept))),

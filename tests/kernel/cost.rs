@@ -18,6 +18,9 @@ use crate::{build, policy};
 
 /// Operations, as cost.c names them.
 const OPERATIONS: [&str; 4] = ["open-13", "open-36", "exec", "connect"];
+/// How a kernel is booted: a name, and what `lsm=` says.
+type Mode = (&'static str, &'static str);
+const MODES: [Mode; 3] = [("base", "capability"), ("apparmor", "capability,apparmor"), ("kiln", "capability,bpf")];
 /// What a confined task may pay, of what AppArmor takes.
 const OF_APPARMOR: f64 = 0.8;
 /// What the loaded policy may add to an unconfined task's open and close. An empty LSM program adds 170 to 183.
@@ -32,40 +35,56 @@ pub fn trial(kernel: &'static str) -> Trial {
 }
 
 fn measure(kernel: &str) -> Result<(), String> {
-    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cost-{kernel}"));
-    let lib = work.join("lib");
-    let key = policy::image(&lib)?;
+    let work = &Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cost-{kernel}"));
+    let lib = &work.join("lib");
+    let key = policy::image(lib)?;
     let source = folder().join("cost/policy.pdl");
     let text = std::fs::read_to_string(&source).map_err(|error| format!("{}: {error}", source.display()))?;
-    policy::seal(&lib, "policy", &policy::compile("policy.pdl", &text, kernel, 1)?, &key)?;
-    let programs = programs(&work)?;
+    policy::seal(lib, "policy", &policy::compile("policy.pdl", &text, kernel, 1)?, &key)?;
+    let programs = &programs(work)?;
+    // All wait for a turn of the machine at the same time.
+    let said = std::thread::scope(|scope| {
+        let boots = MODES.map(|mode| scope.spawn(move || boot(kernel, mode, &work.join(mode.0), programs, lib)));
+        boots.map(|boot| boot.join().expect("a boot does not panic"))
+    });
     let mut costs = Costs::new();
-    for (mode, lsm) in [("base", "capability"), ("apparmor", "capability,apparmor"), ("kiln", "capability,bpf")] {
-        let mut vm = Vm::new(&work, 900);
-        vm.option(&["--icount", "--lsm", lsm, "--append", "nokaslr norandmaps"]);
-        for (from, to) in &programs {
-            vm.file(from, to);
-        }
-        if mode == "kiln" {
-            vm.image(&lib)?;
-        }
-        let said = vm.run(kernel, include_str!("cost/cost.sh"))?;
-        for line in said.lines() {
-            match line.split(' ').collect::<Vec<_>>()[..] {
-                ["cost", whose, operation, value] => {
-                    let value = value.parse().map_err(|_| format!("no number: {line}"))?;
-                    costs.insert((whose.to_owned(), operation.to_owned()), value);
-                }
-                ["cost", whose, "program", operation, program, runs, spent] => {
-                    println!("{kernel} {whose} {operation}: {program} ran {runs} times in 100 turns, {spent} in all");
-                }
-                ["cost-error", ..] => return Err(line.to_owned()),
-                _ => {}
-            }
-        }
+    for said in said {
+        read(kernel, &said?, &mut costs)?;
     }
     print(kernel, &costs)?;
     judge(&costs)
+}
+
+/// What the guest says in one mode.
+fn boot(kernel: &str, mode: Mode, work: &Path, programs: &[(PathBuf, &str)], lib: &Path) -> Result<String, String> {
+    let (name, lsm) = mode;
+    std::fs::create_dir_all(work).map_err(|error| format!("{}: {error}", work.display()))?;
+    let mut vm = Vm::new(work, 900);
+    vm.option(&["--icount", "--lsm", lsm, "--append", "nokaslr norandmaps"]);
+    for (from, to) in programs {
+        vm.file(from, to);
+    }
+    if name == "kiln" {
+        vm.image(lib)?;
+    }
+    vm.run(kernel, include_str!("cost/cost.sh"))
+}
+
+fn read(kernel: &str, said: &str, costs: &mut Costs) -> Result<(), String> {
+    for line in said.lines() {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["cost", whose, operation, value] => {
+                let value = value.parse().map_err(|_| format!("no number: {line}"))?;
+                costs.insert((whose.to_owned(), operation.to_owned()), value);
+            }
+            ["cost", whose, "program", operation, program, runs, spent] => {
+                println!("{kernel} {whose} {operation}: {program} ran {runs} times in 100 turns, {spent} in all");
+            }
+            ["cost-error", ..] => return Err(line.to_owned()),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn programs(work: &Path) -> Result<Vec<(PathBuf, &'static str)>, String> {

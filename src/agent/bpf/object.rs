@@ -118,8 +118,8 @@ fn has_hook(kernel: &Btf<'_>, program: &str, kind: ProgramType, section: &str) -
     // The mount's id mapping was added to inode_setattr after 6.1; the object has a program for either form.
     let arguments = FuncProto::try_from(func.referenced_type()).map_or(0, |p| p.iter().count());
     match program {
-        "kiln_inode_setattr" | "kiln_own_setattr" => arguments == 2,
-        "kiln_inode_setattr_idmap" | "kiln_own_setattr_idmap" => arguments == 3,
+        "kiln_inode_setattr" => arguments == 2,
+        "kiln_inode_setattr_idmap" => arguments == 3,
         _ => true,
     }
 }

@@ -142,6 +142,7 @@ fn starters(block: &Block, places: &BlockPlaces, patterns: &mut Patterns, found:
     let known = Object::Unix {
         verbs: VerbSet::from_iter([Verb::Connect]),
         paths: STARTERS.iter().map(|path| Glob((*path).to_owned())).collect(),
+        except: Vec::new(),
     };
     let denied: Vec<&Object> = unconditional(block, Effect::Deny).map(|rule| &rule.object).collect();
     for (rule, place) in block.rules.iter().zip(&places.rules) {
@@ -171,8 +172,9 @@ fn programs(block: &Block, places: &BlockPlaces, patterns: &mut Patterns, found:
     }
     // Both are compared as if they were of one verb, and what is denied to either is out of it.
     let paths = |rule: &Rule, verb: Verb| match &rule.object {
-        Object::File { verbs, paths, .. } if verbs.contains(verb) => {
-            Some(Object::File { verbs: VerbSet::from_iter([Verb::Exec]), paths: paths.clone(), switch: None })
+        Object::File { verbs, paths, except, .. } if verbs.contains(verb) => {
+            let (paths, except) = (paths.clone(), except.clone());
+            Some(Object::File { verbs: VerbSet::from_iter([Verb::Exec]), paths, except, switch: None })
         }
         _ => None,
     };

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Names that are made and removed, where no path is needed: Kiln's own, units' cgroups, message queues. */
+
+/* Pins, of whomever. */
+static __always_inline bool kiln_on_bpffs(struct dentry *dentry)
+{
+	return dentry->d_sb->s_magic == BPF_FS_MAGIC;
+}
+
+/*
+ * POSIX message queues have names in their own file system, which mq_open(2) and mq_unlink(2) reach without any path:
+ * no path_* hook sees one made or removed.
+ */
+static __always_inline bool kiln_on_mqueue(struct dentry *dentry)
+{
+	return dentry->d_sb->s_magic == MQUEUE_FS_MAGIC;
+}
+
+SEC("lsm/inode_create")
+int BPF_PROG(kiln_inode_create, struct inode *dir, struct dentry *dentry)
+{
+	return kiln_on_mqueue(dentry) ? kiln_check_dentry(V(CREATE), dentry)
+				      : kiln_check_own(dentry, KILN_OWN_TREE, KILN_CREATE);
+}
+SEC("lsm/inode_symlink")
+int BPF_PROG(kiln_inode_symlink, struct inode *dir, struct dentry *dentry)
+{
+	return kiln_check_own(dentry, KILN_OWN_TREE, KILN_CREATE);
+}
+SEC("lsm/inode_mknod")
+int BPF_PROG(kiln_inode_mknod, struct inode *dir, struct dentry *dentry)
+{
+	return kiln_check_own(dentry, KILN_OWN_TREE, KILN_CREATE);
+}
+
+/*
+ * Whether a confined task makes a cgroup that would pass for a unit of the system manager's: it could fill kiln_cgroups
+ * with them, or be there before the unit is.
+ */
+static __noinline bool kiln_is_false_unit(struct inode *dir, struct dentry *dentry)
+{
+	struct kernfs_node *node = BPF_CORE_READ(dir, i_private);
+	struct cgroup *group = BPF_CORE_READ(node, priv);
+	struct kiln_who who = {};
+	u32 level;
+
+	if (!group || !kiln_unified(group) || kiln_group_label(group))
+		return false;
+	level = BPF_CORE_READ(group, level) + 1;
+	kiln_enter_label(&who, kiln_active(), KILN_LABEL_HOST, 0);
+	/* Of the folder itself, too, which would be one of those above. */
+	if (level > 1 && !kiln_below_slices(group, level))
+		return false;
+	return kiln_named_subject(&who, (u64)BPF_CORE_READ(dentry, d_name.name)) != 0;
+}
+
+SEC("lsm/inode_mkdir")
+int BPF_PROG(kiln_inode_mkdir, struct inode *dir, struct dentry *dentry)
+{
+	if (!kiln_confined())
+		return 0;
+	if (BPF_CORE_READ(dir, i_sb, s_magic) == CGROUP2_SUPER_MAGIC)
+		return kiln_is_false_unit(dir, dentry) ? kiln_refuse_self(KILN_CREATE) : 0;
+	return kiln_own_flags(dentry) & KILN_OWN_TREE ? kiln_refuse_self(KILN_CREATE) : 0;
+}
+
+SEC("lsm/inode_unlink")
+int BPF_PROG(kiln_inode_unlink, struct inode *dir, struct dentry *dentry)
+{
+	if (kiln_on_mqueue(dentry))
+		return kiln_check_dentry(V(DELETE), dentry);
+	if (kiln_on_bpffs(dentry))
+		return kiln_confined() ? kiln_refuse_self(KILN_DELETE) : 0;
+	return kiln_check_own(dentry, KILN_OWN_TREE, KILN_DELETE);
+}
+SEC("lsm/inode_rmdir")
+int BPF_PROG(kiln_inode_rmdir, struct inode *dir, struct dentry *dentry)
+{
+	return kiln_check_own(dentry, KILN_OWN_TREE | KILN_OWN_WAY | KILN_OWN_GROUP, KILN_DELETE);
+}
+SEC("lsm/inode_rename")
+int BPF_PROG(kiln_inode_rename, struct inode *old_dir, struct dentry *old_dentry, struct inode *new_dir,
+	     struct dentry *new_dentry)
+{
+	if (!kiln_confined())
+		return 0;
+	return kiln_on_bpffs(old_dentry) ||
+		       (kiln_own_flags(old_dentry) | kiln_own_flags(new_dentry)) & (KILN_OWN_TREE | KILN_OWN_WAY)
+		   ? kiln_refuse_self(KILN_DELETE)
+		   : 0;
+}
+SEC("lsm/inode_link")
+int BPF_PROG(kiln_inode_link, struct dentry *old_dentry, struct inode *dir, struct dentry *new_dentry)
+{
+	if (!kiln_confined())
+		return 0;
+	return (kiln_own_flags(old_dentry) | kiln_own_flags(new_dentry)) & KILN_OWN_TREE ? kiln_refuse_self(KILN_CREATE)
+											 : 0;
+}
