@@ -426,7 +426,10 @@ static void any_namespace(void)
 		compare("of another, quick", want, kiln_resolve(scratch, &foreign.mnt, dentries[depth]));
 		fresh();
 		compare("of another, again", want, kiln_resolve(scratch, &foreign.mnt, dentries[depth]));
-		foreign.mnt_ns = chance(2) ? &detached : chance(2) ? NULL : (void *)-22;
+		foreign.mnt_ns = NULL;
+		fresh();
+		compare("of one that has ended", want, kiln_resolve(scratch, &foreign.mnt, dentries[depth]));
+		foreign.mnt_ns = chance(2) ? &detached : (void *)-22;
 		fresh();
 		compare("of none", PATH_FAIL, kiln_resolve(scratch, &foreign.mnt, dentries[depth]));
 		for (u32 at = 0; at <= depth; at++)

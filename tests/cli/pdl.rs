@@ -17,7 +17,7 @@ profile web {
   use files.logs("/var/log/web/**") because manifest "web.service:4";
   allow connect tcp to $files.lan port 443;
   allow bind udp on "fd00::/8" port 53;
-  allow connect unix "/run/*.sock", "@bus";
+  allow connect unix "/run/web/*.sock", "@bus";
   allow capability net_bind_service;
 }
 "#;
@@ -208,7 +208,7 @@ fn eval_answers_with_the_deciding_rule() {
         ("connect", "tcp:example.org:443", 1, "no rule allows"),
         ("bind", "udp:[fd00::1]:53", 0, "allow bind udp"),
         ("bind", "udp:[fe00::1]:53", 1, "no rule allows"),
-        ("connect", "unix:/run/a.sock", 0, "allow connect unix"),
+        ("connect", "unix:/run/web/a.sock", 0, "allow connect unix"),
         ("connect", "unix:@bus", 0, "allow connect unix"),
         ("connect", "unix:@other", 1, "no rule allows"),
         ("write", "/var/log/web/a", 0, "because manifest \"web.service:4\""),
