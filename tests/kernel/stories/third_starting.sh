@@ -24,7 +24,7 @@ looks_alike() {
 	until_holds 10 test -s /tmp/kt/pid
 }
 goes_on() {
-	echo go >/tmp/kt/go
+	echo go >/tmp/kt/go &
 	until_holds 10 test -e /tmp/kt/end
 }
 echo secret >/tmp/kt/secret
