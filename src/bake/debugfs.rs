@@ -20,11 +20,14 @@ const CASEFOLD: u64 = 0x4000_0000;
 /// Longest target of a link (PATH_MAX of limits.h).
 const LINK_MAX: u64 = 4096;
 
+/// The names in a folder, each with its inode.
+type Names = Rc<Vec<(String, u64)>>;
+
 /// An opened file system.
 pub(super) struct Debugfs {
     place: PathBuf,
     known: RefCell<HashMap<u64, Rc<Inode>>>,
-    folders: RefCell<HashMap<u64, Rc<Vec<(String, u64)>>>>,
+    folders: RefCell<HashMap<u64, Names>>,
 }
 
 /// What debugfs says of an inode.

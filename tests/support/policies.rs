@@ -31,6 +31,7 @@ pub fn policy(n: usize) -> Policy {
     let file = |verbs: &[Verb], path: String| Object::File {
         verbs: verbs.iter().copied().collect(),
         paths: vec![glob(path)],
+        except: Vec::new(),
         switch: None,
     };
     let mut objects: Vec<Object> = [20, 64, 200].map(|len| file(&[Verb::Read], probe(len))).into();

@@ -101,16 +101,16 @@ fn path(a: &[Glob], b: &[Glob], cut: &[(&[Glob], &[Glob])], patterns: &mut Patte
             let (mx, my) = (patterns.get(&x.0)?, patterns.get(&y.0)?);
             let paths = x.0.starts_with(['/', '{']);
             // Only what can meet the pattern matters, and that is seldom much.
-            let mut near: Vec<(Vec<Rc<Matcher>>, Vec<Rc<Matcher>>)> = Vec::new();
+            let mut near: Vec<[Vec<Rc<Matcher>>; 2]> = Vec::new();
             for (any, except) in cut {
                 let any = meeting(any, [&mx, &my], patterns)?;
                 if !any.is_empty() {
-                    near.push((any, meeting(except, [&mx, &my], patterns)?));
+                    near.push([any, meeting(except, [&mx, &my], patterns)?]);
                 }
             }
             let near: Vec<Cut<'_>> = near
                 .iter()
-                .map(|(any, except)| Cut {
+                .map(|[any, except]| Cut {
                     any: any.iter().map(Rc::as_ref).collect(),
                     except: except.iter().map(Rc::as_ref).collect(),
                 })
