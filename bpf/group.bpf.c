@@ -79,7 +79,7 @@ static long kiln_slice(u32 at, struct kiln_slices *s)
 
 /*
  * Whether all above a cgroup are slices. Only the system manager's own places count: a delegated subtree (a user's
- * manager, a container) lies below a component that is no slice, and may call its cgroups as it likes.
+ * manager, a container) lies below a component that is not a slice, and may call its cgroups as it likes.
  */
 static __noinline bool kiln_below_slices(struct cgroup *group, u32 level)
 {

@@ -50,8 +50,8 @@ int BPF_PROG(kiln_kernel_load_data, int id, bool contents)
 
 /*
  * Acting as another process: ptrace(2), /proc/PID/mem, process_vm_writev(2), pidfd_getfd(2), input to its terminal.
- * Where it is refused only because it goes round what is governed, a process of the same label is no way round; but one
- * that is starting is, which the host's subject binds.
+ * Where it is refused only because it goes round what is governed, a process of the same label is not a way round; but
+ * one that is starting is, which the host's subject binds.
  */
 static __always_inline int kiln_check_acting_as(struct task_struct *other)
 {

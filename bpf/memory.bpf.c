@@ -76,7 +76,8 @@ static __noinline int kiln_end_for_memory(void)
 /*
  * A program's file asks for an executable stack (PT_GNU_STACK), or does not say that it can do without, and execve(2)
  * makes it past the point where it could be refused. Here it is done. The file's segments may have taken the place of a
- * part of the stack: then what execve(2) made for it may be another's memory by now, and is no stack of this process.
+ * part of the stack: then what execve(2) made for it may be another's memory by now, and is not a stack of this
+ * process.
  */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(kiln_sched_process_exec, struct task_struct *task, int before, struct linux_binprm *bprm)

@@ -37,7 +37,7 @@ fn blocks(metadata: &Metadata) -> Result<BTreeMap<(bool, &str), &BlockInfo>, Tab
         let is_profile = match block.kind.as_str() {
             "profile" => true,
             "guard" => false,
-            other => return mismatch(format!("`{other}` is no kind of block")),
+            other => return mismatch(format!("`{other}` is not a kind of block")),
         };
         if out.insert((is_profile, block.name.as_str()), block).is_some() {
             return mismatch(format!("two blocks are {} {}", block.kind, block.name));

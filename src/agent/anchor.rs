@@ -42,7 +42,7 @@ impl Anchor {
     /// A new mount of the file system where the pins are.
     ///
     /// # Errors
-    /// If there is none, or it is no bpffs.
+    /// If there is none, or it is not a bpffs.
     pub fn make(pins: &Pins) -> io::Result<Anchor> {
         let at = pins.root().parent().ok_or(io::ErrorKind::NotFound)?;
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;

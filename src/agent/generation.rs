@@ -89,7 +89,7 @@ pub fn read_back(outer: &Map, index: u32, words: usize) -> Result<Digest> {
 /// Releases generations that are not kept: each is 4 MiB of kernel memory.
 pub fn release(outer: &Map, keep: &[u32]) {
     for index in (0..GENERATIONS).filter(|i| !keep.contains(i)) {
-        // That it is empty already is no error, and one that stays only costs memory.
+        // That it is empty already is not an error, and one that stays only costs memory.
         let _ = outer.remove(&index.to_ne_bytes());
     }
 }

@@ -257,8 +257,9 @@ mod tests {
             assert_eq!(asked(&test_header(v(verb), 0)) > 0, expect, "{verb}");
         }
         for op in KernelOp::ALL {
-            // bpf(2) is always watched.
-            assert_eq!(asked(&test_header(0, k(*op))) > 0, *op != KernelOp::Bpf, "{}", op.name());
+            // bpf(2) and ioctl(2) are always watched.
+            let always = matches!(op, KernelOp::Bpf | KernelOp::Ioctl);
+            assert_eq!(asked(&test_header(0, k(*op))) > 0, !always, "{}", op.name());
         }
         assert_eq!(asked(&test_header(0, 0)), 0);
     }

@@ -32,7 +32,7 @@ impl Ring {
     /// Maps `kiln_events`.
     ///
     /// # Errors
-    /// If the map is no ring buffer.
+    /// If the map is not a ring buffer.
     pub fn open(map: Map) -> io::Result<Ring> {
         if map.map_type() != libbpf_sys::BPF_MAP_TYPE_RINGBUF {
             return Err(io::Error::other("kiln_events is not a ring buffer"));

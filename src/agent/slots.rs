@@ -166,7 +166,7 @@ fn successor(key: &str, subjects: &[SubjectInfo]) -> Successor {
             .filter(|s| s.key != SENTINEL_KEY)
             .filter(|s| remaining.iter().all(|g| s.guards.iter().any(|have| have == g)))
     };
-    // Where the guards alone are no subject any more, whoever they bind has a profile now; known is which, if it is one.
+    // Where the guards alone make no subject any more, whoever they bind has a profile now; known is which, if it is one.
     let profile = profile.or_else(|| {
         if !guards_only {
             return None;

@@ -84,7 +84,7 @@ fn files(image: &dyn Image, folder: &str, ending: &str) -> Result<Vec<String>, B
     Ok(list.iter().filter(|n| n.to_ascii_lowercase().ends_with(ending)).map(|n| join(folder, n)).collect())
 }
 
-/// A link or a file in a folder's place is no folder of an EFI partition.
+/// A link or a file in a folder's place is not a folder of an EFI partition.
 fn list(image: &dyn Image, folder: &str) -> Result<Vec<String>, BakeError> {
     match image.list(folder) {
         Err(BakeError::InTheWay { .. } | BakeError::Symlink(_)) => Ok(Vec::new()),

@@ -244,7 +244,7 @@ fn certificates(path: &Path) -> anyhow::Result<Vec<u8>> {
                 let long = der.get(1).is_some_and(|n| n & 0x80 != 0);
                 let at = if long { 2 + usize::from(der[1] & 0x7f) } else { 2 };
                 let good = der.first() == Some(&0x30) && der.get(at) == Some(&0x30);
-                anyhow::ensure!(good, "{shown} has a block that is no certificate");
+                anyhow::ensure!(good, "{shown} has a block that is not a certificate");
                 out.push_str(&format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n"));
                 block = None;
             }

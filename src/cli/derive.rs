@@ -192,7 +192,7 @@ fn leave_out_what_does_not_check(profiles: &mut [Derived]) {
     }
 }
 
-/// Why a derived policy is no policy.
+/// Why a derived policy is not a policy.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
     /// More than a policy may be.

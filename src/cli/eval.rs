@@ -104,7 +104,7 @@ fn task(subjects: &[String]) -> anyhow::Result<Task> {
     for subject in subjects {
         let (key, value) = subject
             .split_once('=')
-            .with_context(|| format!("`{subject}` is no subject: write KEY=VALUE, as in unit=nginx.service"))?;
+            .with_context(|| format!("`{subject}` is not a subject: write KEY=VALUE, as in unit=nginx.service"))?;
         let field = match key {
             "exec" => &mut task.exec,
             "image" => &mut task.image,
@@ -115,7 +115,7 @@ fn task(subjects: &[String]) -> anyhow::Result<Task> {
                 task.labels.push(value.to_owned());
                 continue;
             }
-            _ => bail!("`{key}` is no property of a subject: use exec, image, unit, label, user or host"),
+            _ => bail!("`{key}` is not a property of a subject: use exec, image, unit, label, user or host"),
         };
         if field.replace(value.to_owned()).is_some() {
             bail!("the subject has two values for `{key}`: a task has one; only labels may be repeated");
@@ -142,7 +142,7 @@ fn operation(verb: &str, objects: &[String]) -> anyhow::Result<Operation> {
                 return Ok(Operation::Write(path(object)?));
             }
             let verb: Verb = verb.parse().with_context(|| {
-                format!("`{verb}` is no verb: use one of the language, write, rename, link or script")
+                format!("`{verb}` is not a verb: use one of the language, write, rename, link or script")
             })?;
             Ok(Operation::Atom(Atom { verb, target: target(verb, object)? }))
         }
@@ -156,33 +156,36 @@ fn target(verb: Verb, object: &str) -> anyhow::Result<Target> {
             Some(("unix", name)) if name.starts_with('@') => Target::Unix(name.as_bytes().to_vec()),
             Some(("unix", name)) => Target::Unix(path(name)?),
             Some((proto, rest)) => ip(proto, rest)?,
-            None => bail!("`{object}` is no socket: write tcp:10.0.0.1:443, udp:[::1]:53 or unix:/run/x.sock"),
+            None => bail!("`{object}` is not a socket: write tcp:10.0.0.1:443, udp:[::1]:53 or unix:/run/x.sock"),
         },
         Verb::Capability => {
             let number = crate::model::capability_number(object);
             Target::Capability(
-                number.with_context(|| format!("`{object}` is no capability: write it as in net_bind_service"))?,
+                number.with_context(|| format!("`{object}` is not a capability: write it as in net_bind_service"))?,
             )
         }
-        Verb::Kernel => Target::Kernel(object.parse().with_context(|| format!("`{object}` is no kernel operation"))?),
+        Verb::Kernel => {
+            Target::Kernel(object.parse().with_context(|| format!("`{object}` is not a kernel operation"))?)
+        }
         _ => {
             let call = crate::policy::syscalls::calls().find(|c| *c == object);
-            Target::Syscall(call.with_context(|| format!("`{object}` is no system call"))?.to_owned())
+            Target::Syscall(call.with_context(|| format!("`{object}` is not a system call"))?.to_owned())
         }
     })
 }
 
 fn ip(proto: &str, rest: &str) -> anyhow::Result<Target> {
-    let proto = proto.parse().map_err(|p| anyhow::anyhow!("`{p}` is no protocol: use tcp, udp, sctp, icmp or unix"))?;
+    let proto =
+        proto.parse().map_err(|p| anyhow::anyhow!("`{p}` is not a protocol: use tcp, udp, sctp, icmp or unix"))?;
     let (host, port) = if proto == crate::model::Proto::Icmp {
         (rest, 0)
     } else {
         let (host, port) = rest.rsplit_once(':').with_context(|| format!("`{rest}` has no port: write ADDR:PORT"))?;
-        (host, port.parse::<u16>().with_context(|| format!("`{port}` is no port"))?)
+        (host, port.parse::<u16>().with_context(|| format!("`{port}` is not a port"))?)
     };
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     if let Some(v6) = bare {
-        let address: std::net::Ipv6Addr = v6.parse().with_context(|| format!("`{v6}` is no IPv6 address"))?;
+        let address: std::net::Ipv6Addr = v6.parse().with_context(|| format!("`{v6}` is not an IPv6 address"))?;
         return Ok(Target::ip(proto, address.into(), port));
     }
     match host.parse::<std::net::IpAddr>() {

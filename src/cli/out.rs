@@ -89,7 +89,7 @@ impl Out {
         say(text);
     }
 
-    /// Progress for what can take more than a second; silent where standard error is no terminal.
+    /// Progress for what can take more than a second; silent where standard error is not a terminal.
     pub fn progress(&self, what: &str) -> ProgressBar {
         if !io::stderr().is_terminal() {
             return ProgressBar::hidden();

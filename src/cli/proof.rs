@@ -11,7 +11,7 @@ use crate::policy;
 /// A tables file whose parts do not belong together.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProofError {
-    /// Its text is no policy, or not in the one layout that it has.
+    /// Its text is not a policy, or not in the one layout that it has.
     #[error("the tables' own text is not a policy as `kiln compile` writes it; compile the policy again")]
     Text,
     /// The digest is another policy's.

@@ -82,7 +82,7 @@ pub(super) fn declared(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Ve
                 || name.contains('\u{fffd}')
             {
                 let text =
-                    format!("{key}={word} has no rule: it is no normal relative path, and systemd passes over it");
+                    format!("{key}={word} has no rule: it is not a normal relative path, and systemd passes over it");
                 notes.push(Note::new(origin.clone(), text));
                 continue;
             }

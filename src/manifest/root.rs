@@ -167,7 +167,7 @@ impl Root {
 
     fn at(&self, path: &str, flags: OFlags) -> Result<OwnedFd, RootError> {
         if path.len() > MAX_PATH || path.contains('\0') {
-            return Err(RootError::Unresolvable { path: shown(path), why: "it is no path" });
+            return Err(RootError::Unresolvable { path: shown(path), why: "it is not a path" });
         }
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         // EAGAIN: somebody renamed a directory on the way, so the kernel cannot vouch for the root (openat2(2)).
@@ -246,7 +246,7 @@ impl Root {
         Ok((names, nameless))
     }
 
-    /// Where a link points, as written; `None` if the path is no link.
+    /// Where a link points, as written; `None` if the path is not a link.
     pub fn link(&self, path: &str) -> Result<Option<String>, RootError> {
         let fd = self.at(path, OFlags::PATH | OFlags::NOFOLLOW)?;
         let stat = rustix::fs::fstat(&fd).map_err(|e| Root::error(path, e))?;

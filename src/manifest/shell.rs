@@ -4,7 +4,7 @@
 /// Shells by the name of their program.
 const SHELLS: [&str; 9] = ["sh", "dash", "bash", "ash", "zsh", "ksh", "mksh", "ksh93", "rbash"];
 
-/// What is no program of its own (POSIX, and what bash and dash have built in).
+/// What is not a program of its own (POSIX, and what bash and dash have built in).
 const BUILT_IN: [&str; 44] = [
     ":", "[", "[[", "alias", "bg", "break", "cd", "continue", "declare", "echo", "export", "false", "fg", "getopts",
     "hash", "jobs", "kill", "let", "local", "printf", "pwd", "read", "readonly", "return", "set", "shift", "shopt",

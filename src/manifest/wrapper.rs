@@ -88,7 +88,7 @@ pub struct Inner {
     pub shell: Option<String>,
 }
 
-/// What the program `name` runs with these arguments; `None` if it is no wrapper, or runs nothing.
+/// What the program `name` runs with these arguments; `None` if it is not a wrapper, or runs nothing.
 pub fn inner(name: &str, arguments: &[Option<String>]) -> Option<Inner> {
     if name == "start-stop-daemon" {
         return daemon(arguments);

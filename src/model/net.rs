@@ -86,7 +86,7 @@ pub enum ParseCidrError {
     /// Neither an IPv4 nor an IPv6 address.
     #[error("`{0}` is not an IP address or address block like 10.0.0.0/8")]
     Address(String),
-    /// The prefix length is no number or too large.
+    /// The prefix length is not a number or too large.
     #[error("`{0}` has a bad prefix length")]
     Length(String),
     /// Bits are set behind the prefix.

@@ -674,7 +674,7 @@ pub fn inner(token: &SyntaxToken) -> &str {
     text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text)
 }
 
-/// The text of a string that is no pattern: a backslash stands for the character behind it.
+/// The text of a string that is not a pattern: a backslash stands for the character behind it.
 pub fn plain(token: &SyntaxToken) -> String {
     let mut out = String::new();
     let mut chars = inner(token).chars();

@@ -28,7 +28,7 @@ pub struct Document {
     pub policy: Policy,
 }
 
-/// Why a JSON document is no policy.
+/// Why a JSON document is not a policy.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// Too long.

@@ -90,7 +90,7 @@ fn what_cannot_be_derived_ends_with_2_and_writes_nothing() {
         assert!(!out.exists());
     };
     fails("none.service", "has no unit");
-    fails("../../etc/passwd.service", "no unit name");
+    fails("../../etc/passwd.service", "not a unit name");
     fails("nginx.socket", "has no unit");
     kiln().args(["derive", "/no/such/root"]).assert().code(2).stderr(contains("image root"));
     let empty = tempfile::tempdir().unwrap();

@@ -169,3 +169,31 @@ fn every_kernel_program_and_header_names_its_licence() {
         }
     }
 }
+
+/// Prose is read in a terminal too. Tables, code and what is generated are as wide as they are.
+#[test]
+fn prose_keeps_to_a_hundred_columns() {
+    let mut pages = Vec::new();
+    for folder in ["", "docs", "docs/attacks", "tests/kernel"] {
+        for entry in fs::read_dir(root().join(folder)).expect("the folder is there") {
+            let path = entry.expect("a readable entry").path();
+            if path.extension().is_some_and(|e| e == "md") && !path.ends_with("docs/coverage.md") {
+                pages.push(path);
+            }
+        }
+    }
+    assert!(pages.len() > 20, "{pages:?}");
+    let mut wide = Vec::new();
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("UTF-8 text");
+        let mut code = false;
+        for (at, line) in text.lines().enumerate() {
+            let start = line.trim_start();
+            code ^= start.starts_with("```");
+            if !code && !start.starts_with('|') && line.chars().count() > 100 {
+                wide.push(format!("{}:{}", page.display(), at + 1));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "wider than 100 columns: {wide:#?}");
+}

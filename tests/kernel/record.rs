@@ -13,7 +13,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::gate::{TIMEOUT, boot, bring, debian};
 use crate::{build, policy};
 
-/// A repository is no place for more: work that makes so many events is not ordinary, or the policy watches too much.
+/// A repository is not a place for more: work that makes so many events is not ordinary, or the policy watches too much.
 const MOST_BYTES: usize = 500_000;
 
 /// Only when asked for: it changes the repository.

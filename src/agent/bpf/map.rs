@@ -154,7 +154,7 @@ impl Map {
         Ok(all.chunks(stride).map(|c| c[..self.value_size].to_vec()).collect())
     }
 
-    /// Removes an entry; that it is absent already is no error.
+    /// Removes an entry; that it is absent already is not an error.
     ///
     /// # Errors
     /// Other failures of the kernel.

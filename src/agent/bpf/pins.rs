@@ -95,7 +95,7 @@ impl Pins {
     }
 }
 
-/// Removes a folder with all that is in it, litter of others too. What is no folder is a file.
+/// Removes a folder with all that is in it, litter of others too. What is not a folder is a file.
 fn clear(folder: &Path) -> io::Result<()> {
     let absent = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
     match fs::symlink_metadata(folder) {

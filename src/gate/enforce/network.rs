@@ -52,7 +52,7 @@ pub enum NetworkError {
         /// Its error.
         errno: Errno,
     },
-    /// It answered what is no answer.
+    /// It answered what is not an answer.
     #[error("netfilter's answer to {0} cannot be understood")]
     Answer(&'static str),
 }

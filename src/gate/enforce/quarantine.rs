@@ -129,7 +129,7 @@ pub enum QuarantineError {
     /// No such key.
     #[error("no process {0:?} is held in {1}; `kiln gate state` lists keys")]
     Unknown(String, String),
-    /// A record that is no record.
+    /// A record that is not a record.
     #[error("quarantine: {} is damaged: {reason}", path.display())]
     Damaged {
         /// Which.

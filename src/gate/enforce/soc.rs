@@ -61,7 +61,7 @@ pub enum SocError {
     #[error("soc: certificate authorities: {0}")]
     Roots(String),
     /// The endpoint.
-    #[error("soc: {0:?} is no http or https URL")]
+    #[error("soc: {0:?} is not an http or https URL")]
     Endpoint(String),
 }
 

@@ -26,7 +26,7 @@ pub trait Profile: Sync {
     /// Judges one stripped, non-empty line for itself.
     ///
     /// # Errors
-    /// The line is no event; the report says why.
+    /// The line is not an event; the report says why.
     fn read(&self, reader: &mut Self::Reader, line: &str, arena: &mut Arena) -> Result<Self::Item, Failed>;
 
     /// Takes the event into the memory. `now` is the wall clock, nanoseconds since 1970.

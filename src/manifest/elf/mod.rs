@@ -69,7 +69,7 @@ impl<'a> Loader<'a> {
         self.root
     }
 
-    /// The headers of a file, read once; `None` if it is no ELF file.
+    /// The headers of a file, read once; `None` if it is not an ELF file.
     pub fn object(&mut self, path: &str) -> Result<Option<Object>, RootError> {
         if let Some(known) = self.objects.get(path) {
             return Ok(known.clone());

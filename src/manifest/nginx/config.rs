@@ -17,7 +17,7 @@ const MAX_FILES: usize = 4096;
 /// Blocks within blocks.
 const MAX_BLOCKS: usize = 64;
 
-/// A configuration that nginx itself would refuse, or that is no real one.
+/// A configuration that nginx itself would refuse, or that is not a real one.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Tokens or structure.

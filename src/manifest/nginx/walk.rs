@@ -247,7 +247,7 @@ impl<'a> Walk<'a> {
                     }
                 }
                 None if d.name == "push" || d.name == "pull" || text.is_empty() => {}
-                None => self.note(d, format!("`{text}` is no address that is understood: add the rule by hand")),
+                None => self.note(d, format!("`{text}` is not an address that is understood: add the rule by hand")),
             }
         }
     }

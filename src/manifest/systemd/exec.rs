@@ -14,7 +14,7 @@ const MAX_WORDS: usize = 10_000;
 /// The special characters in front of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Prefixes {
-    /// `-`: a failure is no failure.
+    /// `-`: a failure is not a failure.
     pub ignore_failure: bool,
     /// `@`: the second word is argv\[0].
     pub argv0: bool,

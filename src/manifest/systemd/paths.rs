@@ -81,7 +81,7 @@ impl Names<'_> {
     fn named(&self, text: &str, within: bool, origin: &Origin, notes: &mut Vec<Note>) -> Option<PathFact> {
         let found = specifier::expand(text, &self.unit.name).map_err(|e| e.to_string()).and_then(|path| {
             if !path.starts_with('/') {
-                return Err(format!("`{path}` is no absolute path"));
+                return Err(format!("`{path}` is not an absolute path"));
             }
             let Some(jail) = self.jail.as_deref().filter(|_| !within) else {
                 return self.inside.resolve(&path).map_err(|e| e.to_string());

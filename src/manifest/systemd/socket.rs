@@ -77,7 +77,7 @@ pub fn passed(root: &Root, service: &Unit, notes: &mut Vec<Note>) -> Passed {
                     Some(at) => out.listens.push(Listen { at: real(root, at), proto, origin: entry.origin.clone() }),
                     None => notes.push(Note::new(
                         entry.origin.clone(),
-                        format!("`{key}={value}` is no address of IP or unix sockets: it has no rule"),
+                        format!("`{key}={value}` is not an address of IP or unix sockets: it has no rule"),
                     )),
                 }
             }

@@ -22,7 +22,7 @@ pub fn expand(text: &str, unit: &str) -> Result<String, SpecifierError> {
             out.push(c);
             continue;
         }
-        // What is no specifier stays as it is (specifier_printf()).
+        // What is not a specifier stays as it is (specifier_printf()).
         let Some(spec) = chars.next() else {
             out.push('%');
             break;

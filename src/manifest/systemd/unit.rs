@@ -10,7 +10,7 @@ use super::words::{Escapes, words};
 use crate::manifest::root::{Kind, Root, RootError};
 use crate::manifest::{Note, Origin};
 
-/// Where units are, in the order of precedence. Those that a running machine makes (/run) are no part of an image.
+/// Where units are, in the order of precedence. Those that a running machine makes (/run) are not part of an image.
 pub const DIRECTORIES: [&str; 6] = [
     "/etc/systemd/system.control",
     "/etc/systemd/system",
@@ -43,7 +43,7 @@ pub enum UnitError {
     #[error("the image has no unit `{0}`; `kiln derive` without --unit lists those that it has")]
     Missing(String),
     /// Not a unit name.
-    #[error("`{0}` is no unit name; one looks like `nginx.service` or `getty@tty1.service`")]
+    #[error("`{0}` is not a unit name; one looks like `nginx.service` or `getty@tty1.service`")]
     Name(String),
     /// A link to /dev/null, or an empty file.
     #[error("the unit `{name}` is masked by {path}")]

@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(ask(&["/a*b", "/*/b"], &[]), Witness::None);
         assert_eq!(ask(&["/etc/shadow"], &["/etc/sh*"]), Witness::None);
         assert_eq!(ask(&["/etc/s*"], &["/etc/sh*", "/etc/s[!h]*"]).shown().as_deref(), Some("/etc/s"));
-        // Only `//` would satisfy both, and that is no path that the kernel reports.
+        // Only `//` would satisfy both, and that is not a path that the kernel reports.
         assert_eq!(ask(&["/a/**/z", "/a{/,}/z"], &[]), Witness::None);
         assert_eq!(ask(&["/**"], &["/**"]), Witness::None);
     }

@@ -408,7 +408,7 @@ impl Resolver<'_> {
         let outcome = outcome(rule.outcome().as_ref());
         if effect == Effect::Allow && outcome != Outcome::default() {
             let span = rule.outcome().map_or(rule.span(), |o| o.span());
-            let why = "what is allowed is no violation";
+            let why = "what is allowed is not a violation";
             self.error(
                 module,
                 Code::Contradiction,
@@ -453,7 +453,7 @@ impl Resolver<'_> {
         refs
     }
 
-    /// A string that is no pattern: not empty, no control characters.
+    /// A string that is not a pattern: not empty, no control characters.
     pub(super) fn text(&mut self, module: usize, token: &SyntaxToken) -> Option<String> {
         match clean_text(token) {
             Some(text) if !text.is_empty() => Some(text),
@@ -515,7 +515,7 @@ pub(super) fn classes(verbs: &ast::Verbs) -> VerbSet {
     verbs.words().fold(VerbSet::EMPTY, |set, word| set.union(verb_set(word.text())))
 }
 
-/// The verbs of a word, none if it is no verb.
+/// The verbs of a word, none if it is not a verb.
 pub(super) fn verb_set(word: &str) -> VerbSet {
     match word {
         "write" => VerbSet::WRITE,

@@ -329,7 +329,7 @@ fn namespace(path: &str) -> Option<String> {
     (first_fits && all_fit).then_some(word)
 }
 
-/// The text of a string token that is no pattern, if it has no control characters.
+/// The text of a string token that is not a pattern, if it has no control characters.
 pub(super) fn clean_text(token: &crate::pdl::SyntaxToken) -> Option<String> {
     (!inner(token).chars().any(char::is_control)).then(|| ast::plain(token))
 }

@@ -203,7 +203,7 @@ impl Resolver<'_> {
                             module,
                             Code::BadAmount,
                             token_span(&token),
-                            format!("`{}` is no limit", token.text()),
+                            format!("`{}` is not a limit", token.text()),
                             why,
                             "write the greatest number that is permitted",
                         );

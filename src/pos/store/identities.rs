@@ -47,7 +47,7 @@ pub fn identity_of(conn: &Connection, fingerprint: Digest, now: i64) -> Result<I
     }
 }
 
-/// Records an operator's certificate; the same again is no error.
+/// Records an operator's certificate; the same again is not an error.
 ///
 /// # Errors
 /// Where the database fails.

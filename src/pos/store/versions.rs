@@ -55,7 +55,7 @@ pub fn version_row(conn: &Connection, name: &str, serial: i64) -> Result<Option<
     Ok(Some(VersionRow { tables, policy, statement: stored(&statement)?, bytes, kernel_part }))
 }
 
-/// Stores a version; the same again is no error. Says whether it is new.
+/// Stores a version; the same again is not an error. Says whether it is new.
 pub fn insert_version(
     conn: &Connection,
     statement: &PolicyStatement,

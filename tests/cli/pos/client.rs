@@ -143,7 +143,7 @@ impl Lines {
         }
     }
 
-    /// The next line that is no heartbeat.
+    /// The next line that is not a heartbeat.
     pub fn message(&mut self) -> Option<Value> {
         std::iter::from_fn(|| self.next()).find(|m| m["type"] != "heartbeat")
     }

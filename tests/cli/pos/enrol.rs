@@ -185,7 +185,7 @@ fn a_revoked_instance_is_out_at_once_and_for_good() {
     let revoked = (403, "revoked".to_owned());
     assert_eq!(agent.get("/v1/agent/stream?boot_id=boot-1").refusal(), revoked);
     assert_eq!(service.guest().post("/v1/enrol", &request).refusal(), revoked);
-    // A second revocation is no error and changes nothing.
+    // A second revocation is not an error and changes nothing.
     let again: InstanceView = service.as_operator().post(&path, &json!({"reason": "again"})).json();
     assert_eq!(again.revoked, view.revoked);
     assert_eq!(service.as_operator().post("/v1/instances/i-0/revoke", &json!({"reason": "x"})).status, 404);

@@ -187,7 +187,7 @@ fn one_folder_is_for_one_process_and_codes_tell_what_failed() {
     assert!(code == Some(2) && error.contains("not a name"), "{error}");
     std::fs::write(other.path().join("file"), "").unwrap();
     assert_eq!(run(&other.path().join("file"), "127.0.0.1:0", &[]).0, Some(2));
-    std::fs::write(other.path().join("pos.db"), "this is no database, and long enough to have a header".repeat(40))
+    std::fs::write(other.path().join("pos.db"), "this is not a database, and long enough to have a header".repeat(40))
         .unwrap();
     let (code, error) = run(other.path(), "127.0.0.1:0", &[]);
     assert_eq!(code, Some(2), "{error}");

@@ -34,7 +34,7 @@ static socklen_t address(int argc, char **argv, struct sockaddr_storage *out)
 		return sizeof(*four);
 	}
 	if (inet_pton(AF_INET6, text, &six->sin6_addr) != 1)
-		unattempted("%s is no address", text);
+		unattempted("%s is not an address", text);
 	six->sin6_family = AF_INET6;
 	six->sin6_port = port;
 	return sizeof(*six);

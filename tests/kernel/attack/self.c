@@ -209,11 +209,17 @@ static int run_steal_descriptor(int argc, char **argv)
 }
 
 const struct attack self_attacks[] = {
-    {"unlink-one", prepare_one, run_unlink_one},       {"rename-one", prepare_one, run_rename_one},
-    {"bpf-get-one", prepare_one, run_bpf_get_one},     {"bpf-map-by-id", NULL, run_bpf_map_by_id},
-    {"bpf-link-detach", NULL, run_bpf_link_detach},    {"signal", prepare_agent, run_signal},
-    {"signal-pidfd", prepare_agent, run_signal_pidfd}, {"trace-agent", prepare_agent, run_trace_agent},
-    {"agent-memory", prepare_agent, run_agent_memory}, {"signal-by-file", prepare_agent, run_signal_by_file},
-    {"limit-agent", prepare_agent, run_limit_agent},   {"steal-descriptor", prepare_agent, run_steal_descriptor},
+    {"unlink-one", prepare_one, run_unlink_one},
+    {"rename-one", prepare_one, run_rename_one},
+    {"bpf-get-one", prepare_one, run_bpf_get_one},
+    {"bpf-map-by-id", NULL, run_bpf_map_by_id},
+    {"bpf-link-detach", NULL, run_bpf_link_detach},
+    {"signal", prepare_agent, run_signal},
+    {"signal-pidfd", prepare_agent, run_signal_pidfd},
+    {"trace-agent", prepare_agent, run_trace_agent},
+    {"agent-memory", prepare_agent, run_agent_memory},
+    {"signal-by-file", prepare_agent, run_signal_by_file},
+    {"limit-agent", prepare_agent, run_limit_agent},
+    {"steal-descriptor", prepare_agent, run_steal_descriptor},
     {0},
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What acts for the unit and is not bound as it is: PID 1's child before it executes, the agent's program. And Kiln's
- * files by ways that are no names: file handles, attributes by a descriptor that only reads, a file system that stops.
+ * files by ways that are not names: file handles, attributes by a descriptor that only reads, a file system that stops.
  */
 #include "attack.h"
 #include <sched.h>

@@ -1,5 +1,5 @@
 # After an update that narrows a file rule, what needs `exec` alone still starts, forks and crashes: the kernel's own
-# reads of a program are no reads of the service's. What a violation of exec costs stays as it was.
+# reads of a program are not reads of the service's. What a violation of exec costs stays as it was.
 mkdir /tmp/kt/cores
 cp /kt/ok /tmp/kt/loose
 echo secret >/tmp/kt/secret

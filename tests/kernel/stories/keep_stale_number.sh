@@ -1,4 +1,4 @@
-# The agent was killed and did not say goodbye; a process that gets its number is no agent.
+# The agent was killed and did not say goodbye; a process that gets its number is not an agent.
 check "the policy loads" load a
 watch_events
 stale=$watcher

@@ -1,7 +1,7 @@
 # disk: ext4
 # cpus: 1
 # modules: overlay
-# Kiln's own by ways that are no names, against a confined root that governs no file: handles, attributes by a descriptor
+# Kiln's own by ways that are not names, against a confined root that governs no file: handles, attributes by a descriptor
 # that only reads, a stop of the file system.
 place=$slice/kiln-agent.service
 mkdir -p /tmp/kt-m "$place"

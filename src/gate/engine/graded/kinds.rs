@@ -7,7 +7,7 @@ pub(super) const TARGETS: usize = 22;
 /// Places for what has no reason of its own: rules that the weights do not name.
 const WORDS: usize = 10;
 
-/// One term's kind: a reason, and which of the targets or rules that share it. None of both is no evidence.
+/// One term's kind: a reason, and which of the targets or rules that share it. None of both is not evidence.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Kind {
     reason: u8,

@@ -261,7 +261,7 @@ impl Memory {
         let before = self.load(item.key_hash, seconds);
         let tissue = self.load(item.tissue_hash, seconds);
         if item.terms.mark.is_some() {
-            // An operator has looked at it: whatever else is known of the process, this is no evidence.
+            // An operator has looked at it: whatever else is known of the process, this is not evidence.
             item.outcome = Outcome { before, now: before, tissue, time, ..Outcome::UNSETTLED };
             self.let_go(item);
             return;
@@ -296,7 +296,7 @@ impl Memory {
                 }
             }
         }
-        // A host is no place to look for a chain in: everybody is there. A container is, and what one parent starts.
+        // A host is not a place to look for a chain in: everybody is there. A container is, and what one parent starts.
         let places = [item.contained.then_some(item.tissue_hash), item.parent_hash];
         let classes = item.terms.classes;
         if alone >= SENDS_SECRETS && classes & SENT != 0 && classes & GATHERED == 0 {

@@ -166,7 +166,7 @@ fn notes(item: &Item, profile: &Graded, out: &mut Vec<u8>) {
             out.push(b',');
         }
         out.push(b'"');
-        // Reasons come from the weights: TOML strings without quotes or control characters would be no safe promise.
+        // Reasons come from the weights: TOML strings without quotes or control characters are not a safe promise.
         for part in parts {
             write_utf8_inner(part.as_bytes(), out);
         }
@@ -228,7 +228,7 @@ fn plan(item: &Item, profile: &Graded, plan: &Enforcement, arena: &Arena, out: &
     m.close();
 }
 
-/// What the backends would do, in words for people. They are no shell commands: nothing executes them.
+/// What the backends would do, in words for people. They are not shell commands: nothing executes them.
 fn commands(item: &Item, plan: &Enforcement, arena: &Arena) -> Vec<String> {
     let who = match item.pid {
         0 => format!("(no pid) {}", String::from_utf8_lossy(arena.get(item.key))),

@@ -170,7 +170,7 @@ impl Roles {
         }
         let contained = !event.container.is_empty();
         // A scheduler may start by a shell; a service manager may also have inherited an orphan, and everything on a host
-        // descends from it, so it has to be the parent, and in a container it is no proof.
+        // descends from it, so it has to be the parent, and in a container it is not proof.
         let wrapped = any(&self.wrappers, |entry| entry == &*event.parent);
         let starter = if wrapped { &*event.ancestors[0] } else { &*event.parent };
         let scheduled = any(&self.starters, |entry| is(entry, starter));

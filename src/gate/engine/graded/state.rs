@@ -18,7 +18,7 @@ const ENTRY: usize = 16 + 4 + 4 + 4 + 1 + 2 + 16;
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Not saved by this gate.
-    #[error("this is no state of this gate (it does not begin with KILNGATE2); remove the file to start anew")]
+    #[error("this is not a state of this gate (it does not begin with KILNGATE2); remove the file to start anew")]
     Foreign,
     /// Cut short or changed.
     #[error("the state is damaged: {0}; remove the file to start anew")]

@@ -176,7 +176,7 @@ pub(super) fn weigh(event: &Event<'_>, weights: &Weights, marks: &Marks) -> Term
         (
             Field::Geometry,
             event.geometry.and_then(|norm| {
-                // Not a number weighs nothing: it is no evidence.
+                // Not a number weighs nothing: it is not evidence.
                 let norm = if norm > 0.0 { norm.min(1.0) as f32 } else { 0.0 };
                 weak(weights, norm > 0.0, weights.weak.geometry * norm)
             }),
@@ -313,7 +313,7 @@ fn executable(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
 }
 
 fn response(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
-    // What a policy would do is no evidence where it has found nothing.
+    // What a policy would do is not evidence where it has found nothing.
     let verdict = matches!(&*event.verdict, b"denied" | b"would_deny");
     verdict.then(|| weights.response.get(&*event.policy_action).copied()).flatten()
 }

@@ -328,7 +328,7 @@ impl Compiler {
         Ok(Weight { weight, classes: classes_of(classes)?, because, kind, ..Weight::default() })
     }
 
-    /// A weight that is no evidence: who says so, not what was seen.
+    /// A weight that is not evidence: who says so, not what was seen.
     fn opinion(&mut self, named: &Named) -> Result<Weight, WeightsError> {
         if !(0.0..=self.cap).contains(&named.weight) {
             return Err(WeightsError::Weight(named.because.clone(), named.weight));

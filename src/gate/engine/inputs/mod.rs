@@ -15,7 +15,7 @@ use super::event::{Event, Source, Text};
 use super::json::{self, Habits, JsonError, Kind, Token, decode_string};
 use schema::{All, S, SLOTS};
 
-/// Why a line is no event.
+/// Why a line is not an event.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// It is not JSON.
@@ -140,7 +140,7 @@ impl Default for Space {
 /// Translates one line. `wanted` names the source, if the content is not to decide.
 ///
 /// # Errors
-/// The line is no event of the source.
+/// The line is not an event of the source.
 pub fn parse<'a>(line: &'a str, space: &'a mut Space, wanted: Option<Source>) -> Result<Event<'a>, InputError> {
     let Space { slots, habits } = space;
     *slots = [Token::default(); SLOTS];

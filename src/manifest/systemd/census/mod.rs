@@ -150,7 +150,7 @@ impl Walk<'_> {
 
     /// Takes a unit as started, and what it starts.
     fn follow(&mut self, name: &str, cause: String) {
-        // Known already: another name of a unit is no reason to read it again.
+        // Known already: another name of a unit is not a reason to read it again.
         if self.seen.contains(&Index::of(self.root).main(name)) {
             return;
         }
