@@ -15,7 +15,32 @@ static __always_inline bool kiln_attribute_ioctl(unsigned int cmd)
 	return cmd == 0x40086602 /* FS_IOC_SETFLAGS */ || cmd == 0x40046602 /* FS_IOC32_SETFLAGS */ ||
 	       cmd == 0x401c5820 /* FS_IOC_FSSETXATTR */ || cmd == 0x40087602 /* FS_IOC_SETVERSION */ ||
 	       cmd == 0x40047602 /* FS_IOC32_SETVERSION */ || cmd == 0x40806685 /* FS_IOC_ENABLE_VERITY */ ||
-	       cmd == 0x40047211 /* FAT_IOCTL_SET_ATTRIBUTES */;
+	       cmd == 0x40047211 /* FAT_IOCTL_SET_ATTRIBUTES */ || cmd == 0x40086604 /* EXT4_IOC_SETVERSION */ ||
+	       cmd == 0x40046604 /* EXT4_IOC32_SETVERSION */ || cmd == 0x800c6613 /* FS_IOC_SET_ENCRYPTION_POLICY */ ||
+	       cmd == 0x4008941a /* BTRFS_IOC_SUBVOL_SETFLAGS */;
+}
+
+/*
+ * By one descriptor, what the file system has or does elsewhere, under no name that could be decided: copies of a tree,
+ * trees that come and go, what files contain. As a mount does, it makes a file another one's name reach. The number
+ * alone tells: the sizes in a command are those of structures that grow.
+ */
+static __always_inline bool kiln_reaches_trees(unsigned int cmd)
+{
+	u32 number = cmd & 0xff;
+
+	switch (cmd >> 8 & 0xff) {
+	case 0x94: /* include/uapi/linux/btrfs.h: subvolumes and snapshots, the default one, tree search, send */
+		return number < 64 && (1ull << 1 | 1ull << 14 | 1ull << 15 | 1ull << 17 | 1ull << 19 | 1ull << 23 |
+				       1ull << 24 | 1ull << 38 | 1ull << 63) >>
+					      number &
+					  1;
+	case 0xbc: /* fs/bcachefs/bcachefs_ioctl.h: subvolumes and snapshots */
+		return number == 16 || number == 17;
+	case 'X': /* fs/xfs/libxfs/xfs_fs.h: XFS_IOC_ATTRMULTI_BY_HANDLE */
+		return number == 123;
+	}
+	return false;
 }
 
 /* Types or pastes into a terminal, for whoever reads there (include/uapi/asm-generic/ioctls.h, linux/tiocl.h). */
@@ -38,7 +63,11 @@ static __always_inline int kiln_check_ioctl(struct file *file, unsigned int cmd)
 
 	if (kiln_attribute_ioctl(cmd))
 		return kiln_check_file(V(SETATTR), file);
-	if ((kind != S_IFCHR && kind != S_IFBLK) || kiln_harmless_ioctl(cmd))
+	if (cmd == 0x6611 /* EXT4_IOC_SWAP_BOOT: by a descriptor that only reads, it exchanges what the file has */)
+		return kiln_check_file(V(MODIFY), file);
+	if (kind != S_IFCHR && kind != S_IFBLK)
+		return kiln_reaches_trees(cmd) ? KERNEL_OP(MOUNT) : 0;
+	if (kiln_harmless_ioctl(cmd))
 		return 0;
 	if (kiln_types(cmd))
 		ret = KERNEL_OP(PTRACE);

@@ -70,7 +70,6 @@ codes! {
     AddressChanged = "P0413", "Addresses are named, and who is bound may change where they lead (a warning).";
     Starter = "P0414", "The rule lets the program have others start programs for it (a warning).";
     WrittenProgram = "P0415", "The profile may write what it may execute or load (a warning).";
-    FileSystemRead = "P0416", "The capability reads files past the rules on some file systems (a warning).";
 
     TooMany = "P0501", "The policy expands beyond its bounds.";
 }

@@ -29,7 +29,6 @@ pub(super) fn check(block: &Block, places: &BlockPlaces, found: &mut Diagnostics
         let mut patterns = Patterns::default();
         starters(block, places, &mut patterns, found);
         programs(block, places, &mut patterns, found);
-        folders(block, places, found);
     }
 }
 
@@ -211,23 +210,4 @@ fn programs(block: &Block, places: &BlockPlaces, patterns: &mut Patterns, found:
             }
         }
     }
-}
-
-/// One descriptor of a btrfs's folder is enough to read all that is on it.
-fn folders(block: &Block, places: &BlockPlaces, found: &mut Diagnostics) {
-    if !block.governs.contains(Verb::Read) {
-        return;
-    }
-    let allowed = first(block, places, |rule| rule.effect == Effect::Allow && names_capability(rule, "sys_admin"));
-    let Some((_, place)) = allowed.filter(|_| may_use(block, "sys_admin")) else { return };
-    found.push(
-        Diagnostic::warning(
-            Code::FileSystemRead,
-            place.file,
-            place.span.clone(),
-            format!("`sys_admin` reads what `{}` may not, on some file systems", block.name),
-        )
-        .because("a btrfs gives its holder all files by the descriptor of one folder (BTRFS_IOC_TREE_SEARCH, send)")
-        .mend("remove it if the program can do without, or keep what it may not read on another file system"),
-    );
 }

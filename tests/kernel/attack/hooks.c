@@ -90,6 +90,24 @@ static int run_tree_search(int argc, char **argv)
 	return 0;
 }
 
+/* snapshot ROOT NAME FILE: a snapshot of the subvolume ROOT beside its own files, and FILE in it. */
+static int run_snapshot(int argc, char **argv)
+{
+	const char *root = argument(argc, argv, 0);
+	struct btrfs_ioctl_vol_args_v2 made = {0};
+	char file[8192];
+	int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (folder < 0)
+		unattempted("open");
+	made.fd = folder;
+	snprintf(made.name, sizeof(made.name), "%s-%d", argument(argc, argv, 1), (int)getpid());
+	if (ioctl(folder, BTRFS_IOC_SNAP_CREATE_V2, &made))
+		return -errno;
+	snprintf(file, sizeof(file), "%s/%s/%s", root, made.name, argument(argc, argv, 2));
+	return outcome(open(file, O_RDONLY | O_CLOEXEC));
+}
+
 /* A descriptor of a named pipe, with something in it, that a process outside the policy hands over. */
 static int channel[2];
 
@@ -141,6 +159,7 @@ const struct attack hook_attacks[] = {
     {"module-remove", NULL, run_module_remove},
     {"fat-attributes", NULL, run_fat_attributes},
     {"tree-search", NULL, run_tree_search},
+    {"snapshot", NULL, run_snapshot},
     {"passed-pipe", prepare_passed_pipe, run_passed_pipe},
     {0},
 };
