@@ -68,26 +68,42 @@ impl Anchor {
         Ok(())
     }
 
-    /// Those that a process holds; of the file system of `like`, if that is known. What is of another one, which may be
-    /// any service's by its descriptors in systemd's store, is not asked anything: it need not answer (FUSE).
-    fn of_process(proc_root: &Path, pid: u32, like: Option<&Anchor>) -> Vec<Anchor> {
+    /// Those that a process holds, of these file systems. What is of another one, which may be any service's by its
+    /// descriptors in systemd's store, is not asked anything: it need not answer (FUSE).
+    fn of_process(proc_root: &Path, pid: u32, of: &[Device]) -> Vec<Anchor> {
         let folder = proc_root.join(pid.to_string()).join("fd");
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             // A path descriptor: opening must not disturb what the process has there.
             let fd = open(entry.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-            let fd = fd.ok().filter(|fd| like.is_none_or(|like| device(fd) == device(like)));
+            let fd = fd.ok().filter(|fd| device(fd).is_some_and(|device| of.contains(&device)));
             found.extend(fd.and_then(|fd| Anchor::check(fd).ok()));
         }
         found
     }
 }
 
-/// The number of a descriptor's file system, as the kernel knows it without asking whoever serves it.
-fn device(fd: impl AsFd) -> Option<(u32, u32)> {
+/// The number of a file system, major and minor.
+type Device = (u32, u32);
+
+/// That of a descriptor's, as the kernel knows it without asking whoever serves it.
+fn device(fd: impl AsFd) -> Option<Device> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let stat = statx(fd, "", flags, StatxFlags::empty()).ok()?;
     Some((stat.stx_dev_major, stat.stx_dev_minor))
+}
+
+/// Where [`keep`] writes the number of the pins' file system. A mount that was taken away shows it nowhere else.
+fn remembered(places: &Places) -> PathBuf {
+    places.run.join("device")
+}
+
+/// The file systems on which pins can be: the one of which some were last kept, and the one in their place.
+fn devices(places: &Places) -> Vec<Device> {
+    let text = std::fs::read_to_string(remembered(places)).unwrap_or_default();
+    let kept = text.split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    let place = places.pins.root().parent().and_then(|at| open(at, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok());
+    kept.into_iter().chain(place.and_then(device)).collect()
 }
 
 impl AsFd for Anchor {
@@ -106,9 +122,10 @@ pub fn find(places: &Places) -> Pins {
     if enforces(&places.pins) {
         return places.pins.clone();
     }
+    let devices = devices(places);
     let others = [Some(1), process::pid_in(&places.run.join("keeper")), process::pid_in(&places.run.join("lock"))];
     for pid in others.into_iter().flatten() {
-        for anchor in Anchor::of_process(&places.proc, pid, None) {
+        for anchor in Anchor::of_process(&places.proc, pid, &devices) {
             let pins = anchor.pins(places.pins.root());
             if enforces(&pins) {
                 return pins;
@@ -165,10 +182,13 @@ pub fn keep(places: &Places, maps: &Maps) -> Result<Anchor> {
         Some(anchor) => anchor.clone(),
         None => Anchor::make(&places.pins).map_err(fail)?,
     };
+    let device = device(&anchor).ok_or_else(|| fail(io::ErrorKind::Unsupported.into()))?;
+    let text = format!("{}:{}", device.0, device.1);
+    crate::bundle::write_aside(&remembered(places), text.as_bytes(), 0o600)?;
     let of_systemd = std::env::var_os("NOTIFY_SOCKET").is_some();
     if of_systemd {
         let kept = || {
-            let held = Anchor::of_process(&places.proc, 1, Some(&anchor));
+            let held = Anchor::of_process(&places.proc, 1, &[device]);
             held.iter().any(|a| enforces(&a.pins(places.pins.root())))
         };
         if !kept() {

@@ -67,6 +67,14 @@ try() {
 	/kt/kt run --case "$story" --phase story --unit "$slice/$unit" -- "$@" | sed -n 's/^kt-result [^ ]* [^ ]* [^ ]* \([^ ]*\) \([^ ]*\) .*/\1 \2/p'
 }
 
+# free_as USER ATTACK [ARGUMENT]...: the same outside of every unit. free: by root.
+free_as() {
+	user=$1
+	shift
+	/kt/kt run --case "$story" --phase story --user "$user" -- "$@" | sed -n 's/^kt-result [^ ]* [^ ]* [^ ]* \([^ ]*\) \([^ ]*\) .*/\1 \2/p'
+}
+free() { free_as root "$@"; }
+
 # check TEXT COMMAND...: a claim, and the command that holds if it is true.
 check() {
 	claim=$1

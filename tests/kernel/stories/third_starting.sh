@@ -2,9 +2,6 @@
 # cpus: 1
 # Who still runs PID 1's own code in a unit, before its first program, is bound as the host is. No process of the unit acts
 # as it, and who only looks like one is none.
-free() {
-	/kt/kt run --case "$story" --phase story -- "$@" | sed -n 's/^kt-result [^ ]* [^ ]* [^ ]* \([^ ]*\) \([^ ]*\) .*/\1 \2/p'
-}
 # looks_alike UNIT WORD: one that executed PID 1's program, or was forked from one, with PID 1 its parent; it comes to the
 # unit and waits there.
 looks_alike() {
