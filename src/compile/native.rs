@@ -51,6 +51,15 @@ fn expected(verdict: Verdict, verb: Verb) -> Answer {
     }
 }
 
+/// What cannot be resolved never gets as far as a path.
+fn resolved((verb, asked): (Verb, Asked)) -> (Verb, Asked) {
+    let asked = match asked {
+        Asked::Path(p) | Asked::Unix(p) if !crate::abi::walk::walkable(&p) => Asked::Unresolved,
+        asked => asked,
+    };
+    (verb, asked)
+}
+
 #[test]
 #[ignore = "loads a BPF program, for which it must be root; scripts/test runs it"]
 fn the_kernel_decides_as_the_tables_say() {
@@ -63,12 +72,7 @@ fn the_kernel_decides_as_the_tables_say() {
         decide.load(&tables.kernel.to_bytes());
         let n = tables.metadata.subjects.len();
         for _ in 0..420 {
-            let (verb, asked) = random::request(&mut r);
-            // What cannot be resolved never gets as far as a path.
-            let asked = match asked {
-                Asked::Path(p) | Asked::Unix(p) if !crate::abi::walk::walkable(&p) => Asked::Unresolved,
-                asked => asked,
-            };
+            let (verb, asked) = resolved(random::request(&mut r));
             let subject = 1 + r.below(n) as u32;
             let verdict = tables.kernel.verdict(subject, verb, &wanted(&asked)).unwrap();
             let answer = decide.ask(&request(subject, verb, &asked));
@@ -82,7 +86,7 @@ fn the_kernel_decides_as_the_tables_say() {
             refused += usize::from(answer.ret != 0);
         }
         // A label without a subject is refused whatever it asks.
-        let (verb, asked) = random::request(&mut r);
+        let (verb, asked) = resolved(random::request(&mut r));
         let unknown = if r.one_in(2) { n as u32 + 1 } else { 5000 };
         assert_eq!(decide.ask(&request(unknown, verb, &asked)).ret, -EPERM);
     }
