@@ -22,14 +22,12 @@ fi
 program=$cache/qemu/qemu-system-x86_64
 exec 9>"$cache/apt.lock"
 flock 9
-if [ ! -x "$program" ]; then
-	. "$here/apt.sh"
-	echo "qemu.sh: this machine's QEMU is $installed; fetching a newer one" >&2
-	prepare_apt bookworm-backports
+newer() {
+	prepare_apt bookworm-backports || return 1
 	rm -rf "$cache/.qemu.new"
 	mkdir "$cache/.qemu.new"
 	for package in qemu-system-x86 qemu-system-common qemu-system-data seabios; do
-		fetch "$package/bookworm-backports" "$cache/.qemu.new/$package"
+		fetch "$package/bookworm-backports" "$cache/.qemu.new/$package" || return 1
 	done
 	cat >"$cache/.qemu.new/qemu-system-x86_64" <<-'PROGRAM'
 		#!/bin/sh
@@ -38,8 +36,16 @@ if [ ! -x "$program" ]; then
 			-L "$here/seabios/usr/share/seabios" -L /usr/share/qemu "$@"
 	PROGRAM
 	chmod 755 "$cache/.qemu.new/qemu-system-x86_64"
-	"$cache/.qemu.new/qemu-system-x86_64" --version >&2
+	"$cache/.qemu.new/qemu-system-x86_64" --version >&2 || return 1
 	rm -rf "$cache/qemu"
 	mv "$cache/.qemu.new" "$cache/qemu"
+}
+if [ ! -x "$program" ]; then
+	. "$here/apt.sh"
+	echo "qemu.sh: this machine's QEMU is $installed; fetching a newer one" >&2
+	newer || {
+		echo "qemu.sh: cannot get it from bookworm-backports; a guest of several CPUs may hang now and then" >&2
+		program=$(command -v qemu-system-x86_64)
+	}
 fi
 echo "$program"
