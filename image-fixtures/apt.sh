@@ -51,7 +51,10 @@ prepare_apt() {
 		SOURCES
 	done
 	echo "apt.sh: reading the package lists of$missing" >&2
-	private_apt apt-get update >&2
+	private_apt apt-get update >&2 || {
+		for suite in $missing; do rm -f "$apt_dir/sources.d/$suite.sources"; done
+		return 1
+	}
 	for suite in $missing; do : >"$apt_dir/ready-$suite"; done
 }
 
