@@ -30,32 +30,33 @@ mirror() {
 	printf '%s\n' "$uri"
 }
 
-# prepare_apt SUITE...: reads the package lists of these suites, once.
+# prepare_apt SUITE...: reads the package lists of these suites, once. The variables of who sources this are not touched,
+# but `missing`, `listed` and `archive`.
 prepare_apt() {
 	missing=
-	for suite; do
-		[ -f "$apt_dir/ready-$suite" ] && [ "$refresh" = no ] || missing="$missing $suite"
+	for listed; do
+		[ -f "$apt_dir/ready-$listed" ] && [ "$refresh" = no ] || missing="$missing $listed"
 	done
 	[ -n "$missing" ] || return 0
 	mkdir -p "$apt_dir/sources.d" "$apt_dir/state" "$apt_dir/lists/partial" "$apt_dir/cache/archives/partial"
 	: >"$apt_dir/status"
 	rm -f "$apt_dir/sources.d/kiln.sources" "$apt_dir/ready"
 	archive=$(mirror)
-	for suite in $missing; do
-		cat >"$apt_dir/sources.d/$suite.sources" <<-SOURCES
+	for listed in $missing; do
+		cat >"$apt_dir/sources.d/$listed.sources" <<-SOURCES
 			Types: deb
 			URIs: $archive
-			Suites: $suite
+			Suites: $listed
 			Components: main
 			Signed-By: $keyring
 		SOURCES
 	done
 	echo "apt.sh: reading the package lists of$missing" >&2
 	private_apt apt-get update >&2 || {
-		for suite in $missing; do rm -f "$apt_dir/sources.d/$suite.sources"; done
+		for listed in $missing; do rm -f "$apt_dir/sources.d/$listed.sources"; done
 		return 1
 	}
-	for suite in $missing; do : >"$apt_dir/ready-$suite"; done
+	for listed in $missing; do : >"$apt_dir/ready-$listed"; done
 }
 
 # fetch PACKAGE DIRECTORY: downloads one package of the private lists and unpacks it.
