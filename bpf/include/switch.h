@@ -31,10 +31,7 @@ static __always_inline bool kiln_is_bound(struct task_struct *leader, u32 label)
 	return kiln_group_label(BPF_CORE_READ(leader, cgroups, dfl_cgrp)) == label;
 }
 
-/*
- * Who traces the task would act with the rights that it gets; so would who can change the folder in which the program
- * finds itself, and who answers its system calls. Memory and descriptors are the program's own from then on.
- */
+/* From one filter to the one below it, until one has a listener. */
 static long kiln_supervised_step(u32 turn, u64 *filter)
 {
 	struct seccomp_filter *f = (void *)*filter;
@@ -61,6 +58,10 @@ static __always_inline bool kiln_is_supervised(struct task_struct *task)
 	return filter;
 }
 
+/*
+ * Who traces the task would act with the rights that it gets; so would who can change the folder in which the program
+ * finds itself, and who answers its system calls. Memory and descriptors are the program's own from then on.
+ */
 static __always_inline bool kiln_is_held(struct linux_binprm *bprm, struct task_struct *task, u32 from, u32 label)
 {
 	u32 tracer;

@@ -113,7 +113,10 @@ impl Engine {
     /// If the kernel cannot.
     pub fn load_fresh(places: Places, lock: Lock, policy: &Verified) -> Result<Engine> {
         object::check_lsm(&places.security)?;
-        places.pins.remove_all().map_err(|e| AgentError::kernel("cannot remove the rests of a load", e))?;
+        places
+            .pins
+            .remove_all()
+            .map_err(|e| AgentError::kernel("cannot remove what an unfinished load left behind", e))?;
         Keeper::new(&places.run).clear();
         attach::load_fresh(&places.pins, &places.run, &policy.tables.kernel.header)?;
         Maps::create_registry(&places.pins)?;

@@ -63,7 +63,7 @@ impl Maps {
     /// Opens the pinned maps.
     ///
     /// # Errors
-    /// [`AgentError::NotLoaded`] if there are none, or rests of a load that did not come to its end;
+    /// [`AgentError::NotLoaded`] if there are none, or what an unfinished load left behind;
     /// [`AgentError::OtherBuild`] if those that enforce something are not of this build.
     pub fn open(pins: &Pins) -> Result<Maps> {
         let name = "kiln_state";
