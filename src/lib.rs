@@ -15,34 +15,15 @@
 //!   agent: load · label · flip · observe ── event ──► journal, gate, pos
 //! ```
 //!
-//! Modules stand in the order of that flow. `ARCHITECTURE.md` says which may use which.
+//! Each of these is a module of a member of the workspace; this library only shows them under one name.
+//! `ARCHITECTURE.md` says which member has which, and which may use which.
 
-pub mod abi;
-#[cfg(feature = "agent")]
-pub mod agent;
-#[cfg(feature = "build")]
-pub mod automata;
-#[cfg(feature = "build")]
-pub mod bake;
-pub mod bundle;
-#[cfg(feature = "build")]
 pub mod cli;
-#[cfg(feature = "build")]
-pub mod compile;
-#[cfg(feature = "build")]
-pub mod derive;
-pub mod event;
-#[cfg(feature = "gate")]
-pub mod gate;
-#[cfg(feature = "build")]
-pub mod manifest;
-pub mod model;
-#[cfg(feature = "build")]
-pub mod pdl;
-#[cfg(feature = "build")]
-pub mod policy;
-#[cfg(feature = "pos")]
-pub mod pos;
-#[cfg(feature = "build")]
-pub mod registry;
-pub mod wire;
+
+pub use kiln_agent as agent;
+pub use kiln_base::{abi, bundle, event, model, wire};
+pub use kiln_derive::{self as derive, manifest};
+pub use kiln_gate as gate;
+pub use kiln_image::{bake, registry};
+pub use kiln_lang::{automata, compile, pdl, policy};
+pub use kiln_pos as pos;

@@ -9,7 +9,6 @@ mod derive;
 mod eval;
 mod expand;
 mod fmt;
-#[cfg(feature = "gate")]
 mod gate;
 mod keygen;
 pub mod out;
@@ -78,7 +77,6 @@ enum Command {
     Keygen(keygen::Args),
     /// Print a shell completion script.
     Completions(completions::Args),
-    #[cfg(feature = "gate")]
     Gate(gate::Args),
 }
 
@@ -86,10 +84,7 @@ enum Command {
 pub fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let mut out = Out::new(if cli.format == Shape::Text { Format::Text } else { Format::Json });
-    #[cfg(feature = "gate")]
     let has_ocsf = matches!(cli.command, Command::Gate(_));
-    #[cfg(not(feature = "gate"))]
-    let has_ocsf = false;
     if cli.format == Shape::Ocsf && !has_ocsf {
         let message = "--format ocsf is for kiln gate; use text or json".to_owned();
         return out.finish(Err(out::Fail { code: 2, message }.into()));
@@ -109,7 +104,6 @@ pub fn main() -> std::process::ExitCode {
         Command::Violations(args) => violations::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
-        #[cfg(feature = "gate")]
         Command::Gate(args) => gate::run(args, cli.format == Shape::Ocsf, &mut out),
     };
     out.finish(result)

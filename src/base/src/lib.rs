@@ -1,0 +1,15 @@
+//! What every part of Kiln shares.
+//!
+//! ```text
+//! model   words: verbs, modes, digests, addresses, units
+//!   ├── abi      the tables file and its kernel part, as the BPF programs read it
+//!   │    ├── bundle   digests, signatures, trust keys
+//!   │    └── event    what the kernel reports, and evidence of what it enforces
+//!   └──────── wire    what agent, service and operator say to each other
+//! ```
+
+pub mod abi;
+pub mod bundle;
+pub mod event;
+pub mod model;
+pub mod wire;

@@ -1,0 +1,305 @@
+//! Verbs, the classes of a policy, and the names of kernel operations and capabilities.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a subject asks of the kernel. The number is the bit in every mask of `bpf/include/abi.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Verb {
+    /// Open for reading.
+    Read = 0,
+    /// Open an existing file for writing, or truncate it.
+    Modify = 1,
+    /// Make a new name: create, mknod, mkdir, symlink, the new name of link and rename.
+    Create = 2,
+    /// Remove a name: unlink, rmdir, the old name of rename.
+    Delete = 3,
+    /// Change mode, owner, times or extended attributes.
+    Setattr = 4,
+    /// Run as a program, script or interpreter.
+    Exec = 5,
+    /// Map executable (a library).
+    Load = 6,
+    /// Bind or listen on an address.
+    Bind = 7,
+    /// Connect or send to an address.
+    Connect = 8,
+    /// Accept a connection from an address.
+    Accept = 9,
+    /// Use a capability (capabilities(7)).
+    Capability = 10,
+    /// Use a kernel facility; see [`KernelOp`].
+    Kernel = 11,
+    /// Call a system call.
+    Syscall = 12,
+}
+
+/// A name that is not a verb, class, capability or kernel operation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a known name")]
+pub struct ParseVerbError(String);
+
+impl Verb {
+    /// All verbs, in bit order.
+    pub const ALL: [Verb; 13] = [
+        Verb::Read,
+        Verb::Modify,
+        Verb::Create,
+        Verb::Delete,
+        Verb::Setattr,
+        Verb::Exec,
+        Verb::Load,
+        Verb::Bind,
+        Verb::Connect,
+        Verb::Accept,
+        Verb::Capability,
+        Verb::Kernel,
+        Verb::Syscall,
+    ];
+
+    /// The PDL keyword.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verb::Read => "read",
+            Verb::Modify => "modify",
+            Verb::Create => "create",
+            Verb::Delete => "delete",
+            Verb::Setattr => "setattr",
+            Verb::Exec => "exec",
+            Verb::Load => "load",
+            Verb::Bind => "bind",
+            Verb::Connect => "connect",
+            Verb::Accept => "accept",
+            Verb::Capability => "capability",
+            Verb::Kernel => "kernel",
+            Verb::Syscall => "syscall",
+        }
+    }
+
+    /// Whether the object of this verb is a path.
+    pub const fn is_file(self) -> bool {
+        (self as u8) <= Verb::Load as u8
+    }
+
+    /// Whether the object of this verb is a socket address.
+    pub const fn is_network(self) -> bool {
+        matches!(self, Verb::Bind | Verb::Connect | Verb::Accept)
+    }
+
+    /// The verb of a bit number.
+    pub fn from_bit(bit: u8) -> Option<Verb> {
+        Verb::ALL.get(bit as usize).copied()
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Verb {
+    type Err = ParseVerbError;
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Verb::ALL.into_iter().find(|v| v.name() == s).ok_or_else(|| ParseVerbError(s.to_owned()))
+    }
+}
+
+/// A set of verbs, as a bit mask; in JSON a list of their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(with = "Vec<Verb>"))]
+#[serde(from = "Vec<Verb>", into = "Vec<Verb>")]
+pub struct VerbSet(u16);
+
+impl From<Vec<Verb>> for VerbSet {
+    fn from(verbs: Vec<Verb>) -> VerbSet {
+        verbs.into_iter().collect()
+    }
+}
+impl From<VerbSet> for Vec<Verb> {
+    fn from(set: VerbSet) -> Vec<Verb> {
+        set.iter().collect()
+    }
+}
+
+impl VerbSet {
+    /// No verb.
+    pub const EMPTY: VerbSet = VerbSet(0);
+    /// Every verb.
+    pub const ALL: VerbSet = VerbSet(0x1fff);
+    /// `write` of PDL: modify, create, delete and setattr.
+    pub const WRITE: VerbSet = VerbSet(0b1_1110);
+    /// The verbs whose object is a path.
+    pub const FILE: VerbSet = VerbSet(0x7f);
+    /// bind, connect and accept.
+    pub const NETWORK: VerbSet = VerbSet(0x380);
+
+    /// From the bits of abi.h; unknown bits are dropped.
+    pub const fn from_bits(bits: u16) -> VerbSet {
+        VerbSet(bits & Self::ALL.0)
+    }
+    /// The bits of abi.h.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+    /// Adds a verb.
+    pub fn insert(&mut self, verb: Verb) {
+        self.0 |= 1 << verb as u8;
+    }
+    /// Whether the verb is in the set.
+    pub const fn contains(self, verb: Verb) -> bool {
+        self.0 & (1 << verb as u8) != 0
+    }
+    /// Whether no verb is in the set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+    /// The verbs of either set.
+    pub const fn union(self, other: VerbSet) -> VerbSet {
+        VerbSet(self.0 | other.0)
+    }
+    /// The verbs of both sets.
+    pub const fn intersection(self, other: VerbSet) -> VerbSet {
+        VerbSet(self.0 & other.0)
+    }
+    /// The verbs, in bit order.
+    pub fn iter(self) -> impl Iterator<Item = Verb> {
+        Verb::ALL.into_iter().filter(move |v| self.contains(*v))
+    }
+}
+
+impl FromIterator<Verb> for VerbSet {
+    fn from_iter<I: IntoIterator<Item = Verb>>(iter: I) -> Self {
+        let mut set = VerbSet::EMPTY;
+        iter.into_iter().for_each(|v| set.insert(v));
+        set
+    }
+}
+
+macro_rules! kernel_ops {
+    ($($variant:ident = $bit:literal, $name:literal, $doc:literal;)*) => {
+        /// A kernel facility of the `kernel` class; the number is the bit of `enum kiln_kernel_op`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(rename_all = "snake_case")]
+        #[repr(u8)]
+        pub enum KernelOp { $(#[doc = $doc] $variant = $bit,)* }
+        impl KernelOp {
+            /// All operations, in bit order.
+            pub const ALL: &'static [KernelOp] = &[$(KernelOp::$variant,)*];
+            /// The PDL name.
+            pub const fn name(self) -> &'static str {
+                match self { $(KernelOp::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+kernel_ops! {
+    Bpf = 0, "bpf", "bpf(2)";
+    Kexec = 1, "kexec", "kexec_load(2), kexec_file_load(2)";
+    Module = 2, "module", "Loading a kernel module, by call or by request";
+    Ptrace = 3, "ptrace", "ptrace(2) and access to another task's memory";
+    Userns = 4, "userns", "A new user namespace";
+    Mount = 5, "mount", "Changing the mount tree";
+    Perf = 6, "perf", "perf_event_open(2)";
+    IoUring = 7, "io_uring", "io_uring personalities, SQPOLL and passthrough commands";
+    Clock = 8, "clock", "Setting the clock";
+    ExecMemory = 9, "exec_memory", "Executable memory that is not an unmodified file";
+    Chroot = 10, "chroot", "chroot(2)";
+    RawSocket = 11, "raw_socket", "Raw and packet sockets and uncommon families";
+    Setuid = 12, "setuid", "Changing user or group ids";
+    Lockdown = 13, "lockdown", "What kernel lockdown guards (/dev/mem, msr, debugfs)";
+    Ioctl = 14, "ioctl", "ioctl(2) on character and block devices";
+}
+
+impl FromStr for KernelOp {
+    type Err = ParseVerbError;
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        KernelOp::ALL.iter().copied().find(|v| v.name() == s).ok_or_else(|| ParseVerbError(s.to_owned()))
+    }
+}
+
+/// Capability names by number, without the `CAP_` prefix (include/uapi/linux/capability.h).
+const CAPABILITIES: [&str; 41] = [
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
+    "checkpoint_restore",
+];
+
+/// The PDL name of a capability number.
+pub fn capability_name(number: u8) -> Option<&'static str> {
+    CAPABILITIES.get(number as usize).copied()
+}
+
+/// The PDL names of all capabilities, by number.
+pub fn capability_names() -> impl Iterator<Item = &'static str> {
+    CAPABILITIES.into_iter()
+}
+
+/// The number of a capability by its PDL name (`net_bind_service`).
+pub fn capability_number(name: &str) -> Option<u8> {
+    CAPABILITIES.iter().position(|c| *c == name).map(|n| n as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for verb in Verb::ALL {
+            assert_eq!(verb.name().parse(), Ok(verb));
+            assert_eq!(Verb::from_bit(verb as u8), Some(verb));
+        }
+        for op in KernelOp::ALL {
+            assert_eq!(op.name().parse(), Ok(*op));
+        }
+        assert_eq!(capability_number("checkpoint_restore"), Some(40));
+        assert_eq!(capability_name(10), Some("net_bind_service"));
+    }
+}

@@ -1,0 +1,4 @@
+//! Bakes agent, policy and keys into images (`bake`), and registers images with the POS (`registry`).
+
+pub mod bake;
+pub mod registry;

@@ -1,0 +1,340 @@
+//! Which combinations of a profile and guards a task can come to, and by which exec or unit.
+//!
+//! Closure from the host's subject. A task without a profile takes the profile whose selector matches first; it keeps
+//! that profile until an `allow exec … as` switches it. Guards are added as they match and never leave.
+
+use std::collections::{BTreeSet, HashMap};
+
+use kiln_base::abi::layout;
+use kiln_base::abi::metadata::{HOST_KEY, SENTINEL_KEY};
+
+use super::CompileError;
+use super::gap::Gap;
+use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
+use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Selector, SelectorKey};
+
+/// Index of the host's subject.
+pub(super) const HOST: u32 = 1;
+/// Index of the sentinel.
+pub(super) const SENTINEL: u32 = 2;
+/// Most subjects of a policy: what a generation has places for, less the unused one and the sentinel.
+const MOST: usize = layout::SUBJECTS - 24;
+
+/// A combination.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct Combination {
+    /// Index of the profile's block.
+    pub(super) profile: Option<usize>,
+    /// Indices of the guards' blocks, without those of every host.
+    pub(super) guards: BTreeSet<usize>,
+}
+
+/// How a block comes to a task.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attachment {
+    pub(super) units: Vec<Pattern>,
+    pub(super) exec: Vec<Pattern>,
+    pub(super) host: bool,
+}
+
+/// The subjects of a policy and how a task comes from one to another.
+pub(super) struct Plan {
+    pub(super) attachments: Vec<Attachment>,
+    /// Sorted by key; the first is the host's. Its place is not its index: see [`Plan::index`].
+    pub(super) combinations: Vec<Combination>,
+    /// Accepts with an index of a subject. Per combination two starts: exec, unit.
+    pub(super) next: Dfa,
+    /// Per combination the starts for exec and for unit; 0 where nothing can follow.
+    pub(super) starts: Vec<(u32, u32)>,
+}
+
+impl Plan {
+    /// The index in the tables of the n-th combination: the host's is 1, 2 is the sentinel's.
+    pub(super) fn index(n: usize) -> u32 {
+        if n == 0 { HOST } else { SENTINEL + n as u32 }
+    }
+
+    /// Every block that binds a combination: its profile, its guards, and those of every host; sorted.
+    pub(super) fn blocks(&self, c: &Combination) -> Vec<usize> {
+        let host = self.attachments.iter().enumerate().filter(|(_, a)| a.host).map(|(n, _)| n);
+        host.chain(c.guards.iter().copied()).chain(c.profile).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// `profile|guard,guard`, the same in every generation.
+pub(super) fn key(blocks: &[Block], c: &Combination) -> String {
+    let name = |n: &usize| blocks[*n].name.as_str();
+    let guards: BTreeSet<&str> = c.guards.iter().map(name).collect();
+    let profile = c.profile.as_ref().map_or("", name);
+    let key = format!("{profile}|{}", guards.into_iter().collect::<Vec<_>>().join(","));
+    debug_assert!(key == HOST_KEY || *c != Combination::default());
+    debug_assert_ne!(key, SENTINEL_KEY);
+    key
+}
+
+/// Finds the subjects. What cannot attach, or attaches two profiles at once, is added to `gaps`.
+pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, CompileError> {
+    let attachments: Vec<Attachment> =
+        policy.blocks.iter().map(|b| attachment(policy, b, gaps)).collect::<Result<_, CompileError>>()?;
+    let mut nfa = Nfa::new();
+    let roots = Roots::build(policy, &attachments, &mut nfa)?;
+    let mut closure = Closure::new(policy, &attachments, &roots, gaps);
+    let mut subset = Subset::new(&nfa, nfa.classes(), Limits::default());
+    let mut at = 0;
+    while at < closure.list.len() {
+        let from = closure.list[at].clone();
+        at += 1;
+        let mut start = |kind: Kind, closure: &mut Closure<'_>| -> Result<Option<usize>, CompileError> {
+            let roots = closure.roots_of(&from, kind);
+            if roots.is_empty() {
+                return Ok(None);
+            }
+            subset.start(&roots, |ids| closure.follow(&from, ids))?;
+            Ok(Some(subset.starts() - 1))
+        };
+        let pair = (start(Kind::Exec, &mut closure)?, start(Kind::Unit, &mut closure)?);
+        closure.starts.push(pair);
+        if closure.list.len() > MOST {
+            return Err(CompileError::Subjects(MOST));
+        }
+    }
+    let Closure { list, starts, .. } = closure;
+    // Numbers by key, whatever the order in which the combinations were found.
+    let mut order: Vec<usize> = (0..list.len()).collect();
+    order.sort_by_key(|n| (*n != 0, key(&policy.blocks, &list[*n])));
+    let mut number = vec![0; list.len()];
+    order.iter().enumerate().for_each(|(new, old)| number[*old] = Plan::index(new));
+    let next = subset.finish().map_accepts(|a| number[a as usize - 1]);
+    let state = |slot: Option<usize>| slot.map_or(0, |s| next.starts()[s]);
+    Ok(Plan {
+        starts: order.iter().map(|n| (state(starts[*n].0), state(starts[*n].1))).collect(),
+        combinations: order.iter().map(|n| list[*n].clone()).collect(),
+        attachments,
+        next,
+    })
+}
+
+/// Reads a block's selectors. Selectors that the tables cannot express were reported by `gap`.
+fn attachment(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) -> Result<Attachment, CompileError> {
+    let mut out = Attachment::default();
+    for line in &block.subjects {
+        let everywhere = |s: &&Selector| s.key == SelectorKey::Host && s.pattern.0 == "*";
+        let rest: Vec<&Selector> = line.iter().filter(|s| !everywhere(s)).collect();
+        let parse = |text: &str| {
+            Pattern::parse(text).map_err(|error| CompileError::Glob {
+                origin: format!("{} {}", kind_name(block.kind), block.name),
+                error,
+            })
+        };
+        match rest[..] {
+            [] if block.kind == BlockKind::Profile => gaps.push(Gap::of_block(
+                block,
+                "a profile for every task of the host would bind the programs that start all others".to_owned(),
+                "attach the profile by `subject unit \"…\";` or `subject exec \"…\";`, and write a guard for what \
+                 no program may do"
+                    .to_owned(),
+            )),
+            [] => out.host = true,
+            [Selector { key: SelectorKey::Unit, pattern }] => {
+                // The kernel programs see names of cgroups: of a unit, or `_` and a unit (cg_escape() of systemd).
+                let unit = parse(&pattern.0)?;
+                out.units.extend([unit.not_beginning_with(b'_'), unit.behind(b'_')]);
+            }
+            [Selector { key: SelectorKey::Exec, pattern }] => out.exec.push(parse(&pattern.0)?),
+            [_] => {} // a key that `gap` reports
+            // The switch of the unit's own profile is the way in.
+            _ if switched(policy, block, line) => {}
+            _ => gaps.push(Gap::of_block(
+                block,
+                "the kernel programs attach by one selector at a time, and this line joins several".to_owned(),
+                "give one selector in a line; to bind one program of a unit, attach a profile to the unit and switch \
+                 with `allow exec … as …`"
+                    .to_owned(),
+            )),
+        }
+    }
+    Ok(out)
+}
+
+/// Whether the line names one program of a unit, and every profile of that unit switches to this one at that program: the
+/// line then says nothing that the switches do not do.
+pub(super) fn switched(policy: &Policy, block: &Block, line: &[Selector]) -> bool {
+    let of = |key: SelectorKey| line.iter().filter(|s| s.key == key).map(|s| &s.pattern).collect::<Vec<_>>();
+    let ([unit], [exec], 2) = (&of(SelectorKey::Unit)[..], &of(SelectorKey::Exec)[..], line.len()) else {
+        return false;
+    };
+    let switches = |owner: &Block| {
+        owner.rules.iter().any(|r| match &r.object {
+            Object::File { paths, except, switch: Some(target), .. } => {
+                let whole = r.effect == Effect::Allow && r.conditions.is_empty() && except.is_empty();
+                whole && *target == block.name && paths.contains(exec)
+            }
+            _ => false,
+        })
+    };
+    // Only the profile with exactly that unit is known to be what such a task has.
+    let owns = |b: &&Block| {
+        b.kind == BlockKind::Profile
+            && b.subjects.iter().any(|l| matches!(&l[..], [s] if s.key == SelectorKey::Unit && s.pattern == **unit))
+    };
+    let mut owners = policy.blocks.iter().filter(owns).peekable();
+    block.kind == BlockKind::Profile && owners.peek().is_some() && owners.all(switches)
+}
+
+pub(super) fn kind_name(kind: BlockKind) -> &'static str {
+    match kind {
+        BlockKind::Profile => "profile",
+        BlockKind::Guard => "guard",
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Exec,
+    Unit,
+}
+
+/// Where each block's patterns hang. The id of a selector is its block; of a switch the number of blocks and twice its
+/// place in `switches`; of an exception of that switch, one more.
+struct Roots {
+    /// The blocks that switches lead to.
+    switches: Vec<usize>,
+    unit: Vec<Option<u32>>,
+    exec: Vec<Option<u32>>,
+    switch: Vec<Option<u32>>,
+}
+
+impl Roots {
+    fn build(policy: &Policy, attachments: &[Attachment], nfa: &mut Nfa) -> Result<Roots, CompileError> {
+        let profiles: HashMap<&str, usize> = policy
+            .blocks
+            .iter()
+            .enumerate()
+            .filter(|(_, b)| b.kind == BlockKind::Profile)
+            .map(|(n, b)| (b.name.as_str(), n))
+            .collect();
+        let n = policy.blocks.len();
+        let none = || vec![None; n];
+        let mut roots = Roots { switches: Vec::new(), unit: none(), exec: none(), switch: none() };
+        for (block, a) in attachments.iter().enumerate() {
+            for (root, patterns) in [(&mut roots.unit[block], &a.units), (&mut roots.exec[block], &a.exec)] {
+                for pattern in patterns {
+                    let root = *root.get_or_insert_with(|| nfa.root());
+                    nfa.add(root, pattern, block as u32);
+                }
+            }
+            for rule in &policy.blocks[block].rules {
+                let Object::File { paths, except, switch: Some(target), .. } = &rule.object else { continue };
+                let Some(target) = profiles.get(target.as_str()) else { continue };
+                let root = *roots.switch[block].get_or_insert_with(|| nfa.root());
+                let id = n + 2 * roots.switches.len();
+                roots.switches.push(*target);
+                let except = except.iter().map(|path| (path, id + 1));
+                for (path, id) in paths.iter().map(|path| (path, id)).chain(except) {
+                    let pattern = Pattern::parse(&path.0)
+                        .map_err(|error| CompileError::Glob { origin: rule.origin.clone(), error })?;
+                    nfa.add(root, &pattern, id as u32);
+                }
+            }
+        }
+        Ok(roots)
+    }
+}
+
+struct Closure<'a> {
+    policy: &'a Policy,
+    attachments: &'a [Attachment],
+    roots: &'a Roots,
+    gaps: &'a mut Vec<Gap>,
+    list: Vec<Combination>,
+    number: HashMap<Combination, u32>,
+    starts: Vec<(Option<usize>, Option<usize>)>,
+    /// Pairs of profiles that were reported.
+    reported: BTreeSet<(usize, usize)>,
+}
+
+impl<'a> Closure<'a> {
+    fn new(policy: &'a Policy, attachments: &'a [Attachment], roots: &'a Roots, gaps: &'a mut Vec<Gap>) -> Self {
+        let host = Combination::default();
+        Closure {
+            policy,
+            attachments,
+            roots,
+            gaps,
+            list: vec![host.clone()],
+            number: HashMap::from([(host, 1)]),
+            starts: Vec::new(),
+            reported: BTreeSet::new(),
+        }
+    }
+
+    /// The patterns that can change a task of this combination.
+    fn roots_of(&self, from: &Combination, kind: Kind) -> Vec<u32> {
+        let own = match kind {
+            Kind::Exec => &self.roots.exec,
+            Kind::Unit => &self.roots.unit,
+        };
+        let blocks = self.policy.blocks.iter().enumerate();
+        let open = blocks.filter(|(n, b)| match b.kind {
+            BlockKind::Profile => from.profile.is_none(),
+            BlockKind::Guard => !from.guards.contains(n) && !self.attachments[*n].host,
+        });
+        let mut roots: Vec<u32> = open.filter_map(|(n, _)| own[n]).collect();
+        if kind == Kind::Exec {
+            roots.extend(from.profile.and_then(|p| self.roots.switch[p]));
+        }
+        roots
+    }
+
+    /// The combination after the selectors and switches `ids` matched, as a number from 1; 0 for no change.
+    fn follow(&mut self, from: &Combination, ids: &[u32]) -> u32 {
+        let n = self.policy.blocks.len();
+        let mut to = from.clone();
+        let mut chosen: Option<usize> = None;
+        for (place, id) in ids.iter().enumerate() {
+            let block = match (*id as usize).checked_sub(n) {
+                None => *id as usize,
+                // An exception, or a switch whose exception matched, too: the ids are sorted.
+                Some(switch) if switch % 2 == 1 || ids.get(place + 1) == Some(&(id + 1)) => continue,
+                Some(switch) => self.roots.switches[switch / 2],
+            };
+            if self.policy.blocks[block].kind == BlockKind::Guard {
+                to.guards.insert(block);
+                continue;
+            }
+            match chosen {
+                Some(other) if other != block => self.clash(from, other, block),
+                _ => chosen = Some(block),
+            }
+        }
+        to.profile = chosen.or(from.profile);
+        if to == *from {
+            return 0;
+        }
+        if let Some(number) = self.number.get(&to) {
+            return *number;
+        }
+        // Past the limit the number does not matter: the caller gives up.
+        if self.list.len() <= MOST {
+            self.list.push(to.clone());
+        }
+        let number = self.list.len() as u32;
+        self.number.insert(to, number);
+        number
+    }
+
+    fn clash(&mut self, from: &Combination, a: usize, b: usize) {
+        if !self.reported.insert((a.min(b), a.max(b))) {
+            return;
+        }
+        let name = |n: usize| self.policy.blocks[n].name.as_str();
+        let reason = match from.profile {
+            Some(p) => {
+                format!("one exec of profile {} switches to profile {} and to profile {}", name(p), name(a), name(b))
+            }
+            None => format!("profile {} and profile {} attach to the same task at the same moment", name(a), name(b)),
+        };
+        let gap = Gap::of_block(&self.policy.blocks[a], reason, "make their patterns exclude each other".to_owned());
+        self.gaps.push(gap);
+    }
+}

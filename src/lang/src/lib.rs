@@ -1,0 +1,13 @@
+//! The policy definition language (PDL), from text to tables.
+//!
+//! ```text
+//! pdl        text -> lossless tree -> ast (and back)
+//! policy     ast -> resolved, checked normal form; evaluator
+//! automata   patterns and addresses -> minimal automata
+//! compile    normal form -> tables (one automaton, decisions, rules), and what a kernel cannot enforce
+//! ```
+
+pub mod automata;
+pub mod compile;
+pub mod pdl;
+pub mod policy;

@@ -1,0 +1,262 @@
+//! Normal form to PDL: the flat form of `kiln expand`, and the texts of rules.
+
+use std::fmt::Write;
+
+use kiln_base::model::{Because, Cidr, Outcome, PortRange, Verb, VerbSet, capability_name};
+
+use super::normal::{
+    Addresses, Amount, Block, BlockKind, Condition, Effect, Glob, Limit, Object, Policy, Rule, Selector, Window,
+};
+
+/// The policy as one PDL text without imports, lets and abstractions, in canonical layout. Loading it gives the same
+/// policy but for the origins.
+pub fn to_pdl(policy: &Policy) -> String {
+    let mut out = format!("pdl {};\n", policy.edition);
+    for (name, window) in &policy.windows {
+        out.push_str(&window_text(name, window));
+    }
+    for block in &policy.blocks {
+        out.push_str(&block_text(block));
+    }
+    crate::pdl::format(&out).unwrap_or(out)
+}
+
+fn window_text(name: &str, window: &Window) -> String {
+    let mut out = format!("\nwindow {name} {{\n");
+    for span in &window.spans {
+        let days = match span.days {
+            [true, true, true, true, true, true, true] => "daily".to_owned(),
+            days => day_ranges(&days),
+        };
+        let (start, end) = (clock(span.start), clock(span.end));
+        let _ = writeln!(out, "  {days} {start}-{end} zone {};", quoted(&span.zone));
+    }
+    out + "}\n"
+}
+
+fn day_ranges(days: &[bool; 7]) -> String {
+    const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let mut ranges = Vec::new();
+    let mut day = 0;
+    while day < 7 {
+        let length = days[day..].iter().take_while(|d| **d).count();
+        match length {
+            0 => {}
+            1 => ranges.push(NAMES[day].to_owned()),
+            _ => ranges.push(format!("{}-{}", NAMES[day], NAMES[day + length - 1])),
+        }
+        day += length.max(1);
+    }
+    ranges.join(", ")
+}
+
+fn clock(minutes: u16) -> String {
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+fn block_text(block: &Block) -> String {
+    let kind = match block.kind {
+        BlockKind::Profile => "profile",
+        BlockKind::Guard => "guard",
+    };
+    let mut out = format!("\n{kind} {} {{\n", block.name);
+    for subject in &block.subjects {
+        let _ = writeln!(out, "  subject {};", selectors(subject));
+    }
+    let _ = writeln!(out, "  mode {};", block.mode);
+    if block.governs != VerbSet::ALL {
+        let _ = writeln!(out, "  governs {};", verbs(block.governs));
+    }
+    if let Some(active) = &block.active {
+        let otherwise = active.otherwise.map(|a| format!(" else {a}")).unwrap_or_default();
+        let _ = writeln!(out, "  active during {}{otherwise}{};", active.window, because(&active.because));
+    }
+    if block.on_violation != Outcome::default() {
+        let _ = writeln!(out, "  on violation{};", outcome(&block.on_violation));
+    }
+    for (verb, of) in &block.on_violation_of {
+        let _ = writeln!(out, "  on violation of {verb}{};", outcome(of));
+    }
+    for limit in &block.limits {
+        let _ = writeln!(out, "  {}{};", limit_text(limit), because(&limit.because));
+    }
+    for rule in &block.rules {
+        let _ = writeln!(out, "  {}{};", rule.text, because(&rule.because));
+    }
+    for never in &block.nevers {
+        let _ = writeln!(out, "  never allow {}{};", object_text(&never.object), because(&never.because));
+    }
+    out + "}\n"
+}
+
+/// A rule's canonical text without `because` and `;`.
+pub fn rule_text(rule: &Rule) -> String {
+    let effect = match rule.effect {
+        Effect::Allow => "allow",
+        Effect::Deny => "deny",
+        Effect::Watch => "watch",
+    };
+    let mut out = format!("{effect} {}", object_text(&rule.object));
+    for condition in &rule.conditions {
+        match condition {
+            Condition::During(window) => {
+                let _ = write!(out, " during {window}");
+            }
+            Condition::By(list) => {
+                let _ = write!(out, " by {}", selectors(list));
+            }
+        }
+    }
+    out + &outcome(&rule.outcome)
+}
+
+/// An object as a rule has it.
+pub fn object_text(object: &Object) -> String {
+    match object {
+        Object::File { verbs: set, paths, except, switch } => {
+            let switch = switch.as_ref().map(|p| format!(" as {p}")).unwrap_or_default();
+            format!("{} {}{}{switch}", verbs(*set), globs(paths), exception(except))
+        }
+        Object::Unix { verbs: set, paths, except } => {
+            format!("{} unix {}{}", verbs(*set), globs(paths), exception(except))
+        }
+        Object::Net { verbs: set, proto, addresses, ports } => {
+            let verb = set.iter().next().unwrap_or(Verb::Connect);
+            let preposition = match verb {
+                Verb::Accept => "from",
+                Verb::Bind => "on",
+                _ => "to",
+            };
+            let mut out = format!("{} {} {preposition} {}", verbs(*set), proto.name(), address_text(addresses));
+            if ports != &[PortRange::ANY] {
+                let list: Vec<String> = ports.iter().map(PortRange::to_string).collect();
+                let _ = write!(out, " port {}", list.join(", "));
+            }
+            out
+        }
+        Object::Capability { numbers } if numbers.len() == 64 => "capability any".to_owned(),
+        Object::Capability { numbers } => {
+            let names: Vec<&str> = numbers.iter().filter_map(|n| capability_name(*n)).collect();
+            format!("capability {}", names.join(", "))
+        }
+        Object::Kernel { ops } if ops.len() == kiln_base::model::KernelOp::ALL.len() => "kernel any".to_owned(),
+        Object::Kernel { ops } => {
+            let names: Vec<&str> = ops.iter().map(|op| op.name()).collect();
+            format!("kernel {}", names.join(", "))
+        }
+        Object::Syscall { names } => format!("syscall {}", names.join(", ")),
+    }
+}
+
+fn address_text(addresses: &Addresses) -> String {
+    match addresses {
+        Addresses::Dns(name) => format!("dns {}", quoted(name)),
+        Addresses::Blocks(blocks) if blocks == &[Cidr::ANY] => "any".to_owned(),
+        Addresses::Blocks(blocks)
+            if blocks.len() == 2 && blocks.iter().all(|b| *b == Cidr::LOOPBACK_V4 || *b == Cidr::LOOPBACK_V6) =>
+        {
+            "loopback".to_owned()
+        }
+        Addresses::Blocks(blocks) => {
+            let list: Vec<String> = blocks.iter().map(|b| quoted(&b.to_string())).collect();
+            list.join(", ")
+        }
+    }
+}
+
+fn limit_text(limit: &Limit) -> String {
+    let mut out = match &limit.amount {
+        Amount::Cpu { percent } => format!("limit cpu {percent}%"),
+        Amount::Memory { bytes } => format!("limit memory {}", size(*bytes)),
+        Amount::Pids { max } => format!("limit pids {max}"),
+        Amount::Files { max } => format!("limit files {max}"),
+        Amount::Io { rates } => {
+            let rate = |(verb, n): (&Verb, &u64)| {
+                format!("{} {}/s", if *verb == Verb::Read { "read" } else { "write" }, size(*n))
+            };
+            format!("limit io {}", rates.iter().map(rate).collect::<Vec<_>>().join(", "))
+        }
+        Amount::Network { inbound, rate } => {
+            format!("limit network {} {}", if *inbound { "in" } else { "out" }, bits(*rate))
+        }
+    };
+    if let Some(window) = &limit.during {
+        let _ = write!(out, " during {window}");
+    }
+    out + &outcome(&limit.outcome)
+}
+
+/// Bytes in the largest binary unit that divides them.
+fn size(bytes: u64) -> String {
+    for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+        if bytes != 0 && bytes.trailing_zeros() >= shift {
+            return format!("{}{unit}", bytes >> shift);
+        }
+    }
+    format!("{bytes}B")
+}
+
+fn bits(rate: u64) -> String {
+    for (unit, factor) in [("Gbit/s", 1_000_000_000), ("Mbit/s", 1_000_000), ("kbit/s", 1000)] {
+        if rate != 0 && rate.is_multiple_of(factor) {
+            return format!("{}{unit}", rate / factor);
+        }
+    }
+    format!("{rate}bit/s")
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    let severity = outcome.severity.map(|s| format!(" severity {s}")).unwrap_or_default();
+    let action = outcome.action.map(|a| format!(" then {a}")).unwrap_or_default();
+    severity + &action
+}
+
+fn because(refs: &[Because]) -> String {
+    Because::clause(refs)
+}
+
+fn selectors(list: &[Selector]) -> String {
+    let list: Vec<String> = list.iter().map(|s| format!("{} {}", s.key.name(), quoted(&s.pattern.0))).collect();
+    list.join(", ")
+}
+
+/// Verbs, with `write` for its four.
+fn verbs(set: VerbSet) -> String {
+    let write = set.intersection(VerbSet::WRITE) == VerbSet::WRITE;
+    let mut names = Vec::new();
+    for verb in set.iter() {
+        match (write && VerbSet::WRITE.contains(verb), verb) {
+            (true, Verb::Modify) => names.push("write"),
+            (true, _) => {}
+            (false, _) => names.push(verb.name()),
+        }
+    }
+    names.join(", ")
+}
+
+fn globs(list: &[Glob]) -> String {
+    let list: Vec<String> = list.iter().map(|g| quoted(&g.0)).collect();
+    list.join(", ")
+}
+
+fn exception(list: &[Glob]) -> String {
+    if list.is_empty() { String::new() } else { format!(" except {}", globs(list)) }
+}
+
+/// A pattern in quotes. Its own backslashes quote already; a bare quote (which only JSON can bring) gets one.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                out.push(c);
+                out.push(chars.next().unwrap_or(c));
+            }
+            '"' => out.push_str("\\\""),
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -1,0 +1,145 @@
+//! Instances, and what came from them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use kiln_base::wire::{AckView, Code, InstanceView, Page, ProblemBody, RevokeRequest, StateView, ViolationView};
+use rusqlite::Connection;
+
+use super::App;
+use super::extract::{InstanceQuery, Json, ListQuery, Operator, Params, PathText, ViolationQuery, ok};
+use crate::clock::{now_ms, text};
+use crate::problem::Problem;
+use crate::store;
+
+/// Fills in what only the open streams know.
+fn live(conn: &Connection, open: &[i64], views: &mut [InstanceView]) -> Result<(), Problem> {
+    let mut names = HashSet::new();
+    let mut query = conn.prepare_cached("SELECT name FROM instances WHERE id = ?1")?;
+    for row in open {
+        names.insert(query.query_row([row], |r| r.get::<_, String>(0))?);
+    }
+    let now = text(now_ms());
+    for view in views {
+        if names.contains(&view.instance) {
+            view.connected = true;
+            view.last_seen.clone_from(&now);
+        }
+    }
+    Ok(())
+}
+
+/// Enrolled instances.
+#[utoipa::path(get, path = "/v1/instances", tag = "operator", params(ListQuery), responses(
+    (status = 200, body = Page<InstanceView>),
+    (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
+))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Params(query): Params<ListQuery>,
+) -> Result<Response, Problem> {
+    let (page, open) = (query.page()?, app.hub.open_streams());
+    let found = app.store.read.run(move |conn| {
+        let mut found = store::list_instances(conn, page)?;
+        live(conn, &open, &mut found.items)?;
+        Ok(found)
+    });
+    Ok(ok(&found.await?))
+}
+
+/// One instance.
+#[utoipa::path(get, path = "/v1/instances/{id}", tag = "operator", params(("id" = String, Path)), responses(
+    (status = 200, body = InstanceView),
+    (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
+))]
+pub async fn one(State(app): State<Arc<App>>, _: Operator, PathText(id): PathText) -> Result<Response, Problem> {
+    let open = app.hub.open_streams();
+    let found = app.store.read.run(move |conn| {
+        let mut found = store::instance_view(conn, &id)?;
+        live(conn, &open, std::slice::from_mut(&mut found))?;
+        Ok(found)
+    });
+    Ok(ok(&found.await?))
+}
+
+/// Revoke an instance: its certificates count for nothing from now on.
+#[utoipa::path(post, path = "/v1/instances/{id}/revoke", tag = "operator", params(("id" = String, Path)),
+    request_body = RevokeRequest, responses(
+    (status = 200, body = InstanceView),
+    (status = "default", body = ProblemBody, description = "not-found, out-of-range", content_type = "application/problem+json")
+))]
+pub async fn revoke(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    PathText(id): PathText,
+    Json(request): Json<RevokeRequest>,
+) -> Result<Response, Problem> {
+    let reason = request.reason;
+    if reason.is_empty() || reason.len() > 1024 || reason.chars().any(char::is_control) {
+        return Err(Problem::new(Code::OutOfRange, "`reason` has 1 to 1,024 bytes and no control characters"));
+    }
+    let now = now_ms();
+    let (view, row) = app
+        .store
+        .write
+        .run(move |conn| {
+            let view = store::revoke(conn, &id, &reason, now)?;
+            let row = store::instance_row(conn, &id)?;
+            Ok((view, row))
+        })
+        .await?;
+    app.hub.close(row, "revoked");
+    tracing::warn!(operator = operator.0, instance = view.instance, "instance revoked");
+    Ok(ok(&view))
+}
+
+/// ACKs, oldest first.
+#[utoipa::path(get, path = "/v1/acks", tag = "operator", params(InstanceQuery), responses(
+    (status = 200, body = Page<AckView>),
+    (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
+))]
+pub async fn acks(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Params(query): Params<InstanceQuery>,
+) -> Result<Response, Problem> {
+    let page = query.page()?;
+    Ok(ok(&app.store.read.run(move |conn| store::list_acks(conn, query.instance.as_deref(), page)).await?))
+}
+
+/// Violations: oldest first, or with `before` newest first.
+#[utoipa::path(get, path = "/v1/violations", tag = "operator", params(ViolationQuery), responses(
+    (status = 200, body = Page<ViolationView>),
+    (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
+))]
+pub async fn violations(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Params(query): Params<ViolationQuery>,
+) -> Result<Response, Problem> {
+    let page = query.page()?;
+    Ok(ok(&app.store.read.run(move |conn| store::list_violations(conn, query.instance.as_deref(), page)).await?))
+}
+
+/// Totals, and a page of instances.
+#[utoipa::path(get, path = "/v1/state", tag = "operator", params(ListQuery), responses(
+    (status = 200, body = StateView),
+    (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
+))]
+pub async fn state(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Params(query): Params<ListQuery>,
+) -> Result<Response, Problem> {
+    let (page, open) = (query.page()?, app.hub.open_streams());
+    let found = app.store.read.run(move |conn| {
+        let mut found = store::state(conn, page)?;
+        live(conn, &open, &mut found.items)?;
+        found.connected = open.len() as u64;
+        Ok(found)
+    });
+    Ok(ok(&found.await?))
+}

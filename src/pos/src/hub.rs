@@ -1,0 +1,146 @@
+//! The open streams: one an instance, woken by assignments and by reasons to end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::store::Pushed;
+
+/// What a stream is told; only the newest matters.
+#[derive(Debug, Clone, Default)]
+pub struct Signal {
+    /// The newest assignment since the stream opened.
+    pub push: Option<Arc<Pushed>>,
+    /// Why to end.
+    pub close: Option<&'static str>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    streams: HashMap<i64, (u64, watch::Sender<Signal>)>,
+    /// Last request of each instance since it was last written to the store.
+    seen: HashMap<i64, i64>,
+    opened: u64,
+    /// Streams that open after this end at once.
+    closing: Option<&'static str>,
+}
+
+/// All streams of this service.
+#[derive(Debug, Clone, Default)]
+pub struct Hub(Arc<Mutex<Inner>>);
+
+/// Keeps a stream listed while it lives.
+#[derive(Debug)]
+pub struct Listed {
+    hub: Hub,
+    instance: i64,
+    number: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut inner = self.hub.lock();
+        if inner.streams.get(&self.instance).is_some_and(|(number, _)| *number == self.number) {
+            inner.streams.remove(&self.instance);
+        }
+    }
+}
+
+impl Hub {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // No code under the lock can leave it half-changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lists a stream; an older one of the same instance is told to end.
+    pub fn open(&self, instance: i64) -> (Listed, watch::Receiver<Signal>) {
+        let mut inner = self.lock();
+        inner.opened += 1;
+        let number = inner.opened;
+        let (tell, told) = watch::channel(Signal::default());
+        if let Some(reason) = inner.closing {
+            tell.send_modify(|signal| signal.close = Some(reason));
+        }
+        if let Some((_, older)) = inner.streams.insert(instance, (number, tell)) {
+            older.send_modify(|signal| signal.close = Some("superseded"));
+        }
+        (Listed { hub: self.clone(), instance, number }, told)
+    }
+
+    /// Puts an assignment on its instance's stream, if it is open and has none that is newer.
+    pub fn push(&self, pushed: Pushed) {
+        if let Some((_, tell)) = self.lock().streams.get(&pushed.instance) {
+            tell.send_if_modified(|signal| {
+                let newer = signal.push.as_ref().is_none_or(|there| there.sequence < pushed.sequence);
+                if newer {
+                    signal.push = Some(Arc::new(pushed));
+                }
+                newer
+            });
+        }
+    }
+
+    /// Ends the stream of an instance.
+    pub fn close(&self, instance: i64, reason: &'static str) {
+        if let Some((_, tell)) = self.lock().streams.get(&instance) {
+            tell.send_modify(|signal| signal.close = Some(reason));
+        }
+    }
+
+    /// Ends all streams, and those that open later.
+    pub fn close_all(&self, reason: &'static str) {
+        let mut inner = self.lock();
+        inner.closing = Some(reason);
+        for (_, tell) in inner.streams.values() {
+            tell.send_modify(|signal| signal.close = Some(reason));
+        }
+    }
+
+    /// The instances with an open stream.
+    pub fn open_streams(&self) -> Vec<i64> {
+        self.lock().streams.keys().copied().collect()
+    }
+
+    /// Notes a request of an instance.
+    pub fn seen(&self, instance: i64, now: i64) {
+        self.lock().seen.insert(instance, now);
+    }
+
+    /// Takes what [`Hub::seen`] noted, with the open streams as of now.
+    pub fn take_seen(&self, now: i64) -> Vec<(i64, i64)> {
+        let mut inner = self.lock();
+        let mut seen = std::mem::take(&mut inner.seen);
+        seen.extend(inner.streams.keys().map(|instance| (*instance, now)));
+        seen.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiln_base::wire::StreamMessage;
+
+    fn pushed(sequence: u64) -> Pushed {
+        Pushed { instance: 1, sequence, message: StreamMessage::Heartbeat { time: String::new() } }
+    }
+
+    #[test]
+    fn the_newer_stream_and_the_newest_assignment_win() {
+        let hub = Hub::default();
+        let (first, told_first) = hub.open(1);
+        let (second, told_second) = hub.open(1);
+        assert_eq!(told_first.borrow().close, Some("superseded"));
+        drop(first);
+        assert!(hub.open_streams().contains(&1), "the end of the older must not unlist the newer");
+        hub.push(pushed(2));
+        hub.push(pushed(1));
+        assert_eq!(told_second.borrow().push.as_ref().unwrap().sequence, 2);
+        hub.close(1, "revoked");
+        assert_eq!(told_second.borrow().close, Some("revoked"));
+        drop(second);
+        assert!(!hub.open_streams().contains(&1));
+        hub.close_all("shutdown");
+        assert_eq!(hub.open(2).1.borrow().close, Some("shutdown"));
+    }
+}

@@ -1,0 +1,398 @@
+//! The POS's own keys: its CA, its server certificate, its online assignment key, the first operator.
+//!
+//! ```text
+//! DIR/pki/ca.key  ca.pem          signs server, operator and instance certificates
+//! DIR/pki/server.key  server.pem  remade when names change or a third of its life is left
+//! DIR/pki/assign.key              Ed25519; signs assignments, nothing else
+//! DIR/operator/{key,cert,ca}.pem  the first operator's identity
+//! DIR/pos-ca.pem  DIR/pos-assign.pub   to be baked as trust
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kiln_base::bundle::{AsideError, KeyError, SigningKey, write_aside};
+use kiln_base::model::Digest;
+use kiln_base::wire::Code;
+use rand_core::{OsRng, RngCore};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
+};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use x509_parser::extensions::GeneralName;
+
+use super::clock::now_ms;
+use super::problem::Problem;
+
+const DAY: u64 = 24 * 3600;
+const CA_DAYS: u64 = 20 * 365;
+/// What browsers and others take as the longest sensible life of a leaf.
+const LEAF_DAYS: u64 = 398;
+const OPERATOR_DAYS: u64 = 5 * 365;
+/// For clocks that run behind.
+const BACKDATE: u64 = DAY;
+/// Longest CSR, in bytes.
+const MAX_CSR: usize = 16 * 1024;
+
+/// Keys or certificates that cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    /// A file cannot be read or a folder made.
+    #[error("cannot use {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] AsideError),
+    /// The assignment key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A certificate or key does not parse.
+    #[error("{} is not what it should be: {reason}; restore it from a backup", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// The parser's words.
+        reason: String,
+    },
+    /// A certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    /// `--name` is neither a host name nor an address.
+    #[error("`{name}` cannot stand in a certificate: {reason}; give a DNS name or an IP address")]
+    Name {
+        /// The text.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A certificate that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// PEM.
+    pub pem: String,
+    /// SHA-256 of the DER.
+    pub fingerprint: Digest,
+    /// Milliseconds since 1970.
+    pub expires: i64,
+}
+
+/// The POS's keys.
+pub struct Pki {
+    issuer: Issuer<'static, KeyPair>,
+    /// The CA's certificate, PEM.
+    pub ca_pem: String,
+    /// The server's certificate.
+    pub server_pem: String,
+    /// The server's key, PKCS#8 PEM.
+    pub server_key_pem: String,
+    /// Signs assignments.
+    pub assign: Arc<SigningKey>,
+    /// SHA-256 and expiry of the first operator's certificate.
+    pub operator: (Digest, i64),
+}
+
+impl Pki {
+    /// Reads the keys of a data folder; makes what is missing. `names` are what clients dial, beside localhost.
+    ///
+    /// # Errors
+    /// Where a file is unreadable, unwritable or damaged, or a name is not one. Nothing that exists is overwritten but the server's
+    /// certificate.
+    pub fn open(data: &Path, names: &[String]) -> Result<Pki, PkiError> {
+        let (pki, operator) = (data.join("pki"), data.join("operator"));
+        for folder in [&pki, &operator] {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|source| PkiError::File { path: folder.clone(), source })?;
+        }
+        let ca_key = key_pair(&pki.join("ca.key"))?;
+        let ca_pem = ca(&pki.join("ca.pem"), &ca_key)?;
+        let issuer = Issuer::from_ca_cert_pem(&ca_pem, ca_key)?;
+        let server_key = key_pair(&pki.join("server.key"))?;
+        let server_pem = server(&pki.join("server.pem"), &server_key, &issuer, names)?;
+        let assign_path = pki.join("assign.key");
+        let assign = if assign_path.exists() {
+            SigningKey::read(&assign_path)?
+        } else {
+            let key = SigningKey::generate()?;
+            key.write(&assign_path)?;
+            key
+        };
+        let operator = first_operator(&operator, &issuer, &ca_pem)?;
+        keep(&data.join("pos-ca.pem"), ca_pem.as_bytes())?;
+        keep(&data.join("pos-assign.pub"), assign.public().to_pem().as_bytes())?;
+        Ok(Pki {
+            issuer,
+            ca_pem,
+            server_pem,
+            server_key_pem: server_key.serialize_pem(),
+            assign: Arc::new(assign),
+            operator,
+        })
+    }
+
+    /// A client certificate for an instance's key.
+    ///
+    /// # Errors
+    /// `internal` where signing fails.
+    pub fn certify(&self, instance: &str, key: &ClientKey) -> Result<Issued, Problem> {
+        client(&self.issuer, instance, "instance", &key.0, LEAF_DAYS).map_err(Problem::internal)
+    }
+}
+
+/// A key from a CSR whose self-signature holds.
+pub struct ClientKey(rcgen::PublicKey);
+
+impl ClientKey {
+    /// Reads PKCS#10 PEM and checks its signature and the key's type.
+    ///
+    /// # Errors
+    /// `bad-csr`.
+    pub fn from_csr(pem: &str) -> Result<ClientKey, Problem> {
+        let bad = |reason: &str| Problem::new(Code::BadCsr, reason);
+        if pem.len() > MAX_CSR {
+            return Err(bad("the CSR is longer than 16 KiB"));
+        }
+        let csr = CertificateSigningRequestParams::from_pem(pem).map_err(|e| bad(&e.to_string()))?;
+        let algorithm = csr.public_key.algorithm();
+        if algorithm != &rcgen::PKCS_ECDSA_P256_SHA256 && algorithm != &rcgen::PKCS_ED25519 {
+            return Err(bad("the key must be ECDSA P-256 or Ed25519"));
+        }
+        Ok(ClientKey(csr.public_key))
+    }
+
+    /// The key's SPKI, DER.
+    pub fn spki(&self) -> Vec<u8> {
+        self.0.subject_public_key_info()
+    }
+}
+
+/// A new instance id.
+///
+/// # Errors
+/// `internal` where the system's random generator fails.
+pub fn new_instance_id() -> Result<String, Problem> {
+    let mut bytes = [0; 8];
+    OsRng.try_fill_bytes(&mut bytes).map_err(Problem::internal)?;
+    Ok(format!("i-{}", hex::encode(bytes)))
+}
+
+fn read(path: &Path) -> Result<Option<String>, PkiError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(PkiError::File { path: path.to_owned(), source }),
+    }
+}
+
+fn keep(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
+    if fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    Ok(write_aside(path, bytes, 0o644)?)
+}
+
+fn damaged(path: &Path, reason: impl std::fmt::Display) -> PkiError {
+    PkiError::Damaged { path: path.to_owned(), reason: reason.to_string() }
+}
+
+fn key_pair(path: &Path) -> Result<KeyPair, PkiError> {
+    if let Some(pem) = read(path)? {
+        return KeyPair::from_pem(&pem).map_err(|e| damaged(path, e));
+    }
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+    write_aside(path, key.serialize_pem().as_bytes(), 0o600)?;
+    Ok(key)
+}
+
+fn params(names: &[String], common: &str, unit: &str, days: u64) -> Result<CertificateParams, PkiError> {
+    let mut params = CertificateParams::new(names)?;
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, common);
+    subject.push(DnType::OrganizationalUnitName, unit);
+    subject.push(DnType::OrganizationName, "kiln");
+    params.distinguished_name = subject;
+    let now = (now_ms().max(0) / 1000) as u64;
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + Duration::from_secs(now.saturating_sub(BACKDATE));
+    params.not_after = epoch + Duration::from_secs(now + days * DAY);
+    let mut serial = [0; 16];
+    OsRng.try_fill_bytes(&mut serial).map_err(|_| rcgen::Error::RingUnspecified)?;
+    // RFC 5280, 4.1.2.2: positive; and no leading zero.
+    serial[0] = (serial[0] & 0x7f) | 0x40;
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    Ok(params)
+}
+
+fn ca(path: &Path, key: &KeyPair) -> Result<String, PkiError> {
+    if let Some(pem) = read(path)? {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| damaged(path, e))?;
+        let (_, cert) = x509_parser::parse_x509_certificate(&der).map_err(|e| damaged(path, e))?;
+        if cert.public_key().raw != key.subject_public_key_info() {
+            return Err(damaged(path, "it is not the certificate of ca.key"));
+        }
+        return Ok(pem);
+    }
+    // The name differs between services, so that a client's error says which CA it met.
+    let id = hex::encode(&Digest::of(&key.subject_public_key_info()).as_bytes()[..4]);
+    let mut params = params(&[], &format!("kiln POS {id}"), "ca", CA_DAYS)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let pem = params.self_signed(key)?.pem();
+    write_aside(path, pem.as_bytes(), 0o644)?;
+    Ok(pem)
+}
+
+fn server(path: &Path, key: &KeyPair, issuer: &Issuer<'_, KeyPair>, names: &[String]) -> Result<String, PkiError> {
+    let mut all: BTreeSet<String> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
+    all.extend(names.iter().cloned());
+    let all: Vec<String> = all.into_iter().collect();
+    for name in &all {
+        let printable = !name.is_empty() && name.len() <= 253 && name.bytes().all(|b| b.is_ascii_graphic());
+        let valid = rustls_pki_types::ServerName::try_from(name.as_str());
+        if let (true, Ok(_)) = (printable, valid) {
+            continue;
+        }
+        let name = name.chars().take(80).collect();
+        return Err(PkiError::Name { name, reason: "it is neither a host name nor an address".into() });
+    }
+    if let Some(pem) = read(path)?
+        && server_serves(&pem, key, &all).map_err(|reason| damaged(path, reason))?
+    {
+        return Ok(pem);
+    }
+    let mut params = params(&all, "kiln POS", "server", LEAF_DAYS)?;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let pem = params.signed_by(key, issuer)?.pem();
+    write_aside(path, pem.as_bytes(), 0o644)?;
+    Ok(pem)
+}
+
+/// Whether a server certificate has that key, all those names, and a third of its life left.
+fn server_serves(pem: &str, key: &KeyPair, names: &[String]) -> Result<bool, String> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| e.to_string())?;
+    let (_, cert) = x509_parser::parse_x509_certificate(&der).map_err(|e| e.to_string())?;
+    let left = cert.validity().not_after.timestamp() - now_ms() / 1000;
+    let found: BTreeSet<String> = match cert.subject_alternative_name().map_err(|e| e.to_string())? {
+        Some(san) => san.value.general_names.iter().filter_map(san_text).collect(),
+        None => BTreeSet::new(),
+    };
+    let names: BTreeSet<String> = names.iter().cloned().collect();
+    let enough = left > (LEAF_DAYS * DAY / 3) as i64;
+    Ok(enough && found == names && cert.public_key().raw == key.subject_public_key_info())
+}
+
+fn san_text(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(text) => Some((*text).to_owned()),
+        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
+            Ok(v4) => Some(IpAddr::from(v4).to_string()),
+            Err(_) => <[u8; 16]>::try_from(*bytes).ok().map(|v6| IpAddr::from(v6).to_string()),
+        },
+        _ => None,
+    }
+}
+
+fn client(
+    issuer: &Issuer<'_, KeyPair>,
+    name: &str,
+    unit: &str,
+    key: &impl PublicKeyData,
+    days: u64,
+) -> Result<Issued, PkiError> {
+    let mut params = params(&[], name, unit, days)?;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let expires = params.not_after.unix_timestamp() * 1000;
+    let cert = params.signed_by(key, issuer)?;
+    Ok(Issued { pem: cert.pem(), fingerprint: Digest::of(cert.der()), expires })
+}
+
+fn first_operator(folder: &Path, issuer: &Issuer<'_, KeyPair>, ca_pem: &str) -> Result<(Digest, i64), PkiError> {
+    let cert_path = folder.join("cert.pem");
+    let ca_path = folder.join("ca.pem");
+    if read(&ca_path)?.as_deref() != Some(ca_pem) {
+        write_aside(&ca_path, ca_pem.as_bytes(), 0o600)?;
+    }
+    let key = key_pair(&folder.join("key.pem"))?;
+    if let Some(pem) = read(&cert_path)? {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| damaged(&cert_path, e))?;
+        let (_, cert) = x509_parser::parse_x509_certificate(&der).map_err(|e| damaged(&cert_path, e))?;
+        return Ok((Digest::of(&der), cert.validity().not_after.timestamp() * 1000));
+    }
+    let issued = client(issuer, "operator", "operator", &key, OPERATOR_DAYS)?;
+    write_aside(&cert_path, issued.pem.as_bytes(), 0o600)?;
+    Ok((issued.fingerprint, issued.expires))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_second_start_changes_nothing_and_a_new_name_only_the_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Pki::open(dir.path(), &[]).unwrap();
+        let second = Pki::open(dir.path(), &[]).unwrap();
+        assert_eq!((&first.ca_pem, &first.server_pem), (&second.ca_pem, &second.server_pem));
+        assert_eq!(first.operator, second.operator);
+        assert_eq!(first.assign.public().to_pem(), second.assign.public().to_pem());
+        let named = Pki::open(dir.path(), &["10.0.2.2".into(), "pos.example".into(), "fe80::1".into()]).unwrap();
+        assert_eq!(first.ca_pem, named.ca_pem);
+        assert_ne!(first.server_pem, named.server_pem);
+        let again = Pki::open(dir.path(), &["pos.example".into(), "fe80::1".into(), "10.0.2.2".into()]).unwrap();
+        assert_eq!(named.server_pem, again.server_pem);
+        for secret in ["pki/ca.key", "pki/server.key", "pki/assign.key", "operator/key.pem"] {
+            let mode = fs::metadata(dir.path().join(secret)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{secret}");
+        }
+    }
+
+    #[test]
+    fn damage_is_reported_and_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        Pki::open(dir.path(), &[]).unwrap();
+        for file in ["pki/ca.key", "pki/ca.pem", "pki/server.pem", "pki/assign.key", "operator/cert.pem"] {
+            let path = dir.path().join(file);
+            let before = fs::read(&path).unwrap();
+            fs::write(&path, "garbage").unwrap();
+            let error = Pki::open(dir.path(), &[]).err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(error.contains(file), "{file}: {error}");
+            assert_eq!(fs::read(&path).unwrap(), b"garbage");
+            fs::write(&path, before).unwrap();
+        }
+        Pki::open(dir.path(), &[]).unwrap();
+    }
+
+    #[test]
+    fn names_and_requests_are_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["", "a b", "x\ny", "ü.example", &"a".repeat(300)] {
+            assert!(matches!(Pki::open(dir.path(), &[name.into()]), Err(PkiError::Name { .. })), "{name}");
+        }
+        for csr in ["", "x", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"] {
+            assert_eq!(ClientKey::from_csr(csr).err().map(|p| p.code), Some(Code::BadCsr));
+        }
+        assert_eq!(ClientKey::from_csr(&"x".repeat(MAX_CSR + 1)).err().map(|p| p.code), Some(Code::BadCsr));
+        let wrong = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        let csr = CertificateParams::default().serialize_request(&wrong).unwrap().pem().unwrap();
+        assert_eq!(ClientKey::from_csr(&csr).err().map(|p| p.code), Some(Code::BadCsr));
+    }
+}
