@@ -102,7 +102,7 @@ impl RawAck {
 
 /// Acknowledge an assignment, with evidence, or report why it was refused.
 #[utoipa::path(post, path = "/v1/agent/acks", tag = "agent", request_body = AckRequest, responses(
-    (status = 200, body = AckAnswer),
+    (status = 200, description = "Stored", body = AckAnswer),
     (status = "default", body = ProblemBody, description = "unknown-assignment, no-evidence, evidence-…", content_type = "application/problem+json")
 ))]
 pub async fn acks(State(app): State<Arc<App>>, instance: Instance, request: Request) -> Result<Response, Problem> {
@@ -122,7 +122,7 @@ pub async fn acks(State(app): State<Arc<App>>, instance: Instance, request: Requ
 
 /// Report violations, at least once each.
 #[utoipa::path(post, path = "/v1/agent/violations", tag = "agent", request_body = ViolationsRequest, responses(
-    (status = 200, body = ViolationsAnswer),
+    (status = 200, description = "Stored", body = ViolationsAnswer),
     (status = "default", body = ProblemBody, description = "too-many, out-of-range", content_type = "application/problem+json")
 ))]
 pub async fn violations(
@@ -149,7 +149,7 @@ pub async fn violations(
 
 /// A new certificate before the old one expires.
 #[utoipa::path(post, path = "/v1/agent/renew", tag = "agent", request_body = RenewRequest, responses(
-    (status = 200, body = RenewAnswer),
+    (status = 200, description = "The new certificate", body = RenewAnswer),
     (status = "default", body = ProblemBody, description = "bad-csr, too-many", content_type = "application/problem+json")
 ))]
 pub async fn renew(

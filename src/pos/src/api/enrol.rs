@@ -26,7 +26,7 @@ pub struct Health {
 }
 
 /// The service answers and its database reads.
-#[utoipa::path(get, path = "/v1/health", tag = "open", security(()), responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/v1/health", tag = "open", security(()), responses((status = 200, description = "The service and its database answer", body = Health)))]
 pub async fn health(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     app.store.read.run(|conn| Ok(conn.query_row("SELECT 1", [], |_| Ok(()))?)).await?;
     Ok(ok(&Health { status: "ok", version: env!("CARGO_PKG_VERSION") }))
@@ -34,7 +34,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Result<Response, Problem> {
 
 /// Exchange a join token for a client certificate; a retry with the same key gives the same bytes.
 #[utoipa::path(post, path = "/v1/enrol", tag = "open", security(()), request_body = EnrolRequest, responses(
-    (status = 200, body = EnrolAnswer),
+    (status = 200, description = "Enrolled, now or by an earlier request of the same key", body = EnrolAnswer),
     (status = "default", description = "token-unknown, token-used, token-expired, revoked, bad-csr, slow-down", body = ProblemBody, content_type = "application/problem+json")
 ))]
 pub async fn enrol(

@@ -16,7 +16,7 @@ use crate::store::{self, Registration};
 
 /// Register an image with its baked policy; its tables are uploaded before.
 #[utoipa::path(post, path = "/v1/images", tag = "operator", request_body = RegisterImage, responses(
-    (status = 201, body = ImageView), (status = 200, description = "Was registered so already", body = ImageView),
+    (status = 201, description = "Registered", body = ImageView), (status = 200, description = "Was registered so already", body = ImageView),
     (status = "default", body = ProblemBody, description = "bad-signature, bad-statement, bad-key, no-tables, serial-reused, image-differs", content_type = "application/problem+json")
 ))]
 pub async fn register(
@@ -32,7 +32,7 @@ pub async fn register(
 
 /// Registered images.
 #[utoipa::path(get, path = "/v1/images", tag = "operator", params(ListQuery), responses(
-    (status = 200, body = Page<ImageView>),
+    (status = 200, description = "The page", body = Page<ImageView>),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
 pub async fn list(
@@ -46,7 +46,7 @@ pub async fn list(
 
 /// One image.
 #[utoipa::path(get, path = "/v1/images/{image}", tag = "operator", params(("image" = String, Path)), responses(
-    (status = 200, body = ImageView),
+    (status = 200, description = "The image", body = ImageView),
     (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
 ))]
 pub async fn one(State(app): State<Arc<App>>, _: Operator, PathDigest(image): PathDigest) -> Result<Response, Problem> {
@@ -56,7 +56,7 @@ pub async fn one(State(app): State<Arc<App>>, _: Operator, PathDigest(image): Pa
 /// Issue a one-time join token for an image.
 #[utoipa::path(post, path = "/v1/images/{image}/tokens", tag = "operator", params(("image" = String, Path)),
     request_body = TokenRequest, responses(
-    (status = 201, body = TokenAnswer),
+    (status = 201, description = "The token, which is shown once", body = TokenAnswer),
     (status = "default", body = ProblemBody, description = "not-found, out-of-range", content_type = "application/problem+json")
 ))]
 pub async fn token(

@@ -33,7 +33,7 @@ fn live(conn: &Connection, open: &[i64], views: &mut [InstanceView]) -> Result<(
 
 /// Enrolled instances.
 #[utoipa::path(get, path = "/v1/instances", tag = "operator", params(ListQuery), responses(
-    (status = 200, body = Page<InstanceView>),
+    (status = 200, description = "The page", body = Page<InstanceView>),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
 pub async fn list(
@@ -52,7 +52,7 @@ pub async fn list(
 
 /// One instance.
 #[utoipa::path(get, path = "/v1/instances/{id}", tag = "operator", params(("id" = String, Path)), responses(
-    (status = 200, body = InstanceView),
+    (status = 200, description = "The instance", body = InstanceView),
     (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
 ))]
 pub async fn one(State(app): State<Arc<App>>, _: Operator, PathText(id): PathText) -> Result<Response, Problem> {
@@ -68,7 +68,7 @@ pub async fn one(State(app): State<Arc<App>>, _: Operator, PathText(id): PathTex
 /// Revoke an instance: its certificates count for nothing from now on.
 #[utoipa::path(post, path = "/v1/instances/{id}/revoke", tag = "operator", params(("id" = String, Path)),
     request_body = RevokeRequest, responses(
-    (status = 200, body = InstanceView),
+    (status = 200, description = "Revoked", body = InstanceView),
     (status = "default", body = ProblemBody, description = "not-found, out-of-range", content_type = "application/problem+json")
 ))]
 pub async fn revoke(
@@ -98,7 +98,7 @@ pub async fn revoke(
 
 /// ACKs, oldest first.
 #[utoipa::path(get, path = "/v1/acks", tag = "operator", params(InstanceQuery), responses(
-    (status = 200, body = Page<AckView>),
+    (status = 200, description = "The page", body = Page<AckView>),
     (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
 ))]
 pub async fn acks(
@@ -112,7 +112,7 @@ pub async fn acks(
 
 /// Violations: oldest first, or with `before` newest first.
 #[utoipa::path(get, path = "/v1/violations", tag = "operator", params(ViolationQuery), responses(
-    (status = 200, body = Page<ViolationView>),
+    (status = 200, description = "The page", body = Page<ViolationView>),
     (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
 ))]
 pub async fn violations(
@@ -126,7 +126,7 @@ pub async fn violations(
 
 /// Totals, and a page of instances.
 #[utoipa::path(get, path = "/v1/state", tag = "operator", params(ListQuery), responses(
-    (status = 200, body = StateView),
+    (status = 200, description = "The totals and the page", body = StateView),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
 pub async fn state(

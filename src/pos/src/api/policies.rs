@@ -22,7 +22,7 @@ use crate::tables::check;
 /// Upload a tables file.
 #[utoipa::path(put, path = "/v1/tables/{digest}", tag = "operator", params(("digest" = String, Path)),
     request_body(content_type = "application/vnd.kiln.tables", description = "The file"), responses(
-    (status = 201, body = TablesAnswer), (status = 200, description = "Was there already", body = TablesAnswer),
+    (status = 201, description = "Stored", body = TablesAnswer), (status = 200, description = "Was there already", body = TablesAnswer),
     (status = "default", body = ProblemBody, description = "digest-mismatch, bad-tables, body-too-large", content_type = "application/problem+json")
 ))]
 pub async fn put_tables(
@@ -66,7 +66,7 @@ pub async fn get_tables(
 
 /// Publish a signed version; its tables are uploaded before.
 #[utoipa::path(post, path = "/v1/policies", tag = "operator", request_body = PublishRequest, responses(
-    (status = 201, body = VersionView), (status = 200, description = "Was published so already", body = VersionView),
+    (status = 201, description = "Published", body = VersionView), (status = 200, description = "Was published so already", body = VersionView),
     (status = "default", body = ProblemBody, description = "bad-signature, bad-statement, wrong-name, no-tables, serial-reused, serial-not-newer", content_type = "application/problem+json")
 ))]
 pub async fn publish(
@@ -83,7 +83,7 @@ pub async fn publish(
 
 /// Versions of all policies.
 #[utoipa::path(get, path = "/v1/policies", tag = "operator", params(ListQuery), responses(
-    (status = 200, body = Page<VersionView>),
+    (status = 200, description = "The page", body = Page<VersionView>),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
 pub async fn list(
@@ -97,7 +97,7 @@ pub async fn list(
 
 /// Assign a version to an instance, or to an image's instances and those to come.
 #[utoipa::path(post, path = "/v1/assignments", tag = "operator", request_body = AssignRequest, responses(
-    (status = 200, body = AssignAnswer),
+    (status = 200, description = "Who has a new assignment, and who needs none", body = AssignAnswer),
     (status = "default", body = ProblemBody, description = "not-found, wrong-name, serial-not-newer, revoked", content_type = "application/problem+json")
 ))]
 pub async fn assign(
