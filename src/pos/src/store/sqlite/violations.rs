@@ -67,7 +67,7 @@ pub fn store_violations(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::migrate::migrate;
+    use crate::store::sqlite::migrate::migrate;
     use kiln_base::event::Violation;
     use proptest::prelude::*;
     use std::collections::BTreeMap;

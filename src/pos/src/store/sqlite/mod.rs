@@ -1,0 +1,128 @@
+//! SQLite: one writer thread, one reader thread, write-ahead log, every commit on disk before its answer.
+
+mod acks;
+mod assignments;
+mod identities;
+mod images;
+mod instances;
+mod lists;
+mod migrate;
+mod sql;
+mod tables;
+mod tokens;
+mod versions;
+mod violations;
+mod worker;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+pub use acks::store_ack;
+pub use assignments::{Pushed, assign, newest_assignment};
+pub use identities::{Identity, identity_of, register_operator};
+pub use images::{Registration, image_view, list_images, register_image};
+pub use instances::{EnrolInput, enrol, instance_row, instance_view, renew, revoke, touch};
+pub use lists::{PageRequest, list_acks, list_instances, list_violations, state};
+pub use tables::{may_have, put_tables, read_tables, remove_orphans};
+pub use tokens::issue_token;
+pub use versions::{list_versions, publish};
+pub use violations::store_violations;
+pub use worker::Worker;
+
+/// Databases up to this many bytes are checked at each start.
+const CHECKED_WHOLE: u64 = 256 << 20;
+/// Statements that are kept prepared.
+const STATEMENTS: usize = 64;
+
+/// A database that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite's word.
+    #[error("the database failed: {0}")]
+    Sql(#[from] rusqlite::Error),
+    /// Written by a later program.
+    #[error("the database has layout {found}, this program knows up to {known}; use the newer kiln-pos")]
+    Newer {
+        /// In the file.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The file cannot be made, or there is no thread for it.
+    #[error("the database cannot be opened: {0}")]
+    Open(#[from] std::io::Error),
+    /// The file is damaged.
+    #[error("the database {} is damaged: {reason}; restore it from a backup", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// SQLite's words.
+        reason: String,
+    },
+}
+
+/// The store: jobs that write, jobs that only read.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Runs writes in order.
+    pub write: Worker,
+    /// Runs reads; sees all that was committed before.
+    pub read: Worker,
+}
+
+/// The threads of a store; joined at shutdown so that the write-ahead log is folded in.
+#[derive(Debug)]
+pub struct Threads(Vec<std::thread::JoinHandle<()>>);
+
+impl Threads {
+    /// Waits until both threads have ended, which they do when the last [`Store`] is dropped.
+    pub fn join(self) {
+        for thread in self.0 {
+            if thread.join().is_err() {
+                tracing::error!("a database thread ended by a panic");
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Opens or creates the database, checks it and brings its layout up to date.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, is damaged, or is of a later program.
+    pub fn open(path: &Path) -> Result<(Store, Threads), StoreError> {
+        // SQLite would make it with the usual umask; its other files take the mode of this one.
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        let small = file.metadata()?.len() <= CHECKED_WHOLE;
+        drop(file);
+        let mut conn = Connection::open(path)?;
+        configure(&conn)?;
+        // A check reads all of the file; in a large one SQLite finds damage when it meets it.
+        let check = if small { "PRAGMA quick_check(1)" } else { "SELECT 'ok' FROM sqlite_schema LIMIT 1" };
+        let verdict: String = conn.query_row(check, [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(StoreError::Damaged { path: path.to_owned(), reason: verdict });
+        }
+        migrate::migrate(&mut conn)?;
+        remove_orphans(&conn, crate::clock::now_ms())?;
+        let reader =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        reader.busy_timeout(Duration::from_secs(10))?;
+        reader.set_prepared_statement_cache_capacity(STATEMENTS);
+        let (read, read_thread) = Worker::start("pos-read", reader, false)?;
+        let (write, write_thread) = Worker::start("pos-write", conn, true)?;
+        Ok((Store { write, read }, Threads(vec![read_thread, write_thread])))
+    }
+}
+
+fn configure(conn: &Connection) -> Result<(), rusqlite::Error> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.busy_timeout(Duration::from_secs(10))?;
+    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    // FULL: with the write-ahead log, NORMAL may lose the last commits at power loss (sqlite.org/pragma.html#pragma_synchronous).
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;")
+}
