@@ -24,7 +24,7 @@ use super::hub::Hub;
 use super::pki::Pki;
 use super::problem::Problem;
 use super::rate::Failures;
-use super::store::{Store, read_tables};
+use super::store::Store;
 use super::tables::Recent;
 
 pub use extract::Peer;
@@ -39,15 +39,15 @@ async fn tables_file(app: &App, digest: Digest) -> Result<Bytes, Problem> {
     if let Some(bytes) = app.recent.get(digest) {
         return Ok(bytes);
     }
-    let bytes = Bytes::from(app.store.read.run(move |conn| read_tables(conn, digest)).await?);
+    let bytes = Bytes::from(app.store.tables(digest).await?);
     app.recent.put(digest, &bytes);
     Ok(bytes)
 }
 
 /// What all requests share.
 pub struct App {
-    /// The database.
-    pub store: Store,
+    /// What is kept.
+    pub store: Arc<dyn Store>,
     /// Keys.
     pub pki: Arc<Pki>,
     /// Streams.

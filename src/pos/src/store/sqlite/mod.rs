@@ -7,6 +7,7 @@ mod images;
 mod instances;
 mod lists;
 mod migrate;
+mod open;
 mod sql;
 mod tables;
 mod tokens;
@@ -14,115 +15,155 @@ mod versions;
 mod violations;
 mod worker;
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
-use rusqlite::{Connection, OpenFlags};
+use kiln_base::bundle::{Envelope, SigningKey};
+use kiln_base::model::Digest;
+use kiln_base::wire::{
+    AckRequest, AckView, AssignAnswer, ImageView, InstanceView, Page, RegisterImage, StateView, VersionView,
+    ViolationView, ViolationsRequest,
+};
+use tokio::sync::broadcast;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::BroadcastStream;
 
-pub use acks::store_ack;
-pub use assignments::{Pushed, assign, newest_assignment};
-pub use identities::{Identity, identity_of, register_operator};
-pub use images::{Registration, image_view, list_images, register_image};
-pub use instances::{EnrolInput, enrol, instance_row, instance_view, renew, revoke, touch};
-pub use lists::{PageRequest, list_acks, list_instances, list_violations, state};
-pub use tables::{may_have, put_tables, read_tables, remove_orphans};
-pub use tokens::issue_token;
-pub use versions::{list_versions, publish};
-pub use violations::store_violations;
-pub use worker::Worker;
+use super::{
+    Change, Changes, Desired, Enrolled, Enrolment, Identity, InstanceId, NewToken, OperatorCertificate, PageRequest,
+    Reply, Store, Target,
+};
+use crate::pki::Issued;
+use crate::tables::Checked;
+use worker::Worker;
 
-/// Databases up to this many bytes are checked at each start.
-const CHECKED_WHOLE: u64 = 256 << 20;
-/// Statements that are kept prepared.
-const STATEMENTS: usize = 64;
+pub use open::OpenError;
 
-/// A database that cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// SQLite's word.
-    #[error("the database failed: {0}")]
-    Sql(#[from] rusqlite::Error),
-    /// Written by a later program.
-    #[error("the database has layout {found}, this program knows up to {known}; use the newer kiln-pos")]
-    Newer {
-        /// In the file.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// The file cannot be made, or there is no thread for it.
-    #[error("the database cannot be opened: {0}")]
-    Open(#[from] std::io::Error),
-    /// The file is damaged.
-    #[error("the database {} is damaged: {reason}; restore it from a backup", path.display())]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// SQLite's words.
-        reason: String,
-    },
-}
-
-/// The store: jobs that write, jobs that only read.
-#[derive(Debug, Clone)]
-pub struct Store {
+/// The store in one file.
+pub struct Sqlite {
     /// Runs writes in order.
-    pub write: Worker,
+    write: Worker,
     /// Runs reads; sees all that was committed before.
-    pub read: Worker,
+    read: Worker,
+    /// Signs assignments.
+    key: Arc<SigningKey>,
+    /// Tells what was committed. One process has the file, so nobody else commits.
+    changes: broadcast::Sender<Change>,
 }
 
-/// The threads of a store; joined at shutdown so that the write-ahead log is folded in.
-#[derive(Debug)]
-pub struct Threads(Vec<std::thread::JoinHandle<()>>);
-
-impl Threads {
-    /// Waits until both threads have ended, which they do when the last [`Store`] is dropped.
-    pub fn join(self) {
-        for thread in self.0 {
-            if thread.join().is_err() {
-                tracing::error!("a database thread ended by a panic");
-            }
-        }
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sqlite").finish_non_exhaustive()
     }
 }
 
-impl Store {
-    /// Opens or creates the database, checks it and brings its layout up to date.
-    ///
-    /// # Errors
-    /// Where the file cannot be opened, is damaged, or is of a later program.
-    pub fn open(path: &Path) -> Result<(Store, Threads), StoreError> {
-        // SQLite would make it with the usual umask; its other files take the mode of this one.
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        let small = file.metadata()?.len() <= CHECKED_WHOLE;
-        drop(file);
-        let mut conn = Connection::open(path)?;
-        configure(&conn)?;
-        // A check reads all of the file; in a large one SQLite finds damage when it meets it.
-        let check = if small { "PRAGMA quick_check(1)" } else { "SELECT 'ok' FROM sqlite_schema LIMIT 1" };
-        let verdict: String = conn.query_row(check, [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(StoreError::Damaged { path: path.to_owned(), reason: verdict });
-        }
-        migrate::migrate(&mut conn)?;
-        remove_orphans(&conn, crate::clock::now_ms())?;
-        let reader =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        reader.busy_timeout(Duration::from_secs(10))?;
-        reader.set_prepared_statement_cache_capacity(STATEMENTS);
-        let (read, read_thread) = Worker::start("pos-read", reader, false)?;
-        let (write, write_thread) = Worker::start("pos-write", conn, true)?;
-        Ok((Store { write, read }, Threads(vec![read_thread, write_thread])))
+impl Store for Sqlite {
+    fn ping(&self) -> Reply<()> {
+        self.read.run(|conn| Ok(conn.query_row("SELECT 1", [], |_| Ok(()))?))
     }
-}
+    fn watch(&self) -> Changes {
+        // The only error is that the watcher was too slow.
+        Box::pin(BroadcastStream::new(self.changes.subscribe()).map(|change| change.unwrap_or(Change::Missed)))
+    }
 
-fn configure(conn: &Connection) -> Result<(), rusqlite::Error> {
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    conn.busy_timeout(Duration::from_secs(10))?;
-    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-    // FULL: with the write-ahead log, NORMAL may lose the last commits at power loss (sqlite.org/pragma.html#pragma_synchronous).
-    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;")
+    fn identity(&self, fingerprint: Digest, now: i64) -> Reply<Identity> {
+        self.read.run(move |conn| identities::identity_of(conn, fingerprint, now))
+    }
+    fn record_operator(&self, certificate: OperatorCertificate) -> Reply<()> {
+        self.write.run(move |conn| identities::record_operator(conn, &certificate))
+    }
+
+    fn register_image(&self, request: RegisterImage, now: i64) -> Reply<(ImageView, bool)> {
+        self.write.run(move |conn| images::register_image(conn, &request, now))
+    }
+    fn image(&self, image: Digest) -> Reply<ImageView> {
+        self.read.run(move |conn| images::image_view(conn, image))
+    }
+    fn images(&self, page: PageRequest) -> Reply<Page<ImageView>> {
+        self.read.run(move |conn| images::list_images(conn, page))
+    }
+    fn issue_token(&self, token: NewToken) -> Reply<u64> {
+        self.write.run(move |conn| tokens::issue_token(conn, &token))
+    }
+    fn enrol(&self, enrolment: Enrolment, now: i64) -> Reply<Enrolled> {
+        let key = self.key.clone();
+        self.write.run(move |conn| instances::enrol(conn, enrolment, &key, now))
+    }
+    fn renew(&self, instance: &InstanceId, issued: Issued, now: i64) -> Reply<()> {
+        let instance = instance.clone();
+        self.write.run(move |conn| instances::renew(conn, &instance, &issued, now))
+    }
+    fn revoke(&self, instance: String, reason: String, now: i64) -> Reply<InstanceView> {
+        let changes = self.changes.clone();
+        self.write.run_then(
+            move |conn| instances::revoke(conn, &instance, &reason, now),
+            move |view| {
+                // Without a watcher nobody has to be told.
+                let _ = changes.send(Change::Revoked(view.instance.clone().into()));
+                view
+            },
+        )
+    }
+    fn instance(&self, instance: String) -> Reply<InstanceView> {
+        self.read.run(move |conn| instances::instance_view(conn, &instance))
+    }
+    fn instances(&self, page: PageRequest) -> Reply<Page<InstanceView>> {
+        self.read.run(move |conn| lists::list_instances(conn, page))
+    }
+    fn state(&self, page: PageRequest) -> Reply<StateView> {
+        self.read.run(move |conn| lists::state(conn, page))
+    }
+
+    fn put_tables(&self, digest: Digest, checked: Checked, bytes: Vec<u8>, now: i64) -> Reply<bool> {
+        self.write.run(move |conn| tables::put_tables(conn, digest, &checked, &bytes, now))
+    }
+    fn tables(&self, digest: Digest) -> Reply<Vec<u8>> {
+        self.read.run(move |conn| tables::read_tables(conn, digest))
+    }
+    fn may_have(&self, instance: &InstanceId, digest: Digest) -> Reply<()> {
+        let instance = instance.clone();
+        self.read.run(move |conn| tables::may_have(conn, &instance, digest))
+    }
+    fn publish(&self, image: Digest, statement: Envelope, now: i64) -> Reply<(VersionView, bool)> {
+        self.write.run(move |conn| versions::publish(conn, image, &statement, now))
+    }
+    fn versions(&self, page: PageRequest) -> Reply<Page<VersionView>> {
+        self.read.run(move |conn| versions::list_versions(conn, page))
+    }
+    fn assign(&self, target: Target, name: String, serial: u64, now: i64) -> Reply<AssignAnswer> {
+        let (key, changes) = (self.key.clone(), self.changes.clone());
+        self.write.run_then(
+            move |conn| assignments::assign(conn, &target, &name, serial, &key, now),
+            move |(answer, new)| {
+                if !new.is_empty() {
+                    let _ = changes.send(Change::Assigned(new.into()));
+                }
+                answer
+            },
+        )
+    }
+    fn desired(&self, instance: &InstanceId, after: u64) -> Reply<Option<Desired>> {
+        let instance = instance.clone();
+        self.read.run(move |conn| assignments::newest_assignment(conn, &instance, after))
+    }
+
+    fn opened(&self, instance: &InstanceId, boot: String, now: i64) -> Reply<()> {
+        let instance = instance.clone();
+        self.write.run(move |conn| instances::opened(conn, &instance, &boot, now))
+    }
+    fn seen(&self, seen: Vec<(InstanceId, i64)>) -> Reply<()> {
+        self.write.run(move |conn| instances::seen(conn, &seen))
+    }
+    fn acknowledge(&self, instance: &InstanceId, ack: AckRequest, now: i64) -> Reply<u64> {
+        let instance = instance.clone();
+        self.write.run(move |conn| acks::acknowledge(conn, &instance, &ack, now))
+    }
+    fn acks(&self, instance: Option<String>, page: PageRequest) -> Reply<Page<AckView>> {
+        self.read.run(move |conn| lists::list_acks(conn, instance.as_deref(), page))
+    }
+    fn record_violations(&self, instance: &InstanceId, batch: ViolationsRequest, keep: u64, now: i64) -> Reply<u64> {
+        let instance = instance.clone();
+        self.write.run(move |conn| violations::record_violations(conn, &instance, &batch, keep, now))
+    }
+    fn violations(&self, instance: Option<String>, page: PageRequest) -> Reply<Page<ViolationView>> {
+        self.read.run(move |conn| lists::list_violations(conn, instance.as_deref(), page))
+    }
 }

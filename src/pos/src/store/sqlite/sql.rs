@@ -1,11 +1,24 @@
 //! Between SQLite's values and ours.
 
 use kiln_base::model::Digest;
-use kiln_base::wire::Code;
-use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Params, Row};
 
-use crate::problem::Problem;
+use crate::check::{self, OutOfRange};
+use crate::store::{Fault, PageRequest, StoreError};
+use kiln_base::wire::Page;
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Fault {
+        Fault::Database(error.to_string())
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        StoreError::Fault(error.into())
+    }
+}
 
 /// A digest as 32 raw bytes.
 #[derive(Debug, Clone, Copy)]
@@ -24,16 +37,19 @@ impl FromSql for Sha {
 }
 
 /// A number for SQLite, whose integers are signed; the wire stays below 2^53.
-pub fn int(name: &str, value: u64) -> Result<i64, Problem> {
-    match i64::try_from(value) {
-        Ok(n) if n < 1 << 53 => Ok(n),
-        _ => Err(Problem::new(Code::OutOfRange, format!("`{name}` is {value}; it must stay below 2^53"))),
-    }
+pub fn int(name: &'static str, value: u64) -> Result<i64, OutOfRange> {
+    let value = check::number(name, value)?;
+    i64::try_from(value).map_err(|_| OutOfRange::Number { name, value })
+}
+
+/// A number that was stored by [`int`].
+pub fn unsigned(value: i64) -> u64 {
+    value.max(0) as u64
 }
 
 /// A number that was stored by [`int`].
 pub fn uint(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
-    Ok(row.get::<_, i64>(column)?.max(0) as u64)
+    Ok(unsigned(row.get(column)?))
 }
 
 /// A time for the wire.
@@ -42,20 +58,33 @@ pub fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<String> {
 }
 
 /// JSON that this program stored.
-pub fn stored<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
-    serde_json::from_str(text).map_err(|e| Problem::internal(format!("stored JSON does not parse: {e}")))
+pub fn stored<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Fault> {
+    serde_json::from_str(text).map_err(|e| Fault::Stored { what: "JSON", reason: e.to_string() })
 }
 
 /// JSON to store.
-pub fn to_store<T: serde::Serialize>(value: &T) -> Result<String, Problem> {
-    serde_json::to_string(value).map_err(Problem::internal)
+pub fn to_store<T: serde::Serialize>(value: &T) -> Result<String, Fault> {
+    serde_json::to_string(value).map_err(|e| Fault::Stored { what: "JSON", reason: e.to_string() })
 }
 
-/// A text for people: 1 to `max` bytes without control characters.
-pub fn check_text(name: &str, text: &str, max: usize) -> Result<(), Problem> {
-    if text.is_empty() || text.len() > max || text.chars().any(char::is_control) {
-        let detail = format!("`{name}` must have 1 to {max} bytes and no control characters");
-        return Err(Problem::new(Code::OutOfRange, detail));
-    }
-    Ok(())
+/// One more than asked tells whether there is a next page.
+pub fn limit_and_one(page: PageRequest) -> i64 {
+    page.limit + 1
+}
+
+/// Runs a query whose rows have a `cursor` column and which takes [`limit_and_one`] rows.
+pub fn page_of<T>(
+    conn: &Connection,
+    page: PageRequest,
+    sql: &str,
+    params: impl Params,
+    view: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Page<T>, StoreError> {
+    let mut query = conn.prepare_cached(sql)?;
+    let rows = query.query_map(params, |row| Ok((row.get::<_, i64>("cursor")?, view(row)?)))?;
+    let mut found = rows.collect::<Result<Vec<_>, _>>()?;
+    let more = found.len() as i64 > page.limit;
+    found.truncate(usize::try_from(page.limit).unwrap_or(0));
+    let next = found.last().filter(|_| more).map(|(cursor, _)| cursor.to_string());
+    Ok(Page { items: found.into_iter().map(|(_, item)| item).collect(), next })
 }

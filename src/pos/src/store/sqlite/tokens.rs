@@ -1,19 +1,15 @@
 //! One-time join tokens; only their hashes are kept.
 
-use kiln_base::model::Digest;
 use rusqlite::{Connection, params};
 
 use super::images::image_row;
-use super::sql::Sha;
-use crate::problem::Problem;
+use super::sql::{Sha, unsigned};
+use crate::store::{NewToken, StoreError};
 
 /// Stores a token's hash; gives its number.
-///
-/// # Errors
-/// `not-found` for an unknown image.
-pub fn issue_token(conn: &Connection, image: Digest, hash: Digest, now: i64, expires: i64) -> Result<u64, Problem> {
-    let image = image_row(conn, image)?.id;
+pub fn issue_token(conn: &Connection, token: &NewToken) -> Result<u64, StoreError> {
+    let image = image_row(conn, token.image)?.id;
     let sql = "INSERT INTO tokens(hash, image, created, expires) VALUES (?1, ?2, ?3, ?4)";
-    conn.prepare_cached(sql)?.execute(params![Sha(hash), image, now, expires])?;
-    Ok(conn.last_insert_rowid().max(0) as u64)
+    conn.prepare_cached(sql)?.execute(params![Sha(token.hash), image, token.created, token.expires])?;
+    Ok(unsigned(conn.last_insert_rowid()))
 }
