@@ -14,7 +14,7 @@ use super::*;
 use crate::problem::Problem;
 
 /// Runs a test on an empty store of each kind.
-fn each<T: Future<Output = ()>>(test: impl Fn(Arc<dyn Store>) -> T) {
+pub fn each<T: Future<Output = ()>>(test: impl Fn(Arc<dyn Store>) -> T) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let key = Arc::new(SigningKey::generate().unwrap());
@@ -58,7 +58,7 @@ fn token(secret: &[u8]) -> NewToken {
 }
 
 /// Registers the image with version 1.
-async fn registered(store: &dyn Store) -> SigningKey {
+pub async fn registered(store: &dyn Store) -> SigningKey {
     let key = SigningKey::generate().unwrap();
     store.put_tables(tables(1), checked(1), vec![1], 0).await.unwrap();
     let (_, new) = store.register_image(image(&key.public(), statement(1, &key)), 0).await.unwrap();
@@ -67,7 +67,7 @@ async fn registered(store: &dyn Store) -> SigningKey {
 }
 
 /// Enrols one instance.
-async fn enrolled(store: &dyn Store, name: &str) -> InstanceId {
+pub async fn enrolled(store: &dyn Store, name: &str) -> InstanceId {
     store.issue_token(token(name.as_bytes())).await.unwrap();
     let done = store.enrol(enrolment(name.as_bytes(), name, name.as_bytes()), 1).await.unwrap();
     assert!(done.new);
@@ -78,6 +78,12 @@ async fn publish(store: &dyn Store, key: &SigningKey, serial: u64) {
     store.put_tables(tables(serial), checked(serial), vec![2], 0).await.unwrap();
     let (view, new) = store.publish(Digest::of(IMAGE), statement(serial, key), 0).await.unwrap();
     assert_eq!((view.serial, new), (serial, true));
+}
+
+/// Publishes a version and assigns it to the image.
+pub async fn assigned(store: &dyn Store, key: &SigningKey, serial: u64) {
+    publish(store, key, serial).await;
+    store.assign(Target::Image(Digest::of(IMAGE)), "web".into(), serial, 0).await.unwrap();
 }
 
 fn enforced(sequence: u64, serial: u64) -> AckRequest {
@@ -151,6 +157,23 @@ fn a_machine_from_its_image_to_its_revocation() {
         publish(&*store, &key, 3).await;
         let answer = store.assign(Target::Image(Digest::of(IMAGE)), "web".into(), 3, 0).await.unwrap();
         assert_eq!(answer.assigned.iter().map(|a| a.instance.as_str()).collect::<Vec<_>>(), ["i-2"]);
+    });
+}
+
+/// A client that goes away does not undo what it asked for, and its machines hear of it all the same.
+#[test]
+fn what_is_committed_is_told_though_nobody_waits_for_the_answer() {
+    each(|store| async move {
+        let key = registered(&*store).await;
+        let first = enrolled(&*store, "i-1").await;
+        publish(&*store, &key, 2).await;
+        let mut changes = store.watch();
+        let asked = store.assign(Target::Instance("i-1".into()), "web".into(), 2, 0);
+        // Polled once, which sends it off, and dropped.
+        let _ = tokio::time::timeout(std::time::Duration::ZERO, asked).await;
+        let Some(Change::Assigned(told)) = changes.next().await else { panic!("an assignment was not told") };
+        assert_eq!(told[0].instance, first);
+        assert_eq!(store.desired(&first, 0).await.unwrap().as_ref(), Some(&*told[0]));
     });
 }
 

@@ -9,10 +9,10 @@
 //! ```
 //! A second one over etcd has what it needs: methods take and give owned values and may be tried again from their start, as
 //! compare-and-swap does; ids are texts and lists are read by rising numbers, as its revisions are; and [`Store::watch`] tells
-//! what was committed by whom ever, in the order of the commits.
+//! what this process or another committed, in the order of the commits. `contract` tests what every store must do.
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod error;
 mod model;
 mod rules;
