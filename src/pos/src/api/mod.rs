@@ -35,7 +35,7 @@ async fn tables_file(app: &App, digest: Digest) -> Result<Bytes, Problem> {
         return Ok(bytes);
     }
     let _permit = app.large.acquire().await.map_err(Problem::internal)?;
-    // Whoever waited finds what the first one read.
+    // A request that waited finds what the first one read.
     if let Some(bytes) = app.recent.get(digest) {
         return Ok(bytes);
     }

@@ -65,7 +65,7 @@ pub enum StoreError {
     /// An image with no policy key, or with too many.
     #[error("an image has 1 to {0} policy keys")]
     KeyCount(usize),
-    /// A policy key that is none.
+    /// A text that is not a policy key.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// Policy keys that cannot be trusted together.
