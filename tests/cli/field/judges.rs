@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use kiln::manifest::elf::{Environment as Loading, Loader};
-use kiln::manifest::nginx::Config;
+use kiln::manifest::readers::nginx::Config;
 use kiln::manifest::systemd::{Environment, Unit, exec::commands};
 use kiln::manifest::{Origin, Root};
 

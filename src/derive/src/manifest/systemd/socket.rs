@@ -7,8 +7,7 @@ use kiln_base::model::{PortRange, Proto};
 use super::index::{Index, Sockets};
 use super::specifier;
 use super::unit::{Unit, is_unit_name};
-use crate::manifest::nginx::Listen;
-use crate::manifest::nginx::listen::At;
+use crate::manifest::net::{At, Listen};
 use crate::manifest::root::Root;
 use crate::manifest::{Note, PathFact};
 

@@ -3,50 +3,20 @@
 use std::net::IpAddr;
 
 use kiln_base::model::{PortRange, Proto};
-use serde::Serialize;
 
 use super::directive::Directive;
-use crate::manifest::Origin;
+use crate::manifest::net::{At, Listen};
 
-/// Where nginx listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Listen {
-    /// Which address.
-    pub at: At,
-    /// TCP, or UDP for `udp` and `quic`; for unix sockets without meaning.
-    pub proto: Proto,
-    /// The directive.
-    pub origin: Origin,
+/// Reads one `listen` of an http, mail or stream server; `None` if its words make no address.
+pub(super) fn of(directive: &Directive) -> Option<Listen> {
+    let udp = directive.has("udp") || directive.has("quic");
+    let proto = if udp { Proto::Udp } else { Proto::Tcp };
+    Some(Listen { at: at(directive.arg()?)?, proto, origin: directive.origin.clone() })
 }
 
-/// The address of a `listen`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum At {
-    /// Every address.
-    Any(PortRange),
-    /// Both loopback blocks.
-    Loopback(PortRange),
-    /// One address.
-    Address(IpAddr, PortRange),
-    /// A name that only the running machine resolves.
-    Name(String, PortRange),
-    /// A unix socket.
-    Unix(String),
-}
-
-impl Listen {
-    /// Reads one `listen` of an http, mail or stream server; `None` if its words make no address.
-    pub fn of(directive: &Directive) -> Option<Listen> {
-        let udp = directive.has("udp") || directive.has("quic");
-        let proto = if udp { Proto::Udp } else { Proto::Tcp };
-        Some(Listen { at: at(directive.arg()?)?, proto, origin: directive.origin.clone() })
-    }
-
-    /// What an http server without `listen` uses: `*:80` (ngx_http_core_server() of nginx).
-    pub fn default_of(server: &Directive) -> Listen {
-        Listen { at: At::Any(PortRange { first: 80, last: 80 }), proto: Proto::Tcp, origin: server.origin.clone() }
-    }
+/// What an http server without `listen` uses: `*:80` (ngx_http_core_server() of nginx).
+pub(super) fn default_of(server: &Directive) -> Listen {
+    Listen { at: At::Any(PortRange { first: 80, last: 80 }), proto: Proto::Tcp, origin: server.origin.clone() }
 }
 
 fn at(text: &str) -> Option<At> {

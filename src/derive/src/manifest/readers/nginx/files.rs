@@ -215,7 +215,7 @@ impl Walk<'_> {
 mod tests {
     use super::*;
     use crate::manifest::Origin;
-    use crate::manifest::nginx::Compiled;
+    use crate::manifest::readers::nginx::Compiled;
     use crate::manifest::root::tests_support::image;
 
     fn files(directive: &str, words: &[&str], more: &[(&str, &str)]) -> (Vec<String>, usize) {

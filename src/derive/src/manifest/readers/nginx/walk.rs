@@ -10,8 +10,9 @@ use super::context::{Named, named};
 use super::directive::Directive;
 use super::facts::NginxFacts;
 use super::known::{self, Holds};
-use super::listen::Listen;
-use super::upstream::{self, Endpoint, Pass, To};
+use super::listen;
+use super::upstream::{self, Pass};
+use crate::manifest::net::{Endpoint, Listen, To};
 use crate::manifest::root::Root;
 use crate::manifest::{Note, Origin, PathFact};
 
@@ -167,7 +168,7 @@ impl<'a> Walk<'a> {
         let has = |block: &[Directive], name: &str| block.iter().any(|d| d.name == name);
         for server in http.block.iter().filter(|d| d.name == "server") {
             if !has(&server.block, "listen") {
-                self.facts.listens.push(Listen::default_of(server));
+                self.facts.listens.push(listen::default_of(server));
             }
             if !own.contains("root") && !has(&server.block, "root") && !has(&server.block, "return") {
                 let fact = self.resolved(&format!("{}/html", compiled.prefix), &server.origin);
@@ -199,7 +200,7 @@ impl<'a> Walk<'a> {
         let uploads = block.block.iter().find(|r| r.name == "root" || r.name == "alias");
         for d in &block.block {
             match d.name.as_str() {
-                "listen" if block.name == "server" => match Listen::of(d) {
+                "listen" if block.name == "server" => match listen::of(d) {
                     Some(listen) => self.facts.listens.push(listen),
                     None => self.note(d, "this address is not understood"),
                 },

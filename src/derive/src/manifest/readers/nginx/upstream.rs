@@ -1,40 +1,11 @@
 //! Where nginx connects to: `proxy_pass` and its kin, `upstream`, `resolver`, `syslog:`.
 
-use std::net::IpAddr;
-
 use kiln_base::model::{PortRange, Proto};
-use serde::Serialize;
 
 use super::directive::Directive;
-use super::listen::{At, ports};
+use super::listen::ports;
 use crate::manifest::Origin;
-
-/// One peer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Endpoint {
-    /// Who.
-    pub to: To,
-    /// TCP or UDP; without meaning for unix sockets.
-    pub proto: Proto,
-    /// The directive.
-    pub origin: Origin,
-}
-
-/// The address of a peer.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum To {
-    /// One address.
-    Address(IpAddr, u16),
-    /// `localhost`.
-    Loopback(u16),
-    /// A name that only the running machine resolves.
-    Name(String, u16),
-    /// A unix socket.
-    Unix(String),
-    /// Made of variables: anything.
-    Variable(String),
-}
+use crate::manifest::net::{At, Endpoint, To};
 
 /// Directives that name a peer, with the port that they imply.
 const PASSES: [(&str, Option<u16>); 12] = [
