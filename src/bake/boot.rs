@@ -247,7 +247,13 @@ impl BootPlan {
         }
     }
 
-    pub(super) fn write(&mut self, image: &dyn Image, file: &str, text: String, parameter: String) -> Result<(), BakeError> {
+    pub(super) fn write(
+        &mut self,
+        image: &dyn Image,
+        file: &str,
+        text: String,
+        parameter: String,
+    ) -> Result<(), BakeError> {
         let found = image.find(file)?;
         let (mode, owner) = found.map_or((0o644, (0, 0)), |f| (f.mode, (f.uid, f.gid)));
         let node = Node::File { bytes: text.into_bytes(), mode, owner };
@@ -460,7 +466,9 @@ mod tests {
         let environment = ("boot/grub2/grubenv", "# GRUB Environment Block\nkernelopts=ro init=/bin/sh\n###");
         assert!(said(&[("boot/grub2/grub.cfg", "linux /v $kernelopts\n"), environment]).contains("without its policy"));
         let elsewhere = ("boot/x/evil.cfg", "linux /v init=/bin/sh\n");
-        assert!(said(&[("boot/grub/grub.cfg", "configfile ($root)/x/evil.cfg\n"), elsewhere]).contains("reads /boot/x"));
+        assert!(
+            said(&[("boot/grub/grub.cfg", "configfile ($root)/x/evil.cfg\n"), elsewhere]).contains("reads /boot/x")
+        );
         let debian = "linux /v lsm=bpf\nif [ -f $prefix/custom.cfg ]; then source $prefix/custom.cfg; fi\n";
         assert!(repaired(&[("boot/grub/grub.cfg", debian)], &["yama"]).is_empty());
     }

@@ -106,14 +106,8 @@ pub fn disabling(line: &str, words: &[Word]) -> Option<String> {
     kernel.map(str::to_owned).or_else(|| of_systemd(line).into_iter().find(|word| disables(word)))
 }
 
-const INITS: [&str; 6] = [
-    "/sbin/init",
-    "/usr/sbin/init",
-    "/bin/init",
-    "/bin/systemd",
-    "/lib/systemd/systemd",
-    "/usr/lib/systemd/systemd",
-];
+const INITS: [&str; 6] =
+    ["/sbin/init", "/usr/sbin/init", "/bin/init", "/bin/systemd", "/lib/systemd/systemd", "/usr/lib/systemd/systemd"];
 /// Parameters of systemd's that mask a unit, and credentials that are units or parts of such (systemd.system-credentials(7)).
 const MASK: &str = "systemd.mask";
 const CREDENTIALS: [&str; 2] = ["systemd.set_credential", "systemd.set_credential_binary"];

@@ -234,9 +234,13 @@ fn edit(
 ) -> Result<Option<(usize, String)>, BakeError> {
     let own = &command[kernel + 1..];
     // What is called decides: the arguments of a function or an entry.
-    let called = |w: &&Word| w.text.split('$').skip(1).any(|v| v.starts_with(|c: char| c.is_ascii_digit() || "@*".contains(c)));
+    let called =
+        |w: &&Word| w.text.split('$').skip(1).any(|v| v.starts_with(|c: char| c.is_ascii_digit() || "@*".contains(c)));
     if let Some(word) = own.iter().find(called) {
-        let what = format!("what it hands to a kernel is known only when it runs (`{}`): write it out", word.text.replace('\0', ""));
+        let what = format!(
+            "what it hands to a kernel is known only when it runs (`{}`): write it out",
+            word.text.replace('\0', "")
+        );
         return Err(BakeError::Content { path: file.to_owned(), what });
     }
     // A variable in the kernel's place may hold arguments, too.
@@ -276,11 +280,7 @@ fn argument(text: &str, cut: bool) -> String {
 
 /// GRUB's defaults: shell fragments that update-grub(8) reads in the order of their names. GRUB_CMDLINE_LINUX comes before
 /// GRUB_CMDLINE_LINUX_DEFAULT in a command line, so each is mended by itself.
-pub(super) fn defaults(
-    image: &dyn Image,
-    default: Option<&[String]>,
-    plan: &mut BootPlan,
-) -> Result<usize, BakeError> {
+pub(super) fn defaults(image: &dyn Image, default: Option<&[String]>, plan: &mut BootPlan) -> Result<usize, BakeError> {
     let mut files = vec![DEFAULTS.to_owned()];
     if kind(image, "etc/default/grub.d")? == Some(Kind::Dir) {
         let names = image.list("etc/default/grub.d")?;
@@ -293,8 +293,8 @@ pub(super) fn defaults(
         let Some(text) = text(image, file)? else { continue };
         places += 1;
         let what = "a quote in it is not closed, so update-grub cannot read it either".to_owned();
-        let commands = script::commands(&text, Language::Shell)
-            .ok_or_else(|| BakeError::Content { path: file.clone(), what })?;
+        let commands =
+            script::commands(&text, Language::Shell).ok_or_else(|| BakeError::Content { path: file.clone(), what })?;
         // A function's body is a branch, too, and so is what stands behind `&&` or `||`.
         let (mut depth, mut behind) = (0_usize, false);
         for command in &commands {

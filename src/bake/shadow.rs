@@ -406,7 +406,11 @@ mod tests {
                 "etc/systemd/system/service.d/20-limits.conf",
                 "[Service]\nLimitNOFILE=1024:524288\nCPUAccounting=yes\nTasksMax=infinity\n",
             );
-            put(root, "etc/fstab", "LABEL=u /usr ext4 ro 0 1\nbpf /sys/fs/bpf bpf\n/x /usr/lib/systemd/system-x none bind\n");
+            put(
+                root,
+                "etc/fstab",
+                "LABEL=u /usr ext4 ro 0 1\nbpf /sys/fs/bpf bpf\n/x /usr/lib/systemd/system-x none bind\n",
+            );
             put(root, "usr/lib/systemd/system/usr-local.mount", "[Mount]\n");
             put(root, "usr/lib/systemd/system/dbus-org.x.service", "-> y.service");
             put(root, "etc/systemd/system/nginx.service.d/limits.conf", "[Service]\nLimitNOFILE=9\n");

@@ -48,6 +48,11 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<N
     for folder in &nginx.uploads {
         tree_of(folder, out);
     }
+    for state in &nginx.states {
+        // A new one is written beside it, and renamed.
+        let paths = vec![state.glob(), format!("{}*", state.glob())];
+        out.push(Rule::file(Section::Write, READ_WRITE, paths, &state.origin));
+    }
 }
 
 /// Everything below a folder, and the folder itself for reading.
