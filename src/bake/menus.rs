@@ -100,8 +100,7 @@ fn syslinux(text: &str) -> Vec<String> {
     let common = labels.remove(0);
     let alone = labels.is_empty();
     let whole = |label: &Label| {
-        let (program, own) =
-            label.kernel.as_deref().and_then(|k| Some(k.split_once(' ').unwrap_or((k, "")))).unwrap_or_default();
+        let (program, own) = label.kernel.as_deref().map(|k| k.split_once(' ').unwrap_or((k, ""))).unwrap_or_default();
         // Modules of SYSLINUX, boot sectors: no kernel, unless what they are given says so.
         let append = match label.append.as_deref() {
             Some("-") => "",

@@ -24,7 +24,8 @@ pub enum Language {
     Shell,
 }
 
-/// The commands of a script: each its words; `&` and `|` between them, and GRUB's braces, are commands themselves. None where a quote is not closed.
+/// The commands of a script: each its words; `&` and `|` between them, and GRUB's braces, are commands themselves. None
+/// where a quote or a bracket is not closed.
 pub fn commands(text: &str, language: Language) -> Option<Vec<Vec<Word>>> {
     let mut out = vec![Vec::new()];
     let mut word: Option<Word> = None;
@@ -64,9 +65,9 @@ pub fn commands(text: &str, language: Language) -> Option<Vec<Vec<Word>>> {
             ('\\', Some('"')) if chars.peek().is_some_and(|(_, c)| matches!(c, '$' | '"' | '\\' | '`')) => {
                 word.text.extend(chars.next().map(|(_, c)| c));
             }
-            ('`', None | Some('"')) => {
+            ('`', None | Some('"')) if language == Language::Shell => {
                 while chars.next_if(|(_, c)| *c != '`').is_some() {}
-                chars.next();
+                chars.next()?;
                 word.text.push('$');
             }
             ('$', None | Some('"')) => {
@@ -74,7 +75,7 @@ pub fn commands(text: &str, language: Language) -> Option<Vec<Vec<Word>>> {
                 word.cut |= quote.is_none();
                 let close = match chars.peek() {
                     Some((_, '{')) => '}',
-                    Some((_, '(')) => ')',
+                    Some((_, '(')) if language == Language::Shell => ')',
                     _ => '\0',
                 };
                 if close != '\0' {
@@ -83,7 +84,7 @@ pub fn commands(text: &str, language: Language) -> Option<Vec<Vec<Word>>> {
                     while let Some((_, c)) = chars.next_if(|(_, c)| *c != close) {
                         inner.push(c);
                     }
-                    chars.next();
+                    chars.next()?;
                     if close == '}' && inner.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
                         word.text.push_str(&inner);
                         // So that what follows is not taken for a part of the name.
@@ -159,7 +160,14 @@ mod tests {
     fn words_are_told_apart() {
         assert_eq!(texts("linux /v a \"b c\" 'd e' # no\n"), [["linux", "/v", "a", "b c", "d e"]]);
         assert_eq!(texts("linux /v \\\n  a; boot"), [vec!["linux", "/v", "a"], vec!["boot"]]);
-        assert_eq!(texts("A=\"x $B\"\nC=${B}y `z`"), [vec!["A=x $B"], vec!["C=$B\0y", "$"]]);
+        assert_eq!(texts("A=\"x $B\"\nC=${B}y `z`"), [vec!["A=x $B"], vec!["C=$B\0y", "`z`"]]);
+        let shell = commands("A=$(b c)`d e`", Language::Shell).unwrap();
+        assert_eq!(shell[0][0].text, "A=$$");
+        // A word that never ends is no place to add one behind.
+        for open in ["linux /v `x", "linux /v $(x", "linux /v ${x"] {
+            assert_eq!(commands(open, Language::Shell), None, "{open}");
+        }
+        assert_eq!(commands("linux /v ${x", Language::Grub), None);
         assert_eq!(texts("a {b}"), [["a"], ["{"], ["b"], ["}"]]);
         assert_eq!(commands("a 'b", Language::Shell), None);
         let mut known = Values::new();
