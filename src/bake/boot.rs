@@ -24,9 +24,9 @@ pub(super) fn is_place(path: &str) -> bool {
         || ENTRY_DIRS.iter().filter_map(|d| entry(d)).any(|name| !name.contains('/') && is_entry(name))
 }
 
-/// systemd-boot does not tell upper from lower case.
+/// systemd-boot does not tell upper from lower case, and passes over hidden files.
 fn is_entry(name: &str) -> bool {
-    name.to_ascii_lowercase().ends_with(".conf")
+    !name.starts_with('.') && name.to_ascii_lowercase().ends_with(".conf")
 }
 
 /// One place that was given the parameter.
@@ -495,7 +495,8 @@ mod tests {
             "GRUB_CMDLINE_LINUX=lsm=a\nGRUB_CMDLINE_LINUX=lsm=a,bpf true\n",
             "GRUB_CMDLINE_LINUX=quiet\nexport GRUB_CMDLINE_LINUX+=' lsm=a'\n",
         ] {
-            let done = repaired(&[("etc/default/grub", text)], &["yama"]);
+            let hidden = ("etc/default/grub.d/.x.cfg", "GRUB_CMDLINE_LINUX=lsm=a,bpf\n");
+            let done = repaired(&[("etc/default/grub", text), hidden], &["yama"]);
             assert!(done[0].1.contains("lsm=a,bpf"), "{text} {done:?}");
         }
         // A fragment of our name that nobody needs is not left to be read.

@@ -284,7 +284,12 @@ pub(super) fn defaults(image: &dyn Image, default: Option<&[String]>, plan: &mut
     let mut files = vec![DEFAULTS.to_owned()];
     if kind(image, "etc/default/grub.d")? == Some(Kind::Dir) {
         let names = image.list("etc/default/grub.d")?;
-        files.extend(names.iter().filter(|n| n.ends_with(".cfg")).map(|n| format!("etc/default/grub.d/{n}")));
+        files.extend(
+            names
+                .iter()
+                .filter(|n| n.ends_with(".cfg") && !n.starts_with('.'))
+                .map(|n| format!("etc/default/grub.d/{n}")),
+        );
     }
     files.retain(|file| !FRAGMENTS.contains(&file.as_str()));
     let mut known = Values::new();
