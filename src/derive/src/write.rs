@@ -49,6 +49,11 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<N
     for folder in &declared.changes {
         tree_of(folder, out);
     }
+    for state in &declared.replaces {
+        // A new one is written beside it, and renamed.
+        let paths = vec![state.glob(), format!("{}*", state.glob())];
+        out.push(Rule::file(Section::Write, READ_WRITE, paths, &state.origin));
+    }
 }
 
 /// Everything below a folder, and the folder itself for reading.

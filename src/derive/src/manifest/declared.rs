@@ -27,6 +27,8 @@ pub struct Declared {
     pub fills: Vec<PathFact>,
     /// Folders, there already, in which it changes what it likes.
     pub changes: Vec<PathFact>,
+    /// Files that it reads, writes anew beside themselves, and renames.
+    pub replaces: Vec<PathFact>,
     /// Sockets that it listens on.
     pub listens: Vec<Listen>,
     /// Addresses that it binds before it connects.
@@ -57,6 +59,7 @@ impl Declared {
         self.makes.extend(other.makes);
         self.fills.extend(other.fills);
         self.changes.extend(other.changes);
+        self.replaces.extend(other.replaces);
         self.listens.extend(other.listens);
         self.binds.extend(other.binds);
         self.connects.extend(other.connects);
@@ -91,6 +94,7 @@ impl Declared {
             &mut self.makes,
             &mut self.fills,
             &mut self.changes,
+            &mut self.replaces,
         ];
         for list in lists {
             list.sort();

@@ -4,37 +4,29 @@
 //! The kernel takes the last `lsm=` of its command line (security/security.c, `choose_lsm_order`), so appending one
 //! that repeats the effective list and ends in `bpf` changes nothing else.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::cmdline::{Word, disabling, missing, place, words};
 use super::efi::{self, Program};
 use super::image::{Change, Image, Kind, Node};
 use super::kernel::Kernel;
-use super::{BakeError, script};
+use super::{BakeError, grub, menus};
 
-/// Our fragment of GRUB's defaults, read by update-grub(8) after /etc/default/grub: the first of these names that comes
-/// after every other fragment which sets a command line.
-pub(super) const GRUB_FRAGMENTS: [&str; 2] = ["etc/default/grub.d/50-kiln.cfg", "etc/default/grub.d/zz-kiln.cfg"];
 const ENTRY_DIRS: [&str; 4] =
     ["boot/loader/entries", "efi/loader/entries", "boot/efi/loader/entries", "loader/entries"];
-const GRUB_CONFIGS: [&str; 2] = ["boot/grub/grub.cfg", "boot/grub2/grub.cfg"];
-/// Of SYSLINUX and EXTLINUX, which U-Boot reads too: looked at, not edited.
-const LINUX_MENUS: [&str; 4] = [
-    "boot/extlinux/extlinux.conf",
-    "extlinux/extlinux.conf",
-    "boot/syslinux/syslinux.cfg",
-    "boot/syslinux/extlinux.conf",
-];
 const CMDLINES: [&str; 2] = ["etc/kernel/cmdline", "usr/lib/kernel/cmdline"];
 
 /// Whether a path is a file whose command lines a bake edits.
 pub(super) fn is_place(path: &str) -> bool {
     let entry = |dir: &str| path.strip_prefix(dir).and_then(|p| p.strip_prefix('/'));
-    GRUB_CONFIGS.contains(&path)
+    grub::is_config(path)
         || CMDLINES.contains(&path)
-        || ENTRY_DIRS.iter().filter_map(|d| entry(d)).any(|name| !name.contains('/') && name.ends_with(".conf"))
+        || ENTRY_DIRS.iter().filter_map(|d| entry(d)).any(|name| !name.contains('/') && is_entry(name))
+}
+
+/// systemd-boot does not tell upper from lower case, and passes over hidden files.
+fn is_entry(name: &str) -> bool {
+    !name.starts_with('.') && name.to_ascii_lowercase().ends_with(".conf")
 }
 
 /// One place that was given the parameter.
@@ -62,15 +54,19 @@ pub fn plan(image: &dyn Image, kernels: &[Kernel]) -> Result<BootPlan, BakeError
     let default = default_list(kernels);
     let default = default.as_deref();
     let mut plan = BootPlan::default();
-    let mut places = defaults(image, default, &mut plan)?;
-    for file in GRUB_CONFIGS {
-        let Some(text) = text(image, file)? else { continue };
-        let edits = menu(file, &text, default)?;
-        places += usize::from(edits.is_some());
-        plan.apply(image, file, &text, edits.unwrap_or_default())?;
+    let mut places = grub::defaults(image, default, &mut plan)?;
+    for file in grub::configs(image)? {
+        let Some(text) = text(image, &file)? else { continue };
+        let environment = grub::environment(image, &file)?;
+        let menu = grub::menu(&file, &text, environment, default)?;
+        for named in &menu.reads {
+            grub::elsewhere(image, &file, named)?;
+        }
+        places += usize::from(menu.edits.is_some());
+        plan.apply(image, &file, &text, menu.edits.unwrap_or_default())?;
     }
     for dir in ENTRY_DIRS {
-        for name in image.list(dir).or_else(not_a_directory)?.iter().filter(|n| n.ends_with(".conf")) {
+        for name in image.list(dir).or_else(not_a_directory)?.iter().filter(|n| is_entry(n)) {
             let file = format!("{dir}/{name}");
             let Some(text) = text(image, &file)? else { continue };
             let started = started(image, dir, &text)?;
@@ -87,21 +83,7 @@ pub fn plan(image: &dyn Image, kernels: &[Kernel]) -> Result<BootPlan, BakeError
         places += usize::from(edits.is_some());
         plan.apply(image, file, &text, edits.unwrap_or_default())?;
     }
-    for file in LINUX_MENUS {
-        let Some(text) = text(image, file)? else { continue };
-        for (at, line) in lines(&text) {
-            let key = line.split_whitespace().next().unwrap_or_default();
-            if key.eq_ignore_ascii_case("append") {
-                let from = line.find(key).map_or(0, |n| n + key.len());
-                let edits = joined(file, &[(at + from, &line[from..])], default)?.unwrap_or_default();
-                if !edits.is_empty() {
-                    let what = format!("its command line lacks `{}`; Kiln does not edit this file: add it", edits[0].1);
-                    return Err(BakeError::Content { path: file.to_owned(), what });
-                }
-                places += 1;
-            }
-        }
-    }
+    places += menus::look(image, default)?;
     for partition in efi::PARTITIONS {
         for (file, addons) in efi::unified(image, partition)? {
             places += usize::from(unified(image, &file, &addons, default)?);
@@ -116,10 +98,10 @@ pub fn plan(image: &dyn Image, kernels: &[Kernel]) -> Result<BootPlan, BakeError
 }
 
 /// What to insert, and at which byte.
-type Edits = Vec<(usize, String)>;
+pub(super) type Edits = Vec<(usize, String)>;
 
 /// Lines with the offset of their first byte, without line ends.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     text.split_inclusive('\n').map(move |line| {
         let start = at;
@@ -129,11 +111,11 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// The words of a command line, if none of them would keep the image from enforcing.
-fn judged(file: &str, line: &str) -> Result<Vec<Word>, BakeError> {
+pub(super) fn judged(file: &str, line: &str) -> Result<Vec<Word>, BakeError> {
     let bad = |what: String| BakeError::Content { path: file.to_owned(), what };
     let words =
         words(line).ok_or_else(|| bad(format!("a quote in its command line is not closed: {}", line.trim())))?;
-    match disabling(&words) {
+    match disabling(line, &words) {
         Some(word) => Err(bad(format!(
             "its command line has `{word}`, with which the image would start without its policy; remove it"
         ))),
@@ -148,15 +130,15 @@ fn joined(file: &str, pieces: &[(usize, &str)], default: Option<&[String]>) -> R
     for (_, piece) in pieces {
         all.extend(judged(file, piece)?);
     }
-    if let Some(word) = disabling(&all) {
-        return judged(file, word).map(|_| None);
-    }
+    // What systemd takes for a quote may be closed in another piece.
+    let whole: Vec<&str> = pieces.iter().map(|(_, piece)| *piece).collect();
+    judged(file, &whole.join(" "))?;
     let ends = |(_, piece): &&(usize, &str)| words(piece).is_some_and(|w| w.iter().any(|w| w.text == "--"));
     let Some((at, piece)) = pieces.iter().find(ends).or(pieces.last()) else { return Ok(None) };
     let Some(parameter) = missing(&all, default) else { return Ok(Some(Vec::new())) };
     let place = place(piece, &words(piece).unwrap_or_default());
     // What stood at the end of a line stays at its end, blanks included.
-    let place = if piece[place..].trim().is_empty() { piece.len() } else { place };
+    let place = if piece[place..].bytes().all(|b| b.is_ascii_whitespace()) { piece.len() } else { place };
     Ok(Some(vec![(at + place, format!(" {parameter}"))]))
 }
 
@@ -243,94 +225,6 @@ fn entry(
     joined(file, &pieces, default)
 }
 
-/// The `linux` commands of a GRUB script.
-fn menu(file: &str, text: &str, default: Option<&[String]>) -> Result<Option<Edits>, BakeError> {
-    let what = "a quote in it is not closed, so GRUB cannot read it either".to_owned();
-    let commands = script::commands(text).ok_or_else(|| BakeError::Content { path: file.to_owned(), what })?;
-    let mut set = BTreeMap::new();
-    let (mut edits, mut used) = (Vec::new(), false);
-    for command in &commands {
-        let name = command[0].text.as_str();
-        if name == "set" {
-            set.extend(command[1..].iter().filter_map(script::assignment).map(|(n, v)| (n.to_owned(), v.to_owned())));
-        }
-        if !matches!(name, "linux" | "linuxefi" | "linux16") || command.len() < 2 {
-            continue;
-        }
-        used = true;
-        let own = command.get(2..).unwrap_or_default();
-        let args: Vec<String> =
-            own.iter().map(|w| argument(&script::expand(&w.text, |n| set.get(n).cloned()))).collect();
-        let Some(parameter) = missing(&judged(file, &args.join(" "))?, default) else { continue };
-        let end = own.iter().position(|w| w.text == "--").unwrap_or(own.len());
-        let last = &command[(end + 1).min(command.len() - 1)];
-        edits.push((last.end, format!(" {parameter}")));
-    }
-    Ok(used.then_some(edits))
-}
-
-/// GRUB quotes an argument with blanks before it hands it to the kernel.
-fn argument(text: &str) -> String {
-    let blank = text.contains(char::is_whitespace) && !text.contains('"') && text.contains('=');
-    if blank { format!("\"{text}\"") } else { text.to_owned() }
-}
-
-/// GRUB's defaults: shell fragments that update-grub(8) reads in the order of their names. GRUB_CMDLINE_LINUX comes before
-/// GRUB_CMDLINE_LINUX_DEFAULT in a command line, so each is mended by itself.
-fn defaults(image: &dyn Image, default: Option<&[String]>, plan: &mut BootPlan) -> Result<usize, BakeError> {
-    let mut files = vec!["etc/default/grub".to_owned()];
-    if kind(image, "etc/default/grub.d")? == Some(Kind::Dir) {
-        let names = image.list("etc/default/grub.d")?;
-        files.extend(names.iter().filter(|n| n.ends_with(".cfg")).map(|n| format!("etc/default/grub.d/{n}")));
-    }
-    files.retain(|file| !GRUB_FRAGMENTS.contains(&file.as_str()));
-    let mut known: BTreeMap<String, String> = BTreeMap::new();
-    let (mut places, mut last) = (0, String::new());
-    for file in &files {
-        let Some(text) = text(image, file)? else { continue };
-        places += 1;
-        let what = "a quote in it is not closed, so update-grub cannot read it either".to_owned();
-        let commands = script::commands(&text).ok_or_else(|| BakeError::Content { path: file.clone(), what })?;
-        for (name, value) in commands.iter().flatten().filter_map(script::assignment) {
-            let value = script::expand(value, |n| known.get(n).cloned());
-            if name.starts_with("GRUB_CMDLINE_LINUX") {
-                last.clone_from(file);
-                judged(file, &value)?;
-            }
-            known.insert(name.to_owned(), value);
-        }
-    }
-    if places == 0 {
-        return Ok(0);
-    }
-    let mut text = String::from("# Written by kiln bake: makes the BPF security module active.\n");
-    let mut first = None;
-    known.entry("GRUB_CMDLINE_LINUX".to_owned()).or_default();
-    for (name, value) in known.iter().filter(|(n, _)| n.starts_with("GRUB_CMDLINE_LINUX")) {
-        // The others are appended to the first, which has the kernel's own list already.
-        let own = if name == "GRUB_CMDLINE_LINUX" { default } else { None };
-        if let Some(parameter) = missing(&words(value).unwrap_or_default(), own) {
-            text.push_str(&format!("{name}=\"${name} {parameter}\"\n"));
-            first.get_or_insert(parameter);
-        }
-    }
-    let at = GRUB_FRAGMENTS.iter().find(|f| last.as_str() < **f);
-    for fragment in GRUB_FRAGMENTS.iter().filter(|f| first.is_none() || Some(*f) != at) {
-        if kind(image, fragment)?.is_some() {
-            plan.changes.push(Change { path: (*fragment).to_owned(), node: None });
-        }
-    }
-    match (first, at) {
-        (None, _) => {}
-        (Some(parameter), Some(fragment)) => plan.write(image, fragment, text, parameter)?,
-        (Some(_), None) => {
-            let what = format!("it sets the command line after {}, so that Kiln cannot: rename it", GRUB_FRAGMENTS[1]);
-            return Err(BakeError::Content { path: last, what });
-        }
-    }
-    Ok(places)
-}
-
 /// The list to start from: that of the newest kernel which lacks `bpf`; `None` where every kernel has it (or none was
 /// looked at).
 fn default_list(kernels: &[Kernel]) -> Option<Vec<String>> {
@@ -353,7 +247,13 @@ impl BootPlan {
         }
     }
 
-    fn write(&mut self, image: &dyn Image, file: &str, text: String, parameter: String) -> Result<(), BakeError> {
+    pub(super) fn write(
+        &mut self,
+        image: &dyn Image,
+        file: &str,
+        text: String,
+        parameter: String,
+    ) -> Result<(), BakeError> {
         let found = image.find(file)?;
         let (mode, owner) = found.map_or((0o644, (0, 0)), |f| (f.mode, (f.uid, f.gid)));
         let node = Node::File { bytes: text.into_bytes(), mode, owner };
@@ -363,13 +263,13 @@ impl BootPlan {
     }
 }
 
-fn kind(image: &dyn Image, path: &str) -> Result<Option<Kind>, BakeError> {
+pub(super) fn kind(image: &dyn Image, path: &str) -> Result<Option<Kind>, BakeError> {
     Ok(image.find(path)?.map(|f| f.kind))
 }
 
 /// The text of a file; `None` where there is none. A link or bytes that are not text are errors: editing would destroy
 /// them, and leaving them out would leave the image unprotected.
-fn text(image: &dyn Image, path: &str) -> Result<Option<String>, BakeError> {
+pub(super) fn text(image: &dyn Image, path: &str) -> Result<Option<String>, BakeError> {
     match image.find(path) {
         Ok(None) => return Ok(None),
         Ok(Some(f)) if f.kind == Kind::File => {}
@@ -383,7 +283,7 @@ fn text(image: &dyn Image, path: &str) -> Result<Option<String>, BakeError> {
     String::from_utf8(image.read(path)?).map(Some).map_err(|_| BakeError::Content { path: path.to_owned(), what })
 }
 
-fn not_a_directory(error: BakeError) -> Result<Vec<String>, BakeError> {
+pub(super) fn not_a_directory(error: BakeError) -> Result<Vec<String>, BakeError> {
     if matches!(error, BakeError::InTheWay { .. }) { Ok(Vec::new()) } else { Err(error) }
 }
 
@@ -517,6 +417,58 @@ mod tests {
             assert_eq!(repaired(&[("boot/grub/grub.cfg", old)], &["yama"])[0].1, new);
         }
         assert!(repaired(&[("boot/grub/grub.cfg", "# linux /v\nlinux /v 'lsm=a,bpf'\n")], &["yama"]).is_empty());
+        for (old, new) in [
+            ("menuentry 'A' {linux /v a}\n", "menuentry 'A' {linux /v a lsm=yama,bpf}\n"),
+            ("if [ x ]; then linux /v a; fi\n", "if [ x ]; then linux /v a lsm=yama,bpf; fi\n"),
+            // GRUB quotes quotes, and so the kernel does not take them off.
+            ("linux /v 'lsm=\"a,bpf\"'\n", "linux /v 'lsm=\"a,bpf\"' lsm=bpf\n"),
+            ("linux /v \"a lsm=a,bpf\"\n", "linux /v \"a lsm=a,bpf\" lsm=yama,bpf\n"),
+            // One of two branches.
+            (
+                "if [ x ]; then set o=quiet; else set o=\"lsm=a,bpf\"; fi\nlinux /v $o\n",
+                "if [ x ]; then set o=quiet; else set o=\"lsm=a,bpf\"; fi\nlinux /v $o lsm=yama,bpf\n",
+            ),
+            // What an entry sets holds within it.
+            (
+                "set o=ro\nmenuentry a {\nset o=lsm=a,bpf\nlinux /v $o\n}\nmenuentry b {\nlinux /v $o\n}\n",
+                "set o=ro\nmenuentry a {\nset o=lsm=a,bpf\nlinux /v $o\n}\nmenuentry b {\nlinux /v $o lsm=yama,bpf\n}\n",
+            ),
+            ("set k=\"/v ro\"\nlinux $k\n", "set k=\"/v ro\"\nlinux $k lsm=yama,bpf\n"),
+            ("set c=linux\n$c /v ro\n", "set c=linux\n$c /v ro lsm=yama,bpf\n"),
+            (
+                "multiboot2 /xen.gz x\nmodule2 --nounzip /vmlinuz-6.1 ro\nmodule2 /initrd\n",
+                "multiboot2 /xen.gz x\nmodule2 --nounzip /vmlinuz-6.1 ro lsm=yama,bpf\nmodule2 /initrd\n",
+            ),
+        ] {
+            for file in ["boot/grub/grub.cfg", "boot/grub/custom.cfg", "efi/EFI/BOOT/grub.cfg"] {
+                let done = repaired(&[(file, old)], &["yama"]);
+                assert_eq!(done[0].1, new, "{old}");
+            }
+        }
+        let said = |files: &[(&str, &str)]| {
+            let (_keep, root) = image(files);
+            plan(&root, &[kernel(&["yama"])]).unwrap_err().to_string()
+        };
+        for text in [
+            "if [ x ]; then set o=init=/bin/sh; fi\nlinux /v $o\n",
+            "for o in ro init=/bin/sh; do linux /v $o; done\n",
+            "set k=\"/v init=/bin/sh\"\nlinux $k\n",
+            "eval \"linux /v init=/bin/sh\"\n",
+            "linux /v -- systemd.mask=kiln-load.service\n",
+            "linux /v \"systemd.mask=kiln-load.service\"\n",
+        ] {
+            assert!(said(&[("boot/grub/grub.cfg", text)]).contains("without its policy"), "{text}");
+        }
+        assert!(said(&[("boot/grub/grub.cfg", "function f {\nlinux /v $1\n}\n")]).contains("write it out"));
+        assert!(said(&[("boot/grub/grub.cfg", "eval \"linux /v ro\"\n")]).contains("eval"));
+        let environment = ("boot/grub2/grubenv", "# GRUB Environment Block\nkernelopts=ro init=/bin/sh\n###");
+        assert!(said(&[("boot/grub2/grub.cfg", "linux /v $kernelopts\n"), environment]).contains("without its policy"));
+        let elsewhere = ("boot/x/evil.cfg", "linux /v init=/bin/sh\n");
+        assert!(
+            said(&[("boot/grub/grub.cfg", "configfile ($root)/x/evil.cfg\n"), elsewhere]).contains("reads /boot/x")
+        );
+        let debian = "linux /v lsm=bpf\nif [ -f $prefix/custom.cfg ]; then source $prefix/custom.cfg; fi\n";
+        assert!(repaired(&[("boot/grub/grub.cfg", debian)], &["yama"]).is_empty());
     }
 
     #[test]
@@ -535,6 +487,18 @@ mod tests {
         let two = repaired(&late, &["bpf"]);
         assert_eq!(two[0].0, "etc/default/grub.d/zz-kiln.cfg");
         assert!(two[0].1.contains("$GRUB_CMDLINE_LINUX lsm=selinux,bpf\""), "{two:?}");
+        // What stands behind a command, or in a branch, may not be what is set.
+        for text in [
+            "GRUB_CMDLINE_LINUX=lsm=a\necho GRUB_CMDLINE_LINUX=lsm=a,bpf\n",
+            "GRUB_CMDLINE_LINUX=lsm=a\n[ -e /x ] && GRUB_CMDLINE_LINUX=lsm=a,bpf\n",
+            "GRUB_CMDLINE_LINUX=lsm=a\nif [ -e /x ]; then GRUB_CMDLINE_LINUX=lsm=a,bpf; fi\n",
+            "GRUB_CMDLINE_LINUX=lsm=a\nGRUB_CMDLINE_LINUX=lsm=a,bpf true\n",
+            "GRUB_CMDLINE_LINUX=quiet\nexport GRUB_CMDLINE_LINUX+=' lsm=a'\n",
+        ] {
+            let hidden = ("etc/default/grub.d/.x.cfg", "GRUB_CMDLINE_LINUX=lsm=a,bpf\n");
+            let done = repaired(&[("etc/default/grub", text), hidden], &["yama"]);
+            assert!(done[0].1.contains("lsm=a,bpf"), "{text} {done:?}");
+        }
         // A fragment of our name that nobody needs is not left to be read.
         let (_keep, root) =
             image(&[("etc/default/grub", ""), ("etc/default/grub.d/50-kiln.cfg", "GRUB_CMDLINE_LINUX=lsm=a\n")]);
@@ -598,7 +562,12 @@ mod tests {
             ("boot/loader/entries/a.conf", "options quiet init=/bin/sh\n"),
             ("etc/kernel/cmdline", "systemd.mask=kiln-agent.service\n"),
             ("etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet systemd.mask=kiln-load\"\n"),
+            ("etc/default/grub", "GRUB_CMDLINE_LINUX=ro\nGRUB_CMDLINE_LINUX+=' init=/bin/sh'\n"),
             ("boot/extlinux/extlinux.conf", "LABEL a\n  APPEND ro init=/bin/sh\n"),
+            ("boot/extlinux/more.conf", "LABEL a\n  LINUX /v init=/bin/sh\n"),
+            ("boot/refind_linux.conf", "\"a\" \"ro init=/bin/sh\"\n"),
+            ("boot/limine.conf", "/a\n  cmdline: init=/bin/sh\n"),
+            ("boot/loader/entries/A.CONF", "options 'a\noptions b' systemd.mask=kiln-load\n"),
             ("etc/kernel/cmdline", "x=\"never closed\n"),
         ] {
             let (_keep, root) = image(&[(file, text)]);

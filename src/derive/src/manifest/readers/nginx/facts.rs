@@ -37,6 +37,8 @@ pub struct NginxFacts {
     pub temp: Vec<PathFact>,
     /// Served folders that clients may change (`dav_methods`, `proxy_store`).
     pub uploads: Vec<PathFact>,
+    /// Files that modules keep what they know in (`state=`): read, written anew beside themselves, and renamed.
+    pub states: Vec<PathFact>,
     /// The workers' user, where it is not root.
     pub user: Option<(String, Origin)>,
     /// `pcre_jit on`.
@@ -124,6 +126,7 @@ fn finish(root: &Root, mut facts: NginxFacts, notes: &mut Vec<Note>) -> NginxFac
         &mut facts.logs,
         &mut facts.temp,
         &mut facts.uploads,
+        &mut facts.states,
     ];
     for list in lists {
         list.sort();

@@ -90,8 +90,14 @@ impl Walk<'_> {
                     self.facts.files.push(fact);
                 }
             }
-            "js_import" => {
-                // `js_import FILE` or `js_import NAME from FILE`.
+            // `zone=NAME:SIZE state=FILE`
+            "js_shared_dict_zone" | "keyval_zone" => {
+                for word in d.args.iter().filter_map(|a| a.strip_prefix("state=")) {
+                    self.state(d, Some(word));
+                }
+            }
+            "js_import" | "js_preload_object" => {
+                // `FILE` or `NAME from FILE`.
                 let fact = self.path(d, d.args.last().map(String::as_str), &conf);
                 self.facts.files.extend(fact);
             }
@@ -132,7 +138,7 @@ impl Walk<'_> {
     }
 
     /// A key, certificate or list.
-    fn secret(&mut self, d: &Directive, conf: &str) {
+    pub(super) fn secret(&mut self, d: &Directive, conf: &str) {
         let Some(text) = d.arg().filter(|t| !t.is_empty() && *t != "off") else { return };
         // `data:` holds the key itself, `engine:` a name within an OpenSSL engine.
         if text.starts_with("data:") {

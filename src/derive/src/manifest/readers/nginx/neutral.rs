@@ -21,6 +21,7 @@ impl From<NginxFacts> for Declared {
             makes: nginx.pid.into_iter().collect(),
             fills: nginx.temp,
             changes: nginx.uploads,
+            replaces: nginx.states,
             listens: nginx.listens,
             binds: nginx.binds,
             connects: nginx.endpoints,

@@ -78,6 +78,21 @@ pub(super) fn of_pass(name: &str, text: &str, is_upstream: impl Fn(&str) -> bool
     peer(host, default.unwrap_or(80)).map(Pass::To)
 }
 
+/// Where `endpoint` of an `otel_exporter` leads: `host:port`, over gRPC, or with a scheme in front.
+pub(super) fn of_endpoint(d: &Directive) -> Option<Endpoint> {
+    let text = d.arg()?;
+    let (default, rest) = match text.split_once("://") {
+        Some(("https", rest)) => (443, rest),
+        Some((_, rest)) => (80, rest),
+        None => (4317, text),
+    };
+    let to = match rest.strip_prefix("unix:") {
+        Some(path) => To::Unix(path.to_owned()),
+        None => peer(rest.split('/').next()?, default)?,
+    };
+    Some(Endpoint { to, proto: Proto::Tcp, origin: d.origin.clone() })
+}
+
 /// The servers of an `upstream`.
 pub(super) fn of_upstream(upstream: &Directive, proto: Proto) -> Vec<Endpoint> {
     let servers = upstream.block.iter().filter(|d| d.name == "server");

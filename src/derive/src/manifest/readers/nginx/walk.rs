@@ -63,7 +63,12 @@ impl<'a> Walk<'a> {
                     }));
                 }
                 "http" => self.http(d),
-                "stream" | "mail" | "rtmp" => self.context(d),
+                "stream" | "mail" | "rtmp" => {
+                    self.context(d);
+                    if d.name == "mail" {
+                        self.note(d, "the servers behind the mail proxy are those that auth_http's answers name: add `allow connect tcp to … port …` for them by hand");
+                    }
+                }
                 _ => self.strange(d),
             }
         }
@@ -185,6 +190,9 @@ impl<'a> Walk<'a> {
             Context { upstreams: upstreams.collect(), asked: BTreeMap::new(), constants: Constants::of(context) };
         self.block(context, &mut inside);
         for (name, upstream) in &inside.upstreams {
+            for state in upstream.block.iter().filter(|d| d.name == "state") {
+                self.state(state, state.arg());
+            }
             // One that nothing names may be chosen by a variable or a module.
             let protos = inside.asked.remove(name).unwrap_or_else(|| BTreeSet::from([Proto::Tcp]));
             for proto in protos {
@@ -194,7 +202,7 @@ impl<'a> Walk<'a> {
     }
 
     fn block(&mut self, block: &Directive, inside: &mut Context<'_>) {
-        let prefix = self.compiled.prefix.clone();
+        let (prefix, conf) = (self.compiled.prefix.clone(), self.conf.clone());
         let udp = block.name == "server" && block.block.iter().any(|l| l.name == "listen" && l.has("udp"));
         let proto = if udp { Proto::Udp } else { Proto::Tcp };
         let uploads = block.block.iter().find(|r| r.name == "root" || r.name == "alias");
@@ -216,9 +224,21 @@ impl<'a> Walk<'a> {
                     }
                 }
                 "dav_methods" if !d.has("off") => self.uploads(uploads, d),
-                "proxy_store" | "fastcgi_store" | "uwsgi_store" | "scgi_store" if d.has("on") => {
-                    self.uploads(uploads, d)
-                }
+                "proxy_store" | "fastcgi_store" | "uwsgi_store" | "scgi_store" => match d.arg() {
+                    None | Some("off") => {}
+                    Some("on") => self.uploads(uploads, d),
+                    // A path of its own, most often with variables.
+                    word => {
+                        let fact = self.path(d, word, &prefix);
+                        self.facts.logs.extend(fact);
+                    }
+                },
+                "endpoint" if block.name == "otel_exporter" => match upstream::of_endpoint(d) {
+                    Some(endpoint) => self.facts.endpoints.push(endpoint),
+                    None => self.note(d, "this address is not understood: add the rule by hand"),
+                },
+                "trusted_certificate" if block.name == "otel_exporter" => self.secret(d, &conf),
+                "interval" | "batch_size" | "batch_count" | "header" if block.name == "otel_exporter" => {}
                 name if upstream::is_pass(name) => self.pass(d, inside, proto),
                 name if name.ends_with("_bind") && known::is_known(name) => self.bind(d, proto),
                 name if name.ends_with("_temp_path") || name.ends_with("_cache_path") => {
@@ -251,6 +271,14 @@ impl<'a> Walk<'a> {
                 None if d.name == "push" || d.name == "pull" || text.is_empty() => {}
                 None => self.note(d, format!("`{text}` is not an address that is understood: add the rule by hand")),
             }
+        }
+    }
+
+    /// A file that nginx keeps what it knows in: it is read, written anew beside itself, and renamed.
+    pub(super) fn state(&mut self, d: &Directive, word: Option<&str>) {
+        let prefix = self.compiled.prefix.clone();
+        if let Some(fact) = self.path(d, word, &prefix) {
+            self.facts.states.push(fact);
         }
     }
 
