@@ -91,6 +91,23 @@ int BPF_PROG(kiln_perf_event_open)
 {
 	return KERNEL_OP(PERF);
 }
+
+/* include/uapi/linux/perf_event.h: the registers of what is interrupted, and what lies on its stack. */
+#define PERF_SAMPLE_REGS_USER (1ull << 12)
+#define PERF_SAMPLE_STACK_USER (1ull << 13)
+#define PERF_SAMPLE_REGS_INTR (1ull << 18)
+
+/*
+ * An event shows what it samples to whoever has its descriptor, of one process or of all, and goes on through an
+ * execve(2) that switches: reading another's memory. One that a child has from its parent was decided.
+ */
+SEC("lsm/perf_event_alloc")
+int BPF_PROG(kiln_perf_event_alloc, struct perf_event *event)
+{
+	u64 memory = PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER | PERF_SAMPLE_REGS_INTR;
+
+	return event->attr.sample_type & memory && !event->parent ? KERNEL_OP(PTRACE) : 0;
+}
 SEC("lsm/uring_override_creds")
 int BPF_PROG(kiln_uring_override_creds)
 {
