@@ -167,7 +167,7 @@ static void prepare_other(int argc, char **argv)
 			secret[i] = "a secret on the stack of another"[i];
 		(void)!write(ready[1], &file, sizeof(file));
 		for (volatile unsigned long turn = 0;; turn++)
-			secret[40] = (char)turn;
+			secret[40] = (char)(secret[41] + turn);
 	}
 	if (read(ready[0], &theirs, sizeof(theirs)) != sizeof(theirs))
 		unattempted("the other process");
@@ -343,6 +343,39 @@ static int run_hold_folder(int argc, char **argv)
 	return 0;
 }
 
+/*
+ * keep-odd FILE KIND GO: has FILE open, or a mapping of it without any right, makes GO.KIND, waits for GO, maps it so
+ * that it may be written or executed only, and reads. The processor has no such rights.
+ */
+static int run_keep_odd(int argc, char **argv)
+{
+	const char *kind = argument(argc, argv, 1), *go = argument(argc, argv, 2);
+	int file = open(argument(argc, argv, 0), O_RDWR | O_CLOEXEC), result = 0;
+	int shared = strstr(kind, "shared") != NULL, right = strstr(kind, "exec") ? PROT_EXEC : PROT_WRITE;
+	volatile char *at = MAP_FAILED;
+	char told[512];
+
+	if (file < 0)
+		unattempted("open");
+	if (strstr(kind, "more")) {
+		at = mmap(NULL, 4096, PROT_NONE, shared ? MAP_SHARED : MAP_PRIVATE, file, 0);
+		if (at == MAP_FAILED)
+			unattempted("a mapping without rights");
+	}
+	snprintf(told, sizeof(told), "%s.%s", go, kind);
+	close(open(told, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	alarm(600);
+	while (access(go, F_OK))
+		usleep(20000);
+	if (at != MAP_FAILED)
+		result = outcome(mprotect((void *)at, 4096, right));
+	else
+		at = mmap(NULL, 4096, right, shared ? MAP_SHARED : MAP_PRIVATE, file, 0);
+	if (at == MAP_FAILED || result)
+		return result ? result : -errno;
+	return at[0] == 'x' ? 0 : -ENODATA;
+}
+
 const struct attack fourth_attacks[] = {{"open-neither", NULL, run_open_neither},
 					{"take-neither", prepare_take_neither, run_take},
 					{"take-huge", prepare_take_huge, run_take_huge},
@@ -353,4 +386,5 @@ const struct attack fourth_attacks[] = {{"open-neither", NULL, run_open_neither}
 					{"count-other", prepare_other, run_count_other},
 					{"leave-without-first", prepare_leave_without, run_leave_without},
 					{"hold-folder", NULL, run_hold_folder},
+					{"keep-odd", NULL, run_keep_odd},
 					{NULL, NULL, NULL}};
