@@ -269,8 +269,20 @@ struct iattr {
 struct pt_regs {
 	unsigned long bx, di, orig_ax;
 };
-enum kernel_read_file_id { READING_MODULE = 2, READING_KEXEC_IMAGE = 3, READING_KEXEC_INITRAMFS = 4 };
-enum kernel_load_data_id { LOADING_MODULE = 2, LOADING_KEXEC_IMAGE = 3, LOADING_KEXEC_INITRAMFS = 4 };
+enum kernel_read_file_id {
+	READING_FIRMWARE = 1,
+	READING_KEXEC_IMAGE = 3,
+	READING_KEXEC_INITRAMFS = 4,
+	READING_POLICY = 5,
+	READING_X509_CERTIFICATE = 6,
+};
+enum kernel_load_data_id {
+	LOADING_FIRMWARE = 1,
+	LOADING_KEXEC_IMAGE = 3,
+	LOADING_KEXEC_INITRAMFS = 4,
+	LOADING_POLICY = 5,
+	LOADING_X509_CERTIFICATE = 6,
+};
 struct user_namespace;
 struct kernel_siginfo;
 

@@ -67,11 +67,13 @@ impl Seeder<'_> {
     /// # Errors
     /// If a label cannot be set: what should be confined would not be.
     pub fn run(&self) -> Result<Seeded> {
-        // As many processes as there may be; with fewer rights, as many as before.
-        let _ = rustix::process::setrlimit(
-            rustix::process::Resource::Nofile,
-            rustix::process::Rlimit { current: Some(MOST_FILES), maximum: Some(MOST_FILES) },
-        );
+        // As many processes as there may be; where the machine has fewer (fs.nr_open), or with fewer rights, as many as
+        // this one may have.
+        let files = rustix::process::Resource::Nofile;
+        let limit = |most| rustix::process::Rlimit { current: most, maximum: most };
+        if rustix::process::setrlimit(files, limit(Some(MOST_FILES))).is_err() {
+            let _ = rustix::process::setrlimit(files, limit(rustix::process::getrlimit(files).maximum));
+        }
         let mut done = Seeded::default();
         for _ in 0..MAX_PASSES {
             let mut groups = Labelled::default();
