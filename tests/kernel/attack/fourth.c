@@ -5,6 +5,7 @@
  */
 #include "attack.h"
 #include <linux/loop.h>
+#include <linux/mount.h>
 #include <linux/perf_event.h>
 #include <pthread.h>
 #include <signal.h>
@@ -377,6 +378,32 @@ static int run_keep_odd(int argc, char **argv)
 	return right == PROT_EXEC || at[0] == 'x' ? 0 : -ENODATA;
 }
 
+/*
+ * make-overlay FOLDER: an overlay of its folders l, u and w, which is mounted nowhere. The kernel empties w/work for
+ * it, where `victim` is.
+ */
+static int run_make_overlay(int argc, char **argv)
+{
+	const char *folder = argument(argc, argv, 0);
+	const char *options[][2] = {{"lowerdir", "l"}, {"upperdir", "u"}, {"workdir", "w"}};
+	int context = (int)syscall(SYS_fsopen, "overlay", 0);
+	char path[512];
+
+	if (context < 0)
+		return errno == EPERM ? -EPERM : (unattempted("fsopen"), 0);
+	for (int i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, options[i][1]);
+		if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, options[i][0], path, 0))
+			unattempted("%s", options[i][0]);
+	}
+	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -errno;
+	snprintf(path, sizeof(path), "%s/w/work/victim", folder);
+	if (access(path, F_OK) == 0)
+		unattempted("it is still there");
+	return 0;
+}
+
 const struct attack fourth_attacks[] = {{"open-neither", NULL, run_open_neither},
 					{"take-neither", prepare_take_neither, run_take},
 					{"take-huge", prepare_take_huge, run_take_huge},
@@ -388,4 +415,5 @@ const struct attack fourth_attacks[] = {{"open-neither", NULL, run_open_neither}
 					{"leave-without-first", prepare_leave_without, run_leave_without},
 					{"hold-folder", NULL, run_hold_folder},
 					{"keep-odd", NULL, run_keep_odd},
+					{"make-overlay", NULL, run_make_overlay},
 					{NULL, NULL, NULL}};
