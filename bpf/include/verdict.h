@@ -251,7 +251,7 @@ static __always_inline int kiln_check_path_as(const struct kiln_me *me, u32 verb
 	} else {
 		if (how == KILN_ADDRESS) {
 			about.pos = kiln_resolve_any(s, mnt, dentry);
-		} else if (how == KILN_NAMED || !kiln_unlinked(dentry)) {
+		} else if (how == KILN_NAMED || !kiln_unlinked(mnt, dentry)) {
 			about.pos = kiln_resolve(s, mnt, dentry);
 		}
 		/* What is executed or mapped to be executed is a matter of names, whatever it is. */

@@ -142,6 +142,7 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_path_symlink", verbs(C)),
     ("kiln_path_truncate", verbs(M)),
     ("kiln_path_unlink", verbs(D)),
+    ("kiln_perf_event_alloc", op(KernelOp::Ptrace)),
     ("kiln_perf_event_open", op(KernelOp::Perf)),
     ("kiln_personality", op(KernelOp::ExecMemory)),
     ("kiln_personality_compat", op(KernelOp::ExecMemory)),

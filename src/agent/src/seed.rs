@@ -67,11 +67,13 @@ impl Seeder<'_> {
     /// # Errors
     /// If a label cannot be set: what should be confined would not be.
     pub fn run(&self) -> Result<Seeded> {
-        // As many processes as there may be; with fewer rights, as many as before.
-        let _ = rustix::process::setrlimit(
-            rustix::process::Resource::Nofile,
-            rustix::process::Rlimit { current: Some(MOST_FILES), maximum: Some(MOST_FILES) },
-        );
+        // As many processes as there may be; where the machine has fewer (fs.nr_open), or with fewer rights, as many as
+        // this one may have.
+        let files = rustix::process::Resource::Nofile;
+        let limit = |most| rustix::process::Rlimit { current: most, maximum: most };
+        if rustix::process::setrlimit(files, limit(Some(MOST_FILES))).is_err() {
+            let _ = rustix::process::setrlimit(files, limit(rustix::process::getrlimit(files).maximum));
+        }
         let mut done = Seeded::default();
         for _ in 0..MAX_PASSES {
             let mut groups = Labelled::default();
@@ -335,20 +337,29 @@ impl Process {
         let Some(stat) = read("stat")? else { return Ok(None) };
         let odd = |name: &str| AgentError::Format { path: folder.join(name), reason: "not as proc(5) has it".into() };
         let Stat { parent, flags, start, stack } = Stat::parse(&stat).ok_or_else(|| odd("stat"))?;
-        let cgroup = match fs::read(folder.join("cgroup")) {
+        // Kernel threads have no program; a process that is about to end has none any more.
+        let (mut exe, mut home) = (program(&folder), folder.clone());
+        if exe.is_none() {
+            // The first thread may have ended before the others, which still run the program, and live where it may
+            // never have been.
+            let threads = gone(fs::read_dir(folder.join("task"))).map_err(|e| unreadable(&folder, e))?;
+            let mut threads = threads.into_iter().flatten().flatten().map(|thread| thread.path());
+            if let Some((found, thread)) = threads.find_map(|path| Some((program(&path)?, path))) {
+                (exe, home) = (Some(found), thread);
+            }
+        }
+        let mut text = fs::read(home.join("cgroup"));
+        // That thread may have ended meanwhile, too.
+        if home != folder && text.as_ref().is_err_and(|e| e.raw_os_error() != Some(libc::ENAMETOOLONG)) {
+            text = fs::read(folder.join("cgroup"));
+        }
+        let cgroup = match text {
             Err(e) if e.raw_os_error() == Some(libc::ENAMETOOLONG) => None,
             other => match gone(other).map_err(|e| unreadable(&folder.join("cgroup"), e))? {
                 Some(text) => Some(cgroup_path(&text).ok_or_else(|| odd("cgroup"))?),
                 None => return Ok(None),
             },
         };
-        // Kernel threads have no program; a process that is about to end has none any more.
-        let mut exe = program(&folder);
-        if exe.is_none() {
-            // The first thread may have ended before the others, which still run the program.
-            let threads = gone(fs::read_dir(folder.join("task"))).map_err(|e| unreadable(&folder, e))?;
-            exe = threads.into_iter().flatten().flatten().find_map(|t| program(&t.path()));
-        }
         if exe.is_none() && parent == 2 || pid == 2 {
             return Ok(None);
         }
