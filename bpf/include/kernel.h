@@ -58,9 +58,14 @@ struct hlist_head {
 	struct hlist_node *first;
 };
 struct kernfs_node {
+	struct kernfs_node *parent;
 	const char *name;
 	u64 id;
 	void *priv; /* of a folder of cgroup2: its struct cgroup */
+};
+/* From 6.15 on the parent is a pointer of this name. */
+struct kernfs_node___rcu {
+	struct kernfs_node *__parent;
 };
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
@@ -267,7 +272,7 @@ struct iattr {
 	unsigned int ia_valid;
 };
 struct pt_regs {
-	unsigned long bx, di, orig_ax;
+	unsigned long bx, cx, dx, si, di, orig_ax;
 };
 enum kernel_read_file_id {
 	READING_FIRMWARE = 1,

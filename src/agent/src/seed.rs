@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use kiln_base::abi::Kernel;
-use kiln_base::abi::layout::{LABEL_HOST, LABEL_SENTINEL, S_PROFILE, T_EXEMPT, T_STARTING, Task};
+use kiln_base::abi::layout::{LABEL_HOST, LABEL_SENTINEL, S_PROFILE, Subject, T_EXEMPT, T_STARTING, Task};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::bpf::groups::Groups;
@@ -93,6 +93,40 @@ impl Seeder<'_> {
         super::sink::print_line(&serde_json::json!({"schema": "kiln.notice.v1", "notice": format!(
             "after {MAX_PASSES} passes there were still new processes to label; what is made from the flip on is labelled by the kernel")}));
         Ok(done)
+    }
+
+    /// The labelled cgroups as they are.
+    ///
+    /// # Errors
+    /// As [`Seeder::run`].
+    pub(super) fn labelled(&self) -> Result<Labelled> {
+        let (mut groups, mut done) = (Labelled::default(), Seeded::default());
+        tree::walk(self.cgroup_root, &mut |group, name, inode, above, by_slice| {
+            self.group(group, name, inode, above, by_slice, &mut groups, &mut done)
+        })?;
+        Ok(groups)
+    }
+
+    /// What binds a process; `None` where it is gone.
+    ///
+    /// # Errors
+    /// If it cannot be looked at.
+    pub(super) fn bound(&self, pid: i32, groups: &Labelled) -> Result<Option<Bound>> {
+        let Some(process) = Process::read(self.proc_root, pid)? else { return Ok(None) };
+        let (label, flags) = match self.label(&process.pidfd)? {
+            Some(own) if own.flags & T_EXEMPT != 0 || own.flags & T_STARTING != 0 => (LABEL_HOST, own.flags),
+            Some(own) => (own.label, own.flags),
+            None => {
+                let group = process.cgroup.as_ref().and_then(|path| groups.of(path));
+                (group.map_or(LABEL_HOST, |group| group.label), 0)
+            }
+        };
+        Ok(Some(Bound { label, starting: flags & T_STARTING != 0, pidfd: process.pidfd }))
+    }
+
+    /// What a label means.
+    pub(super) fn subject_of(&self, label: u32) -> Option<Subject> {
+        self.kernel.subject(self.subject(label))
     }
 
     fn subject(&self, label: u32) -> u32 {
@@ -291,6 +325,16 @@ impl Seeder<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// What binds a process.
+pub(super) struct Bound {
+    /// Its label.
+    pub label: u32,
+    /// PID 1's own code runs in it still.
+    pub starting: bool,
+    /// The process.
+    pub pidfd: OwnedFd,
 }
 
 /// Labels a process (its leader; the kernel programs look there for threads without a label of their own).
