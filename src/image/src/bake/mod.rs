@@ -13,26 +13,21 @@
 mod aside;
 mod binary;
 pub mod boot;
-mod cmdline;
 mod copy;
 mod debugfs;
 pub mod disk;
-mod efi;
 mod error;
 pub mod ext4;
-mod grub;
 pub mod image;
 mod install;
 pub mod kernel;
 pub mod layout;
 mod lock;
-mod menus;
 mod payload;
 mod plan;
 mod programs;
 mod render;
 mod rootdir;
-mod script;
 mod shadow;
 mod units;
 
