@@ -7,15 +7,16 @@ mod refused;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
+use super::target::directory::copy_tree;
 use super::*;
 
 const KERNEL: &str = "CONFIG_BPF_SYSCALL=y\nCONFIG_BPF_LSM=y\nCONFIG_DEBUG_INFO_BTF=y\nCONFIG_CGROUPS=y\n\
     CONFIG_SECURITY_NETWORK=y\nCONFIG_LSM=\"landlock,apparmor\"\n";
 
 /// A small root file system: a kernel whose list lacks bpf, GRUB, and two units.
-fn root() -> tempfile::TempDir {
+pub(super) fn root() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in [
         ("boot/config-6.1.0-1-test", KERNEL),
@@ -109,7 +110,7 @@ fn options() -> Options {
 }
 
 /// Kind, mode, owner, time and contents of everything in a tree.
-fn picture(root: &Path) -> BTreeMap<String, String> {
+pub(super) fn picture(root: &Path) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     for entry in walkdir::WalkDir::new(root) {
         let entry = entry.unwrap();
@@ -141,7 +142,7 @@ fn tool(name: &str, args: &[&str], stdin: &str) {
 const MIB: u64 = 1 << 20;
 
 /// A GPT disk whose second partition is the root.
-fn disk(root: &Path) -> (tempfile::TempDir, PathBuf) {
+pub(super) fn disk(root: &Path) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk.raw");
     fs::File::create(&path).unwrap().set_len(40 * MIB).unwrap();
