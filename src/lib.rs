@@ -24,6 +24,6 @@ pub use kiln_agent as agent;
 pub use kiln_base::{abi, bundle, event, model, wire};
 pub use kiln_derive::{self as derive, manifest};
 pub use kiln_gate as gate;
-pub use kiln_image::{bake, registry};
+pub use kiln_image::{bake, prepare, registry};
 pub use kiln_lang::{automata, compile, pdl, policy};
 pub use kiln_pos as pos;

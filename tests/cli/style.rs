@@ -8,7 +8,7 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("lang", &["base"]),
     ("derive", &["base", "lang"]),
-    ("image", &["base", "derive"]),
+    ("image", &["base", "lang"]),
     ("agent", &["base"]),
     ("gate", &["base"]),
     ("pos", &["base"]),
@@ -27,6 +27,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("lang/src/compile", &["policy", "automata"]),
     ("derive/src/manifest", &[]),
     ("image/src/bake", &[]),
+    ("image/src/prepare", &["bake"]),
     ("image/src/registry", &["bake"]),
 ];
 
