@@ -10,6 +10,7 @@
 //!            │ automata, compile             normal form -> tables (one DFA, decisions, rules)
 //!            ▼ abi                           the tables file and its kernel part
 //!        policy.tables ── bundle ──►         digests, signatures, trust keys
+//!            │ prepare                       compiled or proven, signed, with the keys to be trusted
 //!            │ bake                          root file system or raw disk, with agent and unit
 //!            ▼ registry                      register with the POS
 //!   agent: load · label · flip · observe ── event ──► journal, gate, pos
