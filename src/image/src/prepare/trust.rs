@@ -147,3 +147,44 @@ fn certificates(path: &Path) -> Result<Vec<u8>, TrustFilesError> {
     }
     Ok(out.into_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_public_keys_and_certificates_of_a_folder_are_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate().unwrap();
+        let (public, secret) = (key.public().to_pem(), key.to_pem().unwrap());
+        let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        let certificate = "-----BEGIN CERTIFICATE-----\nMAIwAA==\n-----END CERTIFICATE-----\n";
+        put("policy.key", &secret);
+        put("policy.pub", &format!("a note\n{public}"));
+        put("pos-ca.pem", &format!("subject=x\n{certificate}"));
+        put("readme", "x");
+        let dirs = [dir.path().to_owned()];
+        let found = files(&dirs, None).unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["policy.pub", "pos-ca.pem"]);
+        assert_eq!(found["pos-ca.pem"], certificate.as_bytes());
+        assert_eq!(found["policy.pub"], public.as_bytes());
+        assert_eq!(files(&[], Some(&key)).unwrap()["policy.pub"], public.as_bytes());
+        assert!(matches!(files(&[], None), Err(TrustFilesError::NoKeys)));
+        for (name, text, says) in [
+            ("policy-2.pub", secret.as_str(), "holds a secret key"),
+            ("pos-ca.pem", &format!("{certificate}{secret}"), "holds a secret key"),
+            ("pos-ca.pem", "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n", "not a certificate"),
+            ("pos-ca.pem", "-----BEGIN CERTIFICATE-----\nMAIwAA==\n", "no certificate"),
+            ("pos-ca.pem", &"x".repeat(70_000), "more than 65536 bytes"),
+        ] {
+            let other = tempfile::tempdir().unwrap();
+            fs::write(other.path().join(name), text).unwrap();
+            let said = files(&[other.path().to_owned()], None).unwrap_err().to_string();
+            assert!(said.contains(says), "{name}: {said}");
+        }
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("policy.pub"), SigningKey::generate().unwrap().public().to_pem()).unwrap();
+        let both = [dirs[0].clone(), other.path().to_owned()];
+        assert!(matches!(files(&both, None), Err(TrustFilesError::Twice(name)) if name == "policy.pub"));
+    }
+}

@@ -21,7 +21,7 @@ use super::disk::{self, Shape};
 use super::image::{Change, Image};
 use super::lock::Lock;
 
-/// An image that a bake reads. It is locked from here to the commit.
+/// An image that a bake reads: locked from here to the commit, or a copy that no other bake has.
 pub trait Target {
     /// Its files, for the plan.
     fn image(&self) -> &dyn Image;
