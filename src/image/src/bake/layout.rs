@@ -36,7 +36,7 @@ pub fn own_place(path: &str) -> bool {
         return rest.strip_prefix('/').is_some_and(|r| r.strip_prefix("trust/").unwrap_or(r).split('/').count() == 1);
     }
     let Some(unit) = path.strip_prefix(UNITS).and_then(|rest| rest.strip_prefix('/')) else {
-        return super::grub::FRAGMENTS.contains(&path);
+        return super::boot::GRUB_FRAGMENTS.contains(&path);
     };
     match unit.split_once('/') {
         None => matches!(unit, LOAD_UNIT | AGENT_UNIT),

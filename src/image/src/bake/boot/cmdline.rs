@@ -1,6 +1,6 @@
 //! Kernel command lines, read as the kernel reads them (lib/cmdline.c, next_arg(); kernel/params.c, parse_args()).
 
-use super::shadow::needed;
+use crate::bake::shadow::needed;
 
 /// A parameter, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

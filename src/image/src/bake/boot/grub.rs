@@ -1,16 +1,17 @@
 //! GRUB's menus and defaults, read as GRUB and update-grub(8) read them. A variable may hold several things, where branches
 //! set it: every command line that can come out must be in order.
 
-use super::boot::{BootPlan, Edits, judged, kind, not_a_directory, text};
 use super::cmdline::{missing, words};
 use super::efi::PARTITIONS;
-use super::image::{Change, Image, Kind};
+use super::line::{Edits, judged};
 use super::script::{self, Language, Values, Word, assign, assignment, expand};
-use super::{BakeError, shadow};
+use super::{BootPlan, kind, not_a_directory, text};
+use crate::bake::image::{Change, Image, Kind};
+use crate::bake::{BakeError, shadow};
 
 /// Our fragment of GRUB's defaults, read by update-grub(8) after /etc/default/grub: the first of these names that comes
 /// after every other fragment which sets a command line.
-pub(super) const FRAGMENTS: [&str; 2] = ["etc/default/grub.d/50-kiln.cfg", "etc/default/grub.d/zz-kiln.cfg"];
+pub(in crate::bake) const FRAGMENTS: [&str; 2] = ["etc/default/grub.d/50-kiln.cfg", "etc/default/grub.d/zz-kiln.cfg"];
 const DEFAULTS: &str = "etc/default/grub";
 const FOLDERS: [&str; 4] = ["boot/grub", "boot/grub2", "grub", "grub2"];
 /// The menu, and what it reads beside itself.

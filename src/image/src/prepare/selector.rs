@@ -1,15 +1,30 @@
 //! The selectors of a policy, as its tables have them: what they match by their text, and what the kernel will do.
 
-use crate::abi::{Kernel, Tables};
-use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
+use kiln_base::abi::{Kernel, Tables, TablesError};
+use kiln_base::model::cgroup_name;
+use kiln_lang::automata::{Dfa, GlobError, Limits, Nfa, Pattern, Subset, TooLarge};
+
 use crate::bake::UnitSelector;
-use crate::model::cgroup_name;
 
 /// Index of the host's subject, which every task has that nothing else binds.
 const HOST: u32 = 1;
 
+/// A selector of the tables that cannot be matched.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectorError {
+    /// The tables cannot be read.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    /// It is not a pattern.
+    #[error(transparent)]
+    Pattern(#[from] GlobError),
+    /// Its automaton is too large.
+    #[error(transparent)]
+    Automaton(#[from] TooLarge),
+}
+
 /// One `subject unit`.
-pub(super) struct Selector {
+pub struct Selector {
     text: String,
     literal: Option<String>,
     pattern: Pattern,
@@ -27,7 +42,10 @@ struct Bound {
 
 impl Selector {
     /// The unit selectors of a tables file.
-    pub(super) fn all(tables: &[u8]) -> anyhow::Result<Vec<Selector>> {
+    ///
+    /// # Errors
+    /// Where the tables are not ones that the compiler wrote.
+    pub fn all(tables: &[u8]) -> Result<Vec<Selector>, SelectorError> {
         let Tables { kernel, metadata } = Tables::read(tables)?;
         let bound = std::rc::Rc::new(Bound {
             kernel,
@@ -43,7 +61,7 @@ impl Selector {
     }
 }
 
-fn automaton(pattern: &Pattern) -> anyhow::Result<Dfa> {
+fn automaton(pattern: &Pattern) -> Result<Dfa, SelectorError> {
     let mut nfa = Nfa::new();
     let root = nfa.root();
     nfa.add(root, pattern, 1);
@@ -82,7 +100,10 @@ impl UnitSelector for Selector {
 }
 
 /// The programs that the subjects of a tables file name without a wildcard.
-pub(super) fn programs(tables: &[u8]) -> anyhow::Result<Vec<String>> {
+///
+/// # Errors
+/// As [`Selector::all`].
+pub fn programs(tables: &[u8]) -> Result<Vec<String>, SelectorError> {
     let mut out = Vec::new();
     for text in Tables::read(tables)?.metadata.blocks.iter().flat_map(|b| &b.exec) {
         let literal = Pattern::parse(text)?.literal();

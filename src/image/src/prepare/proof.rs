@@ -2,15 +2,15 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::abi::{Metadata, Tables};
-use crate::compile::{self, Options};
-use crate::model::Digest;
-use crate::pdl::{NoFiles, Source};
-use crate::policy;
+use kiln_base::abi::{Metadata, Tables};
+use kiln_base::model::Digest;
+use kiln_lang::compile::{self, Options};
+use kiln_lang::pdl::{NoFiles, Source};
+use kiln_lang::policy;
 
 /// A tables file whose parts do not belong together.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProofError {
+pub enum ProofError {
     /// Its text is not a policy, or not in the one layout that it has.
     #[error("the tables' own text is not a policy as `kiln compile` writes it; compile the policy again")]
     Text,
@@ -39,7 +39,10 @@ pub(super) enum ProofError {
 }
 
 /// Proves that texts, digest, units and kernel part are one statement.
-pub(super) fn prove(tables: &Tables) -> Result<(), ProofError> {
+///
+/// # Errors
+/// The first part that is not what the text gives.
+pub fn prove(tables: &Tables) -> Result<(), ProofError> {
     let metadata = &tables.metadata;
     let policy =
         policy::load(&[Source::new("policy.pdl", &metadata.source)], &NoFiles).map_err(|_| ProofError::Text)?;
@@ -70,16 +73,19 @@ pub(super) fn prove(tables: &Tables) -> Result<(), ProofError> {
 }
 
 /// Proves that a source is the tables' policy.
-pub(super) fn same(tables: &Tables, path: &Path, found: Digest) -> Result<(), ProofError> {
+///
+/// # Errors
+/// [`ProofError::Source`] where it is another.
+pub fn same(tables: &Tables, path: &Path, found: Digest) -> Result<(), ProofError> {
     let named = tables.metadata.policy;
     if found == named { Ok(()) } else { Err(ProofError::Source { path: path.to_owned(), named, found }) }
 }
 
 /// Says where rules were written relative to the policy's file, so that how that was named does not count.
-pub(super) fn relate(metadata: &mut Metadata, main: &Path) {
+pub fn relate(metadata: &mut Metadata, main: &Path) {
     let here = std::env::current_dir().unwrap_or_default();
     let parts = |path: &Path| -> Vec<String> {
-        let whole = super::sources::tidy(&here.join(path));
+        let whole = super::source::tidy(&here.join(path));
         let part = |c: Component<'_>| c.as_os_str().to_string_lossy().into_owned();
         whole.components().map(part).collect()
     };

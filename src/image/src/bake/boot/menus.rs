@@ -1,9 +1,10 @@
 //! Menus of boot loaders that Kiln reads and does not edit: SYSLINUX and its kin, which U-Boot reads too, rEFInd, Limine.
 
-use super::BakeError;
-use super::boot::{judged, lines, not_a_directory, text};
 use super::cmdline::missing;
-use super::image::Image;
+use super::line::{judged, lines};
+use super::{not_a_directory, text};
+use crate::bake::BakeError;
+use crate::bake::image::Image;
 
 /// Folders of SYSLINUX's files; a menu may include any of them.
 const SYSLINUX: [&str; 8] = [

@@ -1,8 +1,8 @@
 //! Programs of EFI that start a kernel: unified kernel images with their addons (UAPI.5), which hold the command line in a
 //! section, and kernels with a stub. Sections stand as in Microsoft's PE and COFF specification.
 
-use super::BakeError;
-use super::image::{Image, Kind};
+use crate::bake::BakeError;
+use crate::bake::image::{Image, Kind};
 
 /// What of a file is read for its sections, and of a section for its command line.
 const HEAD: u64 = 64 << 10;
