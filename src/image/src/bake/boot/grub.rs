@@ -1,6 +1,8 @@
 //! GRUB's menus and defaults, read as GRUB and update-grub(8) read them. A variable may hold several things, where branches
 //! set it: every command line that can come out must be in order.
 
+use std::collections::BTreeSet;
+
 use super::cmdline::{missing, words};
 use super::efi::PARTITIONS;
 use super::line::{Edits, judged};
@@ -16,6 +18,9 @@ const DEFAULTS: &str = "etc/default/grub";
 const FOLDERS: [&str; 4] = ["boot/grub", "boot/grub2", "grub", "grub2"];
 /// The menu, and what it reads beside itself.
 const ENDING: &str = ".cfg";
+/// Menus that are looked at, and what one variable may hold of another menu's.
+const MENUS: usize = 256;
+const VALUES: usize = 16;
 /// Command lines of one command that are looked at.
 const LINES: usize = 256;
 
@@ -30,7 +35,7 @@ pub(super) fn is_config(path: &str) -> bool {
 }
 
 /// The menus of an image, those beside GRUB's own program in an EFI partition among them.
-pub(super) fn configs(image: &dyn Image) -> Result<Vec<String>, BakeError> {
+fn configs(image: &dyn Image) -> Result<Vec<String>, BakeError> {
     let mut folders: Vec<String> = FOLDERS.iter().map(|f| (*f).to_owned()).collect();
     for partition in PARTITIONS {
         for efi in dirs(image, partition)?.into_iter().filter(|d| name_of(d).eq_ignore_ascii_case("efi")) {
@@ -53,8 +58,8 @@ pub(super) fn configs(image: &dyn Image) -> Result<Vec<String>, BakeError> {
     Ok(out)
 }
 
-/// Fails where a menu reads a file that Kiln does not look at.
-pub(super) fn elsewhere(image: &dyn Image, menu: &str, named: &str) -> Result<(), BakeError> {
+/// The file that a menu reads where Kiln does not look for menus.
+fn elsewhere(image: &dyn Image, named: &str) -> Result<Option<String>, BakeError> {
     // `($root)/x`, `(hd0,1)/x`, `$prefix/x`, all expanded to the end or to nothing.
     let path = named.rsplit_once(')').map_or(named, |(_, path)| path).trim_start_matches('/');
     let plain = |p: &str| !p.is_empty() && p.split('/').all(|part| !matches!(part, "" | "." | ".."));
@@ -65,11 +70,55 @@ pub(super) fn elsewhere(image: &dyn Image, menu: &str, named: &str) -> Result<()
         }
         let Some(real) = shadow::follow(image, &path)? else { continue };
         if kind(image, &real)? == Some(Kind::File) && !is_config(&real) {
-            let what = format!("it reads /{real}, where Kiln does not look for command lines; put that beside it");
-            return Err(BakeError::Content { path: menu.to_owned(), what });
+            return Ok(Some(real));
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// What variables may hold that other menus set: each may read the others. What a menu reads elsewhere may set variables,
+/// and start no kernel that would have to be mended.
+fn shared(image: &dyn Image, default: Option<&[String]>) -> Result<Values, BakeError> {
+    let mut all = Values::new();
+    let mut todo: Vec<(String, bool)> = configs(image)?.into_iter().map(|file| (file, true)).collect();
+    let mut seen = BTreeSet::new();
+    while let Some((file, edited)) = todo.pop() {
+        if !seen.insert(file.clone()) || seen.len() > MENUS {
+            continue;
+        }
+        let Some(text) = text(image, &file)? else { continue };
+        let found = menu(&file, &text, environment(image, &file)?, default)?;
+        if !edited && found.edits.is_some_and(|edits| !edits.is_empty()) {
+            let what = "a menu reads it, and it starts a kernel without `bpf` among its security modules, where Kiln does \
+                        not look for menus: put it beside the menu";
+            return Err(BakeError::Content { path: file, what: what.to_owned() });
+        }
+        for (name, values) in found.sets {
+            let held = all.entry(name).or_insert_with(|| [String::new()].into());
+            held.extend(values.into_iter().take(VALUES));
+        }
+        for named in &found.reads {
+            todo.extend(elsewhere(image, named)?.map(|file| (file, false)));
+        }
+    }
+    Ok(all)
+}
+
+/// Looks at every menu, and counts those that start a kernel.
+pub(super) fn menus(image: &dyn Image, default: Option<&[String]>, plan: &mut BootPlan) -> Result<usize, BakeError> {
+    let mut places = 0;
+    let shared = shared(image, default)?;
+    for file in configs(image)? {
+        let Some(text) = text(image, &file)? else { continue };
+        let mut known = environment(image, &file)?;
+        for (name, values) in &shared {
+            known.entry(name.clone()).or_default().extend(values.iter().cloned());
+        }
+        let menu = menu(&file, &text, known, default)?;
+        places += usize::from(menu.edits.is_some());
+        plan.apply(image, &file, &text, menu.edits.unwrap_or_default())?;
+    }
+    Ok(places)
 }
 
 fn name_of(path: &str) -> &str {
@@ -93,7 +142,7 @@ fn dirs(image: &dyn Image, folder: &str) -> Result<Vec<String>, BakeError> {
 }
 
 /// What GRUB's environment block beside a menu holds, such as `kernelopts`: variables that may be set.
-pub(super) fn environment(image: &dyn Image, menu: &str) -> Result<Values, BakeError> {
+fn environment(image: &dyn Image, menu: &str) -> Result<Values, BakeError> {
     let folder = menu.rsplit_once('/').map_or("", |(f, _)| f);
     let mut known = Values::new();
     let path = format!("{folder}/grubenv");
@@ -124,15 +173,17 @@ enum Scope {
 
 /// What is in a menu.
 #[derive(Debug, Default)]
-pub(super) struct Menu {
+struct Menu {
     /// What to insert; none where nothing starts a kernel.
-    pub(super) edits: Option<Edits>,
+    edits: Option<Edits>,
     /// Other files that it reads.
-    pub(super) reads: Vec<String>,
+    reads: Vec<String>,
+    /// What it sets.
+    sets: Values,
 }
 
 /// The commands of a GRUB script that start a kernel, or read another script.
-pub(super) fn menu(file: &str, text: &str, mut known: Values, default: Option<&[String]>) -> Result<Menu, BakeError> {
+fn menu(file: &str, text: &str, mut known: Values, default: Option<&[String]>) -> Result<Menu, BakeError> {
     let bad = |what: &str| BakeError::Content { path: file.to_owned(), what: what.to_owned() };
     let commands = script::commands(text, Language::Grub)
         .ok_or_else(|| bad("a quote in it is not closed, so GRUB cannot read it either"))?;
@@ -162,6 +213,8 @@ pub(super) fn menu(file: &str, text: &str, mut known: Values, default: Option<&[
                 let certain = !scopes.iter().any(|s| matches!(s, Scope::Perhaps));
                 for (name, value) in command[1..].iter().filter_map(assignment) {
                     assign(&mut known, name, &value, certain);
+                    let held = known.get(name).into_iter().flatten().cloned();
+                    menu.sets.entry(name.to_owned()).or_default().extend(held.take(VALUES));
                 }
             }
             "source" | "." | "configfile" | "normal" => {
@@ -246,18 +299,34 @@ fn edit(
     }
     // A variable in the kernel's place may hold arguments, too.
     let held = |text: String| text.split_once(' ').map_or(String::new(), |(_, rest)| format!("{rest} "));
-    let mut lines: Vec<String> =
+    let first: Vec<String> =
         expand(&command[kernel].text, known).into_iter().map(|t| held(argument(&t, command[kernel].cut))).collect();
-    for word in own {
-        let texts: Vec<String> = expand(&word.text, known).iter().map(|text| argument(text, word.cut)).collect();
-        lines = lines.iter().flat_map(|l| texts.iter().map(move |t| format!("{l}{t} "))).take(LINES).collect();
-    }
+    let rest: Vec<Vec<String>> = own
+        .iter()
+        .map(|w| expand(&w.text, known).iter().map(|text| argument(text, w.cut)).collect::<Vec<_>>())
+        .collect();
+    let lines = |rest: &[Vec<String>]| {
+        rest.iter().fold(first.clone(), |lines, texts| {
+            lines.iter().flat_map(|l| texts.iter().map(move |t| format!("{l}{t} "))).take(LINES).collect()
+        })
+    };
     let mut needed = None;
-    for line in &lines {
+    for line in &lines(&rest) {
         needed = needed.or(missing(&judged(file, line)?, default));
     }
     let Some(parameter) = needed else { return Ok(None) };
-    let end = own.iter().position(|w| w.text == "--").unwrap_or(own.len());
+    let ends = |texts: &Vec<String>| texts.iter().any(|t| t.split_ascii_whitespace().any(|part| part == "--"));
+    let end = rest.iter().position(ends).unwrap_or(rest.len());
+    // Where a variable holds a `--` among other things, no place is right.
+    let mut mended = rest.clone();
+    mended.insert(end, vec![parameter.clone()]);
+    for line in &lines(&mended) {
+        if missing(&judged(file, line)?, default).is_some() {
+            let what =
+                format!("`{parameter}` cannot be added to its command lines: write out what they hold in variables");
+            return Err(BakeError::Content { path: file.to_owned(), what });
+        }
+    }
     Ok(Some((command[kernel + end].end, format!(" {parameter}"))))
 }
 

@@ -69,16 +69,7 @@ pub fn plan(image: &dyn Image, kernels: &[Kernel]) -> Result<BootPlan, BakeError
     let default = default.as_deref();
     let mut plan = BootPlan::default();
     let mut places = grub::defaults(image, default, &mut plan)?;
-    for file in grub::configs(image)? {
-        let Some(text) = text(image, &file)? else { continue };
-        let environment = grub::environment(image, &file)?;
-        let menu = grub::menu(&file, &text, environment, default)?;
-        for named in &menu.reads {
-            grub::elsewhere(image, &file, named)?;
-        }
-        places += usize::from(menu.edits.is_some());
-        plan.apply(image, &file, &text, menu.edits.unwrap_or_default())?;
-    }
+    places += grub::menus(image, default, &mut plan)?;
     for dir in ENTRY_DIRS {
         for name in image.list(dir).or_else(not_a_directory)?.iter().filter(|n| is_entry(n)) {
             let file = format!("{dir}/{name}");

@@ -61,7 +61,7 @@ pub fn commands(text: &str, language: Language) -> Option<Vec<Vec<Word>>> {
         match (c, quote) {
             ('\'' | '"', None) => quote = Some(c),
             (c, Some(q)) if c == q => quote = None,
-            ('\\', None) => word.text.extend(chars.next().map(|(_, c)| c)),
+            ('\\', None) => word.text.push(chars.next()?.1),
             ('\\', Some('"')) if chars.peek().is_some_and(|(_, c)| matches!(c, '$' | '"' | '\\' | '`')) => {
                 word.text.extend(chars.next().map(|(_, c)| c));
             }
@@ -164,7 +164,7 @@ mod tests {
         let shell = commands("A=$(b c)`d e`", Language::Shell).unwrap();
         assert_eq!(shell[0][0].text, "A=$$");
         // A word that never ends is no place to add one behind.
-        for open in ["linux /v `x", "linux /v $(x", "linux /v ${x"] {
+        for open in ["linux /v `x", "linux /v $(x", "linux /v ${x", "linux /v\\"] {
             assert_eq!(commands(open, Language::Shell), None, "{open}");
         }
         assert_eq!(commands("linux /v ${x", Language::Grub), None);

@@ -107,6 +107,32 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    /// Whatever GRUB's files say, what is mended once is in order, and GRUB's own reader keeps its opinion of it.
+    #[test]
+    fn what_is_mended_is_in_order(
+        menu in "(linux /v|set o=|menuentry 'a' |function f |if |then |else|fi|[ \n\t;{}$`'\"\\\\#&|]|\\$o|\\$\\{o\\}|lsm=a|lsm=bpf|--|a|eval|for o in|module2 /vmlinuz){0,24}",
+        defaults in "(GRUB_CMDLINE_LINUX(_DEFAULT)?\\+?=|[ \n;{}$`'\"\\\\#&|()]|lsm=a,bpf|lsm=a|quiet|export |if |fi|\\$GRUB_CMDLINE_LINUX){0,16}",
+    ) {
+        let (dir, root) = image(&[("boot/grub/grub.cfg", &menu), ("etc/default/grub", &defaults)]);
+        if let Ok(first) = plan(&root, &[kernel(&["yama"])]) {
+            for change in &first.changes {
+                let path = dir.path().join(&change.path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                match &change.node {
+                    Some(Node::File { bytes, .. }) => std::fs::write(path, bytes).unwrap(),
+                    _ => std::fs::remove_file(path).unwrap(),
+                }
+            }
+            let second = plan(&root, &[kernel(&["yama"])]).unwrap();
+            for (path, text) in texts(&second) {
+                prop_assert_eq!(std::fs::read_to_string(dir.path().join(&path)).unwrap(), text, "{}", path);
+            }
+        }
+    }
+}
+
 fn repaired(files: &[(&str, &str)], lsm: &[&str]) -> Vec<(String, String)> {
     let (_keep, root) = image(files);
     texts(&plan(&root, &[kernel(lsm)]).unwrap())
@@ -142,7 +168,17 @@ fn grub_scripts_are_read_as_grub_reads_them() {
             "set o=ro\nmenuentry a {\nset o=lsm=a,bpf\nlinux /v $o\n}\nmenuentry b {\nlinux /v $o\n}\n",
             "set o=ro\nmenuentry a {\nset o=lsm=a,bpf\nlinux /v $o\n}\nmenuentry b {\nlinux /v $o lsm=yama,bpf\n}\n",
         ),
+        // Ubuntu's.
+        (
+            "function gfxmode {\n\tset gfxpayload=\"${1}\"\n\tif [ \"${1}\" = \"keep\" ]; then\n\t\tset vt_handoff=vt.handoff=7\n\
+             \telse\n\t\tset vt_handoff=\n\tfi\n}\nmenuentry 'U' $menuentry_id_option 'x' {\n\tgfxmode $linux_gfx_mode\n\
+             \tlinux\t/boot/vmlinuz-6.8 ro  quiet $vt_handoff\n}\n",
+            "function gfxmode {\n\tset gfxpayload=\"${1}\"\n\tif [ \"${1}\" = \"keep\" ]; then\n\t\tset vt_handoff=vt.handoff=7\n\
+             \telse\n\t\tset vt_handoff=\n\tfi\n}\nmenuentry 'U' $menuentry_id_option 'x' {\n\tgfxmode $linux_gfx_mode\n\
+             \tlinux\t/boot/vmlinuz-6.8 ro  quiet $vt_handoff lsm=yama,bpf\n}\n",
+        ),
         ("set k=\"/v ro\"\nlinux $k\n", "set k=\"/v ro\"\nlinux $k lsm=yama,bpf\n"),
+        ("linux /v a --$none\n", "linux /v a lsm=yama,bpf --$none\n"),
         ("set c=linux\n$c /v ro\n", "set c=linux\n$c /v ro lsm=yama,bpf\n"),
         (
             "multiboot2 /xen.gz x\nmodule2 --nounzip /vmlinuz-6.1 ro\nmodule2 /initrd\n",
@@ -170,10 +206,32 @@ fn grub_scripts_are_read_as_grub_reads_them() {
     }
     assert!(said(&[("boot/grub/grub.cfg", "function f {\nlinux /v $1\n}\n")]).contains("write it out"));
     assert!(said(&[("boot/grub/grub.cfg", "eval \"linux /v ro\"\n")]).contains("eval"));
+    let held = "set o=\"lsm=a -- x\"\nlinux /v $o\n";
+    assert!(said(&[("boot/grub/grub.cfg", held)]).contains("write out"));
     let environment = ("boot/grub2/grubenv", "# GRUB Environment Block\nkernelopts=ro init=/bin/sh\n###");
     assert!(said(&[("boot/grub2/grub.cfg", "linux /v $kernelopts\n"), environment]).contains("without its policy"));
     let elsewhere = ("boot/x/evil.cfg", "linux /v init=/bin/sh\n");
-    assert!(said(&[("boot/grub/grub.cfg", "configfile ($root)/x/evil.cfg\n"), elsewhere]).contains("reads /boot/x"));
+    let reads = "configfile ($root)/x/evil.cfg\n";
+    assert!(said(&[("boot/grub/grub.cfg", reads), elsewhere]).contains("without its policy"));
+    let lacking = ("boot/x/evil.cfg", "linux /v ro\n");
+    assert!(said(&[("boot/grub/grub.cfg", reads), lacking]).contains("a menu reads it"));
+    for other in ["boot/grub/a.cfg", "boot/ignition.firstboot"] {
+        let menu = |text: &'static str| ("boot/grub/grub.cfg", text);
+        let files = [menu("source /ignition.firstboot\nlinux /v $x\n"), (other, "set x=init=/bin/sh\n")];
+        assert!(said(&files).contains("without its policy"), "{other}");
+        let files = [menu("source /ignition.firstboot\nlinux /v $x lsm=bpf\n"), (other, "set x=a\n")];
+        assert!(repaired(&files, &["yama"]).is_empty(), "{other}");
+    }
+    // GRUB itself takes what was mended.
+    if std::process::Command::new("grub-script-check").arg("--version").output().is_ok() {
+        for text in ["menuentry 'A' {\nlinux /v a # x\n}\n", "if [ x ]; then linux /v 'a b' \\\n c; fi\n"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("grub.cfg");
+            std::fs::write(&path, &repaired(&[("boot/grub/grub.cfg", text)], &["yama"])[0].1).unwrap();
+            let run = std::process::Command::new("grub-script-check").arg(&path).status().unwrap();
+            assert!(run.success(), "{text}");
+        }
+    }
     let debian = "linux /v lsm=bpf\nif [ -f $prefix/custom.cfg ]; then source $prefix/custom.cfg; fi\n";
     assert!(repaired(&[("boot/grub/grub.cfg", debian)], &["yama"]).is_empty());
 }
