@@ -196,6 +196,23 @@ fn pure_modules_do_no_input_or_output() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Another database can take SQLite's place only while nothing above the store knows it, and the store nothing of HTTP.
+#[test]
+fn the_store_of_the_pos_keeps_sql_and_http_apart() {
+    let mut wrong = Vec::new();
+    for (place, code) in lines("pos/src") {
+        let not_here: &[&str] = match place.strip_prefix("src/pos/src/") {
+            Some(file) if file.starts_with("store/sqlite/") => &["crate::problem", "crate::api", "crate::hub", "axum"],
+            Some(file) if file.starts_with("store/") => {
+                &["crate::problem", "crate::api", "crate::hub", "axum", "rusqlite"]
+            }
+            _ => &["rusqlite"],
+        };
+        wrong.extend(not_here.iter().filter(|word| code.contains(*word)).map(|word| format!("{place}: {word}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn anyhow_stays_with_the_commands() {
     for (member, _) in MEMBERS {

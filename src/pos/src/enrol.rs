@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kiln_base::model::Digest;
 use rand_core::{OsRng, RngCore};
 
-use super::problem::Problem;
+use super::pki::NoRandom;
 
 /// What every token starts with, so that scanners for leaked secrets can know it.
 pub const TOKEN_PREFIX: &str = "kjt1_";
@@ -17,10 +17,10 @@ impl JoinToken {
     /// A new token of 256 random bits.
     ///
     /// # Errors
-    /// `internal` where the system's random generator fails.
-    pub fn new() -> Result<JoinToken, Problem> {
+    /// Where the system's random generator fails.
+    pub fn new() -> Result<JoinToken, NoRandom> {
         let mut bytes = [0; 32];
-        OsRng.try_fill_bytes(&mut bytes).map_err(Problem::internal)?;
+        OsRng.try_fill_bytes(&mut bytes).map_err(|e| NoRandom(e.to_string()))?;
         Ok(JoinToken(format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 

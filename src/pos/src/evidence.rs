@@ -4,67 +4,115 @@ use std::collections::BTreeSet;
 
 use kiln_base::event::Evidence;
 use kiln_base::model::Digest;
-use kiln_base::wire::Code;
 
-use crate::problem::Problem;
+use crate::check::{self, OutOfRange};
 
 /// Most programs or links in evidence.
 const MAX_PROGRAMS: usize = 512;
 
+/// What evidence does not show.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// It is for other tables.
+    #[error("assigned are {assigned}, the evidence is for {found}")]
+    Tables {
+        /// The assigned ones.
+        assigned: Digest,
+        /// The evidence's.
+        found: Digest,
+    },
+    /// The kernel has other words than the tables.
+    #[error("the kernel part of {tables} is {kernel_part}, read back was {found}")]
+    Readback {
+        /// The assigned tables.
+        tables: Digest,
+        /// Digest of their kernel part.
+        kernel_part: Digest,
+        /// The evidence's.
+        found: Digest,
+    },
+    /// The programs.
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
+    /// Nothing was denied to prove that denials work.
+    #[error("the sentinel has no pid or no time: nothing was denied")]
+    Sentinel,
+    /// A text.
+    #[error(transparent)]
+    Text(#[from] OutOfRange),
+}
+
+/// Programs that do not enforce.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramsError {
+    /// None is listed.
+    #[error("no program, or no link that attaches one")]
+    None,
+    /// Too many are.
+    #[error("more than {MAX_PROGRAMS} programs or links")]
+    TooMany,
+    /// One is not named as the kernel names it.
+    #[error("program {0} has no kernel id or no tag of 16 hex digits")]
+    Unnamed(u32),
+    /// A link is of one that is not listed.
+    #[error("a link holds program {0}, which is not listed")]
+    Stray(u32),
+    /// A program that is loaded but attached nowhere enforces nothing.
+    #[error("program {0} is attached by no link")]
+    Idle(u32),
+}
+
 /// Checks evidence against the tables that were assigned and the digest of their kernel part.
 ///
 /// # Errors
-/// The first that fails of `evidence-tables`, `evidence-readback`, `evidence-programs`, `evidence-sentinel`.
-pub fn check(evidence: &Evidence, tables: Digest, kernel_part: Digest) -> Result<(), Problem> {
-    let refuse = |code, detail: String| Err(Problem::new(code, detail));
+/// The first that fails.
+pub fn check(evidence: &Evidence, tables: Digest, kernel_part: Digest) -> Result<(), EvidenceError> {
     if evidence.tables != tables {
-        return refuse(Code::EvidenceTables, format!("assigned are {tables}, the evidence is for {}", evidence.tables));
+        return Err(EvidenceError::Tables { assigned: tables, found: evidence.tables });
     }
     if evidence.readback != kernel_part {
-        let detail = format!("the kernel part of {tables} is {kernel_part}, read back was {}", evidence.readback);
-        return refuse(Code::EvidenceReadback, detail);
+        return Err(EvidenceError::Readback { tables, kernel_part, found: evidence.readback });
     }
-    if let Some(detail) = programs_fault(evidence) {
-        return refuse(Code::EvidencePrograms, detail);
-    }
+    check_programs(evidence)?;
     if evidence.sentinel.pid == 0 || evidence.sentinel.time_ns == 0 {
-        return refuse(Code::EvidenceSentinel, "the sentinel has no pid or no time: nothing was denied".into());
+        return Err(EvidenceError::Sentinel);
     }
-    for (name, text) in [("boot_id", &evidence.boot_id), ("kernel", &evidence.kernel)] {
-        if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
-            return refuse(Code::OutOfRange, format!("`{name}` must have 1 to 128 bytes and no control characters"));
-        }
-    }
+    check::text("boot_id", &evidence.boot_id, 128)?;
+    check::text("kernel", &evidence.kernel, 128)?;
     Ok(())
 }
 
-fn programs_fault(evidence: &Evidence) -> Option<String> {
+fn check_programs(evidence: &Evidence) -> Result<(), ProgramsError> {
     let (programs, links) = (&evidence.programs, &evidence.links);
     if programs.is_empty() || links.is_empty() {
-        return Some("no program, or no link that attaches one".into());
+        return Err(ProgramsError::None);
     }
     if programs.len() > MAX_PROGRAMS || links.len() > MAX_PROGRAMS {
-        return Some(format!("more than {MAX_PROGRAMS} programs or links"));
+        return Err(ProgramsError::TooMany);
     }
     for program in programs {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if program.tag.len() != 16 || !program.tag.bytes().all(hex) || program.id == 0 {
-            return Some(format!("program {} has no kernel id or no tag of 16 hex digits", program.id));
+            return Err(ProgramsError::Unnamed(program.id));
         }
     }
     let ids: BTreeSet<u32> = programs.iter().map(|p| p.id).collect();
     let linked: BTreeSet<u32> = links.iter().map(|l| l.program).collect();
     if let Some(stray) = linked.difference(&ids).next() {
-        return Some(format!("a link holds program {stray}, which is not listed"));
+        return Err(ProgramsError::Stray(*stray));
     }
-    // A program that is loaded but attached nowhere enforces nothing.
-    ids.difference(&linked).next().map(|idle| format!("program {idle} is attached by no link"))
+    match ids.difference(&linked).next() {
+        Some(idle) => Err(ProgramsError::Idle(*idle)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Problem;
     use kiln_base::event::{Link, Program, Sentinel};
+    use kiln_base::wire::Code;
 
     fn good() -> Evidence {
         Evidence {
@@ -80,7 +128,7 @@ mod tests {
     }
 
     fn code(evidence: &Evidence) -> Option<Code> {
-        check(evidence, Digest::of(b"tables"), Digest::of(b"kernel part")).err().map(|p| p.code)
+        check(evidence, Digest::of(b"tables"), Digest::of(b"kernel part")).err().map(|e| Problem::from(e).code)
     }
 
     #[test]

@@ -5,22 +5,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::store::Pushed;
+use super::store::{Desired, InstanceId};
 
 /// What a stream is told; only the newest matters.
 #[derive(Debug, Clone, Default)]
 pub struct Signal {
     /// The newest assignment since the stream opened.
-    pub push: Option<Arc<Pushed>>,
+    pub push: Option<Arc<Desired>>,
     /// Why to end.
     pub close: Option<&'static str>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    streams: HashMap<i64, (u64, watch::Sender<Signal>)>,
+    streams: HashMap<InstanceId, (u64, watch::Sender<Signal>)>,
     /// Last request of each instance since it was last written to the store.
-    seen: HashMap<i64, i64>,
+    seen: HashMap<InstanceId, i64>,
     opened: u64,
     /// Streams that open after this end at once.
     closing: Option<&'static str>,
@@ -34,7 +34,7 @@ pub struct Hub(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 pub struct Listed {
     hub: Hub,
-    instance: i64,
+    instance: InstanceId,
     number: u64,
 }
 
@@ -54,7 +54,7 @@ impl Hub {
     }
 
     /// Lists a stream; an older one of the same instance is told to end.
-    pub fn open(&self, instance: i64) -> (Listed, watch::Receiver<Signal>) {
+    pub fn open(&self, instance: &InstanceId) -> (Listed, watch::Receiver<Signal>) {
         let mut inner = self.lock();
         inner.opened += 1;
         let number = inner.opened;
@@ -62,19 +62,19 @@ impl Hub {
         if let Some(reason) = inner.closing {
             tell.send_modify(|signal| signal.close = Some(reason));
         }
-        if let Some((_, older)) = inner.streams.insert(instance, (number, tell)) {
+        if let Some((_, older)) = inner.streams.insert(instance.clone(), (number, tell)) {
             older.send_modify(|signal| signal.close = Some("superseded"));
         }
-        (Listed { hub: self.clone(), instance, number }, told)
+        (Listed { hub: self.clone(), instance: instance.clone(), number }, told)
     }
 
     /// Puts an assignment on its instance's stream, if it is open and has none that is newer.
-    pub fn push(&self, pushed: Pushed) {
-        if let Some((_, tell)) = self.lock().streams.get(&pushed.instance) {
+    pub fn push(&self, desired: &Arc<Desired>) {
+        if let Some((_, tell)) = self.lock().streams.get(&desired.instance) {
             tell.send_if_modified(|signal| {
-                let newer = signal.push.as_ref().is_none_or(|there| there.sequence < pushed.sequence);
+                let newer = signal.push.as_ref().is_none_or(|there| there.sequence < desired.sequence);
                 if newer {
-                    signal.push = Some(Arc::new(pushed));
+                    signal.push = Some(desired.clone());
                 }
                 newer
             });
@@ -82,8 +82,8 @@ impl Hub {
     }
 
     /// Ends the stream of an instance.
-    pub fn close(&self, instance: i64, reason: &'static str) {
-        if let Some((_, tell)) = self.lock().streams.get(&instance) {
+    pub fn close(&self, instance: &InstanceId, reason: &'static str) {
+        if let Some((_, tell)) = self.lock().streams.get(instance) {
             tell.send_modify(|signal| signal.close = Some(reason));
         }
     }
@@ -98,20 +98,20 @@ impl Hub {
     }
 
     /// The instances with an open stream.
-    pub fn open_streams(&self) -> Vec<i64> {
-        self.lock().streams.keys().copied().collect()
+    pub fn open_streams(&self) -> Vec<InstanceId> {
+        self.lock().streams.keys().cloned().collect()
     }
 
     /// Notes a request of an instance.
-    pub fn seen(&self, instance: i64, now: i64) {
-        self.lock().seen.insert(instance, now);
+    pub fn seen(&self, instance: &InstanceId, now: i64) {
+        self.lock().seen.insert(instance.clone(), now);
     }
 
     /// Takes what [`Hub::seen`] noted, with the open streams as of now.
-    pub fn take_seen(&self, now: i64) -> Vec<(i64, i64)> {
+    pub fn take_seen(&self, now: i64) -> Vec<(InstanceId, i64)> {
         let mut inner = self.lock();
         let mut seen = std::mem::take(&mut inner.seen);
-        seen.extend(inner.streams.keys().map(|instance| (*instance, now)));
+        seen.extend(inner.streams.keys().map(|instance| (instance.clone(), now)));
         seen.into_iter().collect()
     }
 }
@@ -121,26 +121,31 @@ mod tests {
     use super::*;
     use kiln_base::wire::StreamMessage;
 
-    fn pushed(sequence: u64) -> Pushed {
-        Pushed { instance: 1, sequence, message: StreamMessage::Heartbeat { time: String::new() } }
+    fn id(n: u8) -> InstanceId {
+        format!("i-{n}").into()
+    }
+
+    fn desired(sequence: u64) -> Arc<Desired> {
+        let message = StreamMessage::Heartbeat { time: String::new() };
+        Arc::new(Desired { instance: id(1), sequence, message })
     }
 
     #[test]
     fn the_newer_stream_and_the_newest_assignment_win() {
         let hub = Hub::default();
-        let (first, told_first) = hub.open(1);
-        let (second, told_second) = hub.open(1);
+        let (first, told_first) = hub.open(&id(1));
+        let (second, told_second) = hub.open(&id(1));
         assert_eq!(told_first.borrow().close, Some("superseded"));
         drop(first);
-        assert!(hub.open_streams().contains(&1), "the end of the older must not unlist the newer");
-        hub.push(pushed(2));
-        hub.push(pushed(1));
+        assert!(hub.open_streams().contains(&id(1)), "the end of the older must not unlist the newer");
+        hub.push(&desired(2));
+        hub.push(&desired(1));
         assert_eq!(told_second.borrow().push.as_ref().unwrap().sequence, 2);
-        hub.close(1, "revoked");
+        hub.close(&id(1), "revoked");
         assert_eq!(told_second.borrow().close, Some("revoked"));
         drop(second);
-        assert!(!hub.open_streams().contains(&1));
+        assert!(!hub.open_streams().contains(&id(1)));
         hub.close_all("shutdown");
-        assert_eq!(hub.open(2).1.borrow().close, Some("shutdown"));
+        assert_eq!(hub.open(&id(2)).1.borrow().close, Some("shutdown"));
     }
 }

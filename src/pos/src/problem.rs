@@ -1,9 +1,16 @@
-//! What a request is refused with.
+//! What a request is refused with, and which code each error of the service has on the wire.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kiln_base::abi::TablesError;
+use kiln_base::bundle::StatementError;
 use kiln_base::wire::{Code, ProblemBody};
+
+use crate::check::OutOfRange;
+use crate::evidence::EvidenceError;
+use crate::pki::{CsrError, NoRandom, PkiError};
+use crate::store::StoreError;
 
 /// A refusal: its stable code, and what happened in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,9 +48,79 @@ impl Problem {
     }
 }
 
-impl From<rusqlite::Error> for Problem {
-    fn from(error: rusqlite::Error) -> Problem {
-        Problem::internal(error)
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        use StoreError as E;
+        let code = match error {
+            E::Fault(fault) => return Problem::internal(fault),
+            E::Certify(fault) => return Problem::from(fault),
+            E::Evidence(error) => return Problem::from(error),
+            E::NoImage(_) | E::NoInstance(_) | E::NoVersion { .. } | E::NoTables(_) | E::NotAssigned(_) => {
+                Code::NotFound
+            }
+            E::UnknownCertificate | E::ExpiredCertificate => Code::NoCertificate,
+            E::Revoked | E::RevokedInstance(_) | E::RevokedToken => Code::Revoked,
+            E::UnknownToken => Code::TokenUnknown,
+            E::UsedToken => Code::TokenUsed,
+            E::ExpiredToken => Code::TokenExpired,
+            E::ManyCertificates(_) => Code::TooMany,
+            E::KeyCount(_) | E::Key(_) | E::Keys(_) => Code::BadKey,
+            E::Statement(StatementError::Envelope { .. }) => Code::BadSignature,
+            E::Statement(_) | E::OtherTables { .. } => Code::BadStatement,
+            E::NotUploaded(_) => Code::NoTables,
+            E::ImageDiffers(_) => Code::ImageDiffers,
+            E::StatementForOther { .. } | E::WrongPolicy { .. } => Code::WrongName,
+            E::SerialReused { .. } => Code::SerialReused,
+            E::OlderThanPublished { .. } | E::OlderThanAssigned { .. } => Code::SerialNotNewer,
+            E::UnknownAssignment(_) => Code::UnknownAssignment,
+            E::NoEvidence => Code::NoEvidence,
+            E::OtherSerial { .. } => Code::EvidenceTables,
+            E::OutOfRange(_) => Code::OutOfRange,
+        };
+        Problem::new(code, error.to_string())
+    }
+}
+
+impl From<EvidenceError> for Problem {
+    fn from(error: EvidenceError) -> Problem {
+        let code = match error {
+            EvidenceError::Tables { .. } => Code::EvidenceTables,
+            EvidenceError::Readback { .. } => Code::EvidenceReadback,
+            EvidenceError::Programs(_) => Code::EvidencePrograms,
+            EvidenceError::Sentinel => Code::EvidenceSentinel,
+            EvidenceError::Text(_) => Code::OutOfRange,
+        };
+        Problem::new(code, error.to_string())
+    }
+}
+
+impl From<OutOfRange> for Problem {
+    fn from(error: OutOfRange) -> Problem {
+        Problem::new(Code::OutOfRange, error.to_string())
+    }
+}
+
+impl From<TablesError> for Problem {
+    fn from(error: TablesError) -> Problem {
+        Problem::new(Code::BadTables, error.to_string())
+    }
+}
+
+impl From<CsrError> for Problem {
+    fn from(error: CsrError) -> Problem {
+        Problem::new(Code::BadCsr, error.to_string())
+    }
+}
+
+impl From<PkiError> for Problem {
+    fn from(fault: PkiError) -> Problem {
+        Problem::internal(fault)
+    }
+}
+
+impl From<NoRandom> for Problem {
+    fn from(fault: NoRandom) -> Problem {
+        Problem::internal(fault)
     }
 }
 

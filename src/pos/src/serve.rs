@@ -17,10 +17,11 @@ use tokio_rustls::TlsAcceptor;
 
 use super::api::{App, LARGE_AT_ONCE, router};
 use super::clock::now_ms;
+use super::follow::follow;
 use super::hub::Hub;
 use super::pki::{Pki, PkiError};
 use super::rate::Failures;
-use super::store::{self, Store, StoreError};
+use super::store::{OpenError, OperatorCertificate, Sqlite, Store, StoreError};
 use super::tables::Recent;
 use super::tls::{self, TlsError};
 
@@ -64,7 +65,7 @@ pub enum ServeError {
     Pki(#[from] PkiError),
     /// The database.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] OpenError),
     /// TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -81,7 +82,7 @@ pub enum ServeError {
     Runtime(#[source] io::Error),
     /// A first write to the database.
     #[error("cannot record the operator: {0}")]
-    Operator(String),
+    Operator(#[source] StoreError),
 }
 
 /// Runs until SIGTERM or SIGINT. `ready` is called with the address once connections are taken.
@@ -93,9 +94,9 @@ pub fn serve(options: &Options, ready: impl FnOnce(SocketAddr)) -> Result<(), Se
     let _lock = lock(&options.data)?;
     let pki = Arc::new(Pki::open(&options.data, &options.names)?);
     let tls = TlsAcceptor::from(tls::config(&pki)?);
-    let (store, threads) = Store::open(&options.data.join("pos.db"))?;
+    let (store, threads) = Sqlite::open(&options.data.join("pos.db"), pki.assign.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
-    let result = runtime.block_on(run(options, pki, tls, store, ready));
+    let result = runtime.block_on(run(options, pki, tls, Arc::new(store), ready));
     // Drops what still holds the store; then its threads end and SQLite folds the write-ahead log in.
     runtime.shutdown_timeout(Duration::from_secs(5));
     threads.join();
@@ -106,14 +107,12 @@ async fn run(
     options: &Options,
     pki: Arc<Pki>,
     tls: TlsAcceptor,
-    store: Store,
+    store: Arc<dyn Store>,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
     let (fingerprint, expires) = pki.operator;
-    let now = now_ms();
-    let recorded =
-        store.write.run(move |conn| store::register_operator(conn, "operator", fingerprint, now, expires)).await;
-    recorded.map_err(|problem| ServeError::Operator(problem.detail))?;
+    let operator = OperatorCertificate { name: "operator".into(), fingerprint, issued: now_ms(), expires };
+    store.record_operator(operator).await.map_err(ServeError::Operator)?;
     let listen = |source| ServeError::Listen { address: options.listen, source };
     let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
@@ -130,6 +129,8 @@ async fn run(
         keep_violations: options.keep_violations,
         heartbeat: options.heartbeat,
     });
+    // Watched before the first stream can open, so that no stream misses what is committed.
+    tokio::spawn(follow(store.watch(), store.clone(), hub.clone()));
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(super::server::serve(listener, tls, router(app), stopped));
     ready(address);
@@ -151,11 +152,13 @@ async fn run(
     Ok(())
 }
 
-async fn note_seen(store: &Store, hub: &Hub) {
+async fn note_seen(store: &Arc<dyn Store>, hub: &Hub) {
     let seen = hub.take_seen(now_ms());
-    if !seen.is_empty() {
-        // A failure is in the log already, and the next round says it again.
-        let _ = store.write.run(move |conn| store::touch(conn, &seen, None)).await;
+    if !seen.is_empty()
+        && let Err(error) = store.seen(seen).await
+    {
+        // The next round says it again of those that are still there.
+        tracing::error!(%error, "cannot record who was heard of");
     }
 }
 

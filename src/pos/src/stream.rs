@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::clock::{now_ms, text};
 use super::hub::{Listed, Signal};
-use super::store::Pushed;
+use super::store::{Desired, InstanceId};
 
 /// Lines that wait for a slow reader.
 const QUEUE: usize = 8;
@@ -27,9 +27,9 @@ pub struct Start {
     /// What it is told.
     pub told: watch::Receiver<Signal>,
     /// `i-…`.
-    pub instance: String,
+    pub instance: InstanceId,
     /// The newest assignment that the agent does not have.
-    pub newest: Option<Pushed>,
+    pub newest: Option<Desired>,
     /// Highest sequence that the agent has.
     pub after: u64,
     /// Longest silence.
@@ -47,7 +47,11 @@ type Lines = mpsc::Sender<Result<Bytes, Infallible>>;
 
 async fn run(start: Start, lines: Lines) {
     let Start { listed, mut told, instance, newest, mut after, heartbeat } = start;
-    let hello = StreamMessage::Hello { instance, time: text(now_ms()), heartbeat_seconds: heartbeat.as_secs().max(1) };
+    let hello = StreamMessage::Hello {
+        instance: instance.to_string(),
+        time: text(now_ms()),
+        heartbeat_seconds: heartbeat.as_secs().max(1),
+    };
     if !send(&lines, &hello).await {
         return;
     }

@@ -3,11 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use axum::body::Bytes;
-use kiln_base::abi::Tables;
+use kiln_base::abi::{Tables, TablesError};
 use kiln_base::model::Digest;
-use kiln_base::wire::Code;
-
-use crate::problem::Problem;
 
 /// Files kept in memory: after an assignment a fleet asks for the same one.
 const KEPT: usize = 4;
@@ -26,16 +23,14 @@ pub struct Checked {
 /// Reads and checks a tables file.
 ///
 /// # Errors
-/// `bad-tables`.
-pub fn check(bytes: &[u8]) -> Result<Checked, Problem> {
-    match Tables::read(bytes) {
-        Ok(tables) => Ok(Checked {
-            kernel_part: Digest::of(&tables.kernel.to_bytes()),
-            policy: tables.metadata.policy,
-            serial: tables.metadata.serial,
-        }),
-        Err(error) => Err(Problem::new(Code::BadTables, error.to_string())),
-    }
+/// Where the agents would not take it either.
+pub fn check(bytes: &[u8]) -> Result<Checked, TablesError> {
+    let tables = Tables::read(bytes)?;
+    Ok(Checked {
+        kernel_part: Digest::of(&tables.kernel.to_bytes()),
+        policy: tables.metadata.policy,
+        serial: tables.metadata.serial,
+    })
 }
 
 /// The files that were asked for last, newest first.
@@ -61,6 +56,8 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Problem;
+    use kiln_base::wire::Code;
 
     #[test]
     fn keeps_the_last_few_and_refuses_bad_tables() {
@@ -71,7 +68,7 @@ mod tests {
         assert_eq!(recent.get(digest(1)), None);
         assert_eq!(recent.0.lock().unwrap().len(), KEPT);
         for bad in [&b""[..], b"KILNTAB1", &[0xff; 4096]] {
-            assert_eq!(check(bad).unwrap_err().code, Code::BadTables);
+            assert_eq!(Problem::from(check(bad).unwrap_err()).code, Code::BadTables);
         }
     }
 }

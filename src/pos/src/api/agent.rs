@@ -19,7 +19,6 @@ use super::{App, tables_file};
 use crate::clock::now_ms;
 use crate::pki::ClientKey;
 use crate::problem::Problem;
-use crate::store;
 use crate::stream::{Start, start};
 
 /// Query of the stream.
@@ -41,19 +40,17 @@ pub struct StreamQuery {
 ))]
 pub async fn stream(
     State(app): State<Arc<App>>,
-    instance: Instance,
+    Instance(instance): Instance,
     Params(query): Params<StreamQuery>,
 ) -> Result<Response, Problem> {
     check_boot_id(&query.boot_id)?;
-    let (row, after) = (instance.row, query.after);
+    let after = query.after;
     // Listed before the store is asked: what is assigned in between is then told, not missed.
-    let (listed, told) = app.hub.open(row);
-    let now = now_ms();
-    let boot = query.boot_id;
-    app.store.write.run(move |conn| store::touch(conn, &[(row, now)], Some((row, &boot)))).await?;
-    let newest = app.store.read.run(move |conn| store::newest_assignment(conn, row, after)).await?;
-    tracing::info!(instance = instance.name, after, "stream opened");
-    let body = start(Start { listed, told, instance: instance.name, newest, after, heartbeat: app.heartbeat });
+    let (listed, told) = app.hub.open(&instance);
+    app.store.opened(&instance, query.boot_id, now_ms()).await?;
+    let newest = app.store.desired(&instance, after).await?;
+    tracing::info!(instance = instance.as_str(), after, "stream opened");
+    let body = start(Start { listed, told, instance, newest, after, heartbeat: app.heartbeat });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 
@@ -64,10 +61,10 @@ pub async fn stream(
 ))]
 pub async fn tables(
     State(app): State<Arc<App>>,
-    instance: Instance,
+    Instance(instance): Instance,
     PathDigest(digest): PathDigest,
 ) -> Result<Response, Problem> {
-    app.store.read.run(move |conn| store::may_have(conn, instance.row, digest)).await?;
+    app.store.may_have(&instance, digest).await?;
     let bytes = tables_file(&app, digest).await?;
     Ok(([(header::CONTENT_TYPE, TABLES_MEDIA_TYPE)], bytes).into_response())
 }
@@ -102,32 +99,37 @@ impl RawAck {
 
 /// Acknowledge an assignment, with evidence, or report why it was refused.
 #[utoipa::path(post, path = "/v1/agent/acks", tag = "agent", request_body = AckRequest, responses(
-    (status = 200, body = AckAnswer),
+    (status = 200, description = "Stored", body = AckAnswer),
     (status = "default", body = ProblemBody, description = "unknown-assignment, no-evidence, evidence-…", content_type = "application/problem+json")
 ))]
-pub async fn acks(State(app): State<Arc<App>>, instance: Instance, request: Request) -> Result<Response, Problem> {
+pub async fn acks(
+    State(app): State<Arc<App>>,
+    Instance(instance): Instance,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     media_type(&parts.headers, "application/json")?;
     let bytes = read_body(&parts.headers, body, MAX_JSON, Duration::from_secs(30)).await?;
     let ack = parse_json::<RawAck>(&bytes)?.check()?;
     let (outcome, sequence) = (ack.outcome, ack.sequence);
-    let now = now_ms();
-    let stored = app.store.write.run(move |conn| store::store_ack(conn, instance.row, &ack, now)).await;
+    let stored = app.store.acknowledge(&instance, ack, now_ms()).await.map_err(Problem::from);
     match &stored {
-        Ok(number) => tracing::info!(instance = instance.name, ?outcome, sequence, number, "acknowledgement stored"),
-        Err(problem) => tracing::warn!(instance = instance.name, sequence, %problem, "acknowledgement refused"),
+        Ok(number) => {
+            tracing::info!(instance = instance.as_str(), ?outcome, sequence, number, "acknowledgement stored")
+        }
+        Err(problem) => tracing::warn!(instance = instance.as_str(), sequence, %problem, "acknowledgement refused"),
     }
     Ok(ok(&AckAnswer { stored: stored? }))
 }
 
 /// Report violations, at least once each.
 #[utoipa::path(post, path = "/v1/agent/violations", tag = "agent", request_body = ViolationsRequest, responses(
-    (status = 200, body = ViolationsAnswer),
+    (status = 200, description = "Stored", body = ViolationsAnswer),
     (status = "default", body = ProblemBody, description = "too-many, out-of-range", content_type = "application/problem+json")
 ))]
 pub async fn violations(
     State(app): State<Arc<App>>,
-    instance: Instance,
+    Instance(instance): Instance,
     Json(batch): Json<ViolationsRequest>,
 ) -> Result<Response, Problem> {
     check_boot_id(&batch.boot_id)?;
@@ -141,27 +143,25 @@ pub async fn violations(
     if batch.violations.first().is_some_and(|v| v.seq == 0) {
         return Err(Problem::new(Code::OutOfRange, "`seq` counts from 1"));
     }
-    let (boot_id, keep, now) = (batch.boot_id.clone(), app.keep_violations, now_ms());
-    let stored =
-        app.store.write.run(move |conn| store::store_violations(conn, instance.row, &batch, keep, now)).await?;
+    let boot_id = batch.boot_id.clone();
+    let stored = app.store.record_violations(&instance, batch, app.keep_violations, now_ms()).await?;
     Ok(ok(&ViolationsAnswer { boot_id, stored }))
 }
 
 /// A new certificate before the old one expires.
 #[utoipa::path(post, path = "/v1/agent/renew", tag = "agent", request_body = RenewRequest, responses(
-    (status = 200, body = RenewAnswer),
+    (status = 200, description = "The new certificate", body = RenewAnswer),
     (status = "default", body = ProblemBody, description = "bad-csr, too-many", content_type = "application/problem+json")
 ))]
 pub async fn renew(
     State(app): State<Arc<App>>,
-    instance: Instance,
+    Instance(instance): Instance,
     Json(request): Json<RenewRequest>,
 ) -> Result<Response, Problem> {
     let key = ClientKey::from_csr(&request.csr)?;
-    let issued = app.pki.certify(&instance.name, &key)?;
+    let issued = app.pki.certify(instance.as_str(), &key)?;
     let certificate = issued.pem.clone();
-    let now = now_ms();
-    app.store.write.run(move |conn| store::renew(conn, instance.row, &issued, now)).await?;
-    tracing::info!(instance = instance.name, "certificate renewed");
+    app.store.renew(&instance, issued, now_ms()).await?;
+    tracing::info!(instance = instance.as_str(), "certificate renewed");
     Ok(ok(&RenewAnswer { certificate }))
 }

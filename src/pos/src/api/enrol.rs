@@ -14,7 +14,7 @@ use super::extract::{Json, Peer, ok};
 use crate::clock::now_ms;
 use crate::pki::{ClientKey, new_instance_id};
 use crate::problem::Problem;
-use crate::store::{self, EnrolInput};
+use crate::store::Enrolment;
 
 /// Answer of `GET /v1/health`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -26,15 +26,15 @@ pub struct Health {
 }
 
 /// The service answers and its database reads.
-#[utoipa::path(get, path = "/v1/health", tag = "open", security(()), responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/v1/health", tag = "open", security(()), responses((status = 200, description = "The service and its database answer", body = Health)))]
 pub async fn health(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    app.store.read.run(|conn| Ok(conn.query_row("SELECT 1", [], |_| Ok(()))?)).await?;
+    app.store.ping().await?;
     Ok(ok(&Health { status: "ok", version: env!("CARGO_PKG_VERSION") }))
 }
 
 /// Exchange a join token for a client certificate; a retry with the same key gives the same bytes.
 #[utoipa::path(post, path = "/v1/enrol", tag = "open", security(()), request_body = EnrolRequest, responses(
-    (status = 200, body = EnrolAnswer),
+    (status = 200, description = "Enrolled, now or by an earlier request of the same key", body = EnrolAnswer),
     (status = "default", description = "token-unknown, token-used, token-expired, revoked, bad-csr, slow-down", body = ProblemBody, content_type = "application/problem+json")
 ))]
 pub async fn enrol(
@@ -64,16 +64,18 @@ async fn try_enrol(app: &Arc<App>, request: axum::extract::Request) -> Result<Re
     check_facts(&body.facts)?;
     let token_hash = Digest::of(body.token.as_bytes());
     let key = ClientKey::from_csr(&body.csr)?;
-    let input = EnrolInput { token_hash, key: key.spki(), facts: body.facts, name: new_instance_id()?, now: now_ms() };
     let pki = app.pki.clone();
-    let enrolled = app
-        .store
-        .write
-        .run(move |conn| store::enrol(conn, &input, &pki.assign, |name| pki.certify(name, &key)))
-        .await?;
-    tracing::info!(instance = enrolled.name, image = %enrolled.image, retry = !enrolled.new, "enrolled");
+    let enrolment = Enrolment {
+        token_hash,
+        key: key.spki(),
+        facts: body.facts,
+        id: new_instance_id()?.into(),
+        certify: Box::new(move |id| pki.certify(id, &key)),
+    };
+    let enrolled = app.store.enrol(enrolment, now_ms()).await?;
+    tracing::info!(instance = enrolled.instance.as_str(), image = %enrolled.image, retry = !enrolled.new, "enrolled");
     Ok(ok(&EnrolAnswer {
-        instance: enrolled.name,
+        instance: enrolled.instance.to_string(),
         image: enrolled.image,
         certificate: enrolled.certificate,
         ca: app.pki.ca_pem.clone(),

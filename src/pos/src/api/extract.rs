@@ -18,7 +18,7 @@ use tokio_stream::StreamExt;
 use super::App;
 use crate::clock::now_ms;
 use crate::problem::Problem;
-use crate::store::{Identity, PageRequest, identity_of};
+use crate::store::{Identity, InstanceId, PageRequest};
 
 /// Who is at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +33,7 @@ pub struct Peer {
 pub struct Operator(pub String);
 
 /// An enrolled instance that is not revoked.
-pub struct Instance {
-    pub row: i64,
-    pub name: String,
-}
+pub struct Instance(pub InstanceId);
 
 fn peer(parts: &Parts) -> Result<Peer, Problem> {
     parts.extensions.get::<Peer>().copied().ok_or_else(|| Problem::internal("a request without a peer"))
@@ -46,8 +43,7 @@ async fn identity(parts: &Parts, app: &App) -> Result<Identity, Problem> {
     let Some(fingerprint) = peer(parts)?.fingerprint else {
         return Err(Problem::new(Code::NoCertificate, "connect with the certificate that this POS issued"));
     };
-    let now = now_ms();
-    app.store.read.run(move |conn| identity_of(conn, fingerprint, now)).await
+    Ok(app.store.identity(fingerprint, now_ms()).await?)
 }
 
 impl FromRequestParts<Arc<App>> for Peer {
@@ -62,7 +58,7 @@ impl FromRequestParts<Arc<App>> for Operator {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Operator, Problem> {
         match identity(parts, app).await? {
             Identity::Operator(name) => Ok(Operator(name)),
-            Identity::Instance { .. } => {
+            Identity::Instance(_) => {
                 Err(Problem::new(Code::WrongRole, "this is for operators; the certificate is an instance's"))
             }
         }
@@ -73,9 +69,9 @@ impl FromRequestParts<Arc<App>> for Instance {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Instance, Problem> {
         match identity(parts, app).await? {
-            Identity::Instance { row, name } => {
-                app.hub.seen(row, now_ms());
-                Ok(Instance { row, name })
+            Identity::Instance(id) => {
+                app.hub.seen(&id, now_ms());
+                Ok(Instance(id))
             }
             Identity::Operator(_) => {
                 Err(Problem::new(Code::WrongRole, "this is for instances; the certificate is an operator's"))

@@ -12,11 +12,11 @@ use super::extract::{Json, ListQuery, Operator, Params, PathDigest, answer, crea
 use crate::clock::{now_ms, text};
 use crate::enrol::JoinToken;
 use crate::problem::Problem;
-use crate::store::{self, Registration};
+use crate::store::NewToken;
 
 /// Register an image with its baked policy; its tables are uploaded before.
 #[utoipa::path(post, path = "/v1/images", tag = "operator", request_body = RegisterImage, responses(
-    (status = 201, body = ImageView), (status = 200, description = "Was registered so already", body = ImageView),
+    (status = 201, description = "Registered", body = ImageView), (status = 200, description = "Was registered so already", body = ImageView),
     (status = "default", body = ProblemBody, description = "bad-signature, bad-statement, bad-key, no-tables, serial-reused, image-differs", content_type = "application/problem+json")
 ))]
 pub async fn register(
@@ -24,15 +24,14 @@ pub async fn register(
     operator: Operator,
     Json(request): Json<RegisterImage>,
 ) -> Result<Response, Problem> {
-    let now = now_ms();
-    let (view, registration) = app.store.write.run(move |conn| store::register_image(conn, &request, now)).await?;
-    tracing::info!(operator = operator.0, image = %view.image, ?registration, "image registered");
-    Ok(answer(created(registration == Registration::New), &view))
+    let (view, new) = app.store.register_image(request, now_ms()).await?;
+    tracing::info!(operator = operator.0, image = %view.image, new, "image registered");
+    Ok(answer(created(new), &view))
 }
 
 /// Registered images.
 #[utoipa::path(get, path = "/v1/images", tag = "operator", params(ListQuery), responses(
-    (status = 200, body = Page<ImageView>),
+    (status = 200, description = "The page", body = Page<ImageView>),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
 pub async fn list(
@@ -41,22 +40,22 @@ pub async fn list(
     Params(query): Params<ListQuery>,
 ) -> Result<Response, Problem> {
     let page = query.page()?;
-    Ok(ok(&app.store.read.run(move |conn| store::list_images(conn, page)).await?))
+    Ok(ok(&app.store.images(page).await?))
 }
 
 /// One image.
 #[utoipa::path(get, path = "/v1/images/{image}", tag = "operator", params(("image" = String, Path)), responses(
-    (status = 200, body = ImageView),
+    (status = 200, description = "The image", body = ImageView),
     (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
 ))]
 pub async fn one(State(app): State<Arc<App>>, _: Operator, PathDigest(image): PathDigest) -> Result<Response, Problem> {
-    Ok(ok(&app.store.read.run(move |conn| store::image_view(conn, image)).await?))
+    Ok(ok(&app.store.image(image).await?))
 }
 
 /// Issue a one-time join token for an image.
 #[utoipa::path(post, path = "/v1/images/{image}/tokens", tag = "operator", params(("image" = String, Path)),
     request_body = TokenRequest, responses(
-    (status = 201, body = TokenAnswer),
+    (status = 201, description = "The token, which is shown once", body = TokenAnswer),
     (status = "default", body = ProblemBody, description = "not-found, out-of-range", content_type = "application/problem+json")
 ))]
 pub async fn token(
@@ -70,10 +69,10 @@ pub async fn token(
     }
     let token = JoinToken::new()?;
     let hash = token.hash();
-    let now = now_ms();
+    let created = now_ms();
     // In range as checked above.
-    let expires = now + request.ttl_seconds as i64 * 1000;
-    let id = app.store.write.run(move |conn| store::issue_token(conn, image, hash, now, expires)).await?;
+    let expires = created + request.ttl_seconds as i64 * 1000;
+    let id = app.store.issue_token(NewToken { image, hash, created, expires }).await?;
     tracing::info!(operator = operator.0, %image, id, "join token issued");
     Ok(answer(StatusCode::CREATED, &TokenAnswer { id, token: token.into_text(), expires: text(expires) }))
 }

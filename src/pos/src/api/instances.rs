@@ -6,34 +6,28 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use kiln_base::wire::{AckView, Code, InstanceView, Page, ProblemBody, RevokeRequest, StateView, ViolationView};
-use rusqlite::Connection;
 
 use super::App;
 use super::extract::{InstanceQuery, Json, ListQuery, Operator, Params, PathText, ViolationQuery, ok};
 use crate::clock::{now_ms, text};
 use crate::problem::Problem;
-use crate::store;
+use crate::store::InstanceId;
 
 /// Fills in what only the open streams know.
-fn live(conn: &Connection, open: &[i64], views: &mut [InstanceView]) -> Result<(), Problem> {
-    let mut names = HashSet::new();
-    let mut query = conn.prepare_cached("SELECT name FROM instances WHERE id = ?1")?;
-    for row in open {
-        names.insert(query.query_row([row], |r| r.get::<_, String>(0))?);
-    }
+fn live(open: &[InstanceId], views: &mut [InstanceView]) {
+    let open: HashSet<&str> = open.iter().map(InstanceId::as_str).collect();
     let now = text(now_ms());
     for view in views {
-        if names.contains(&view.instance) {
+        if open.contains(view.instance.as_str()) {
             view.connected = true;
             view.last_seen.clone_from(&now);
         }
     }
-    Ok(())
 }
 
 /// Enrolled instances.
 #[utoipa::path(get, path = "/v1/instances", tag = "operator", params(ListQuery), responses(
-    (status = 200, body = Page<InstanceView>),
+    (status = 200, description = "The page", body = Page<InstanceView>),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
 pub async fn list(
@@ -42,33 +36,27 @@ pub async fn list(
     Params(query): Params<ListQuery>,
 ) -> Result<Response, Problem> {
     let (page, open) = (query.page()?, app.hub.open_streams());
-    let found = app.store.read.run(move |conn| {
-        let mut found = store::list_instances(conn, page)?;
-        live(conn, &open, &mut found.items)?;
-        Ok(found)
-    });
-    Ok(ok(&found.await?))
+    let mut found = app.store.instances(page).await?;
+    live(&open, &mut found.items);
+    Ok(ok(&found))
 }
 
 /// One instance.
 #[utoipa::path(get, path = "/v1/instances/{id}", tag = "operator", params(("id" = String, Path)), responses(
-    (status = 200, body = InstanceView),
+    (status = 200, description = "The instance", body = InstanceView),
     (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
 ))]
 pub async fn one(State(app): State<Arc<App>>, _: Operator, PathText(id): PathText) -> Result<Response, Problem> {
     let open = app.hub.open_streams();
-    let found = app.store.read.run(move |conn| {
-        let mut found = store::instance_view(conn, &id)?;
-        live(conn, &open, std::slice::from_mut(&mut found))?;
-        Ok(found)
-    });
-    Ok(ok(&found.await?))
+    let mut found = app.store.instance(id).await?;
+    live(&open, std::slice::from_mut(&mut found));
+    Ok(ok(&found))
 }
 
 /// Revoke an instance: its certificates count for nothing from now on.
 #[utoipa::path(post, path = "/v1/instances/{id}/revoke", tag = "operator", params(("id" = String, Path)),
     request_body = RevokeRequest, responses(
-    (status = 200, body = InstanceView),
+    (status = 200, description = "Revoked", body = InstanceView),
     (status = "default", body = ProblemBody, description = "not-found, out-of-range", content_type = "application/problem+json")
 ))]
 pub async fn revoke(
@@ -81,24 +69,14 @@ pub async fn revoke(
     if reason.is_empty() || reason.len() > 1024 || reason.chars().any(char::is_control) {
         return Err(Problem::new(Code::OutOfRange, "`reason` has 1 to 1,024 bytes and no control characters"));
     }
-    let now = now_ms();
-    let (view, row) = app
-        .store
-        .write
-        .run(move |conn| {
-            let view = store::revoke(conn, &id, &reason, now)?;
-            let row = store::instance_row(conn, &id)?;
-            Ok((view, row))
-        })
-        .await?;
-    app.hub.close(row, "revoked");
+    let view = app.store.revoke(id, reason, now_ms()).await?;
     tracing::warn!(operator = operator.0, instance = view.instance, "instance revoked");
     Ok(ok(&view))
 }
 
 /// ACKs, oldest first.
 #[utoipa::path(get, path = "/v1/acks", tag = "operator", params(InstanceQuery), responses(
-    (status = 200, body = Page<AckView>),
+    (status = 200, description = "The page", body = Page<AckView>),
     (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
 ))]
 pub async fn acks(
@@ -107,12 +85,12 @@ pub async fn acks(
     Params(query): Params<InstanceQuery>,
 ) -> Result<Response, Problem> {
     let page = query.page()?;
-    Ok(ok(&app.store.read.run(move |conn| store::list_acks(conn, query.instance.as_deref(), page)).await?))
+    Ok(ok(&app.store.acks(query.instance, page).await?))
 }
 
 /// Violations: oldest first, or with `before` newest first.
 #[utoipa::path(get, path = "/v1/violations", tag = "operator", params(ViolationQuery), responses(
-    (status = 200, body = Page<ViolationView>),
+    (status = 200, description = "The page", body = Page<ViolationView>),
     (status = "default", body = ProblemBody, description = "not-found", content_type = "application/problem+json")
 ))]
 pub async fn violations(
@@ -121,12 +99,12 @@ pub async fn violations(
     Params(query): Params<ViolationQuery>,
 ) -> Result<Response, Problem> {
     let page = query.page()?;
-    Ok(ok(&app.store.read.run(move |conn| store::list_violations(conn, query.instance.as_deref(), page)).await?))
+    Ok(ok(&app.store.violations(query.instance, page).await?))
 }
 
 /// Totals, and a page of instances.
 #[utoipa::path(get, path = "/v1/state", tag = "operator", params(ListQuery), responses(
-    (status = 200, body = StateView),
+    (status = 200, description = "The totals and the page", body = StateView),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
 pub async fn state(
@@ -135,11 +113,8 @@ pub async fn state(
     Params(query): Params<ListQuery>,
 ) -> Result<Response, Problem> {
     let (page, open) = (query.page()?, app.hub.open_streams());
-    let found = app.store.read.run(move |conn| {
-        let mut found = store::state(conn, page)?;
-        live(conn, &open, &mut found.items)?;
-        found.connected = open.len() as u64;
-        Ok(found)
-    });
-    Ok(ok(&found.await?))
+    let mut found = app.store.state(page).await?;
+    live(&open, &mut found.items);
+    found.connected = open.len() as u64;
+    Ok(ok(&found))
 }

@@ -12,18 +12,19 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::routing::{get, post, put};
 use kiln_base::model::Digest;
 use kiln_base::wire::{self, Code};
 use tokio::sync::Semaphore;
 use utoipa::openapi::security::SecurityScheme;
 use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::hub::Hub;
 use super::pki::Pki;
 use super::problem::Problem;
 use super::rate::Failures;
-use super::store::{Store, read_tables};
+use super::store::Store;
 use super::tables::Recent;
 
 pub use extract::Peer;
@@ -38,15 +39,15 @@ async fn tables_file(app: &App, digest: Digest) -> Result<Bytes, Problem> {
     if let Some(bytes) = app.recent.get(digest) {
         return Ok(bytes);
     }
-    let bytes = Bytes::from(app.store.read.run(move |conn| read_tables(conn, digest)).await?);
+    let bytes = Bytes::from(app.store.tables(digest).await?);
     app.recent.put(digest, &bytes);
     Ok(bytes)
 }
 
 /// What all requests share.
 pub struct App {
-    /// The database.
-    pub store: Store,
+    /// What is kept.
+    pub store: Arc<dyn Store>,
     /// Keys.
     pub pki: Arc<Pki>,
     /// Streams.
@@ -66,28 +67,34 @@ pub struct App {
 /// Tables files in memory at once.
 pub const LARGE_AT_ONCE: usize = 8;
 
-/// The routes.
+/// The routes, each with its part of the OpenAPI document: a path stands in its handler's `utoipa::path` and nowhere else.
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(enrol::health))
+        .routes(routes!(enrol::enrol))
+        .routes(routes!(agent::stream))
+        .routes(routes!(agent::tables))
+        .routes(routes!(agent::acks))
+        .routes(routes!(agent::violations))
+        .routes(routes!(agent::renew))
+        .routes(routes!(policies::put_tables, policies::get_tables))
+        .routes(routes!(images::register, images::list))
+        .routes(routes!(images::one))
+        .routes(routes!(images::token))
+        .routes(routes!(policies::publish, policies::list))
+        .routes(routes!(policies::assign))
+        .routes(routes!(instances::list))
+        .routes(routes!(instances::one))
+        .routes(routes!(instances::revoke))
+        .routes(routes!(instances::acks))
+        .routes(routes!(instances::violations))
+        .routes(routes!(instances::state))
+}
+
+/// What answers requests.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/v1/health", get(enrol::health))
-        .route("/v1/enrol", post(enrol::enrol))
-        .route("/v1/agent/stream", get(agent::stream))
-        .route("/v1/agent/tables/{digest}", get(agent::tables))
-        .route("/v1/agent/acks", post(agent::acks))
-        .route("/v1/agent/violations", post(agent::violations))
-        .route("/v1/agent/renew", post(agent::renew))
-        .route("/v1/tables/{digest}", put(policies::put_tables).get(policies::get_tables))
-        .route("/v1/images", post(images::register).get(images::list))
-        .route("/v1/images/{image}", get(images::one))
-        .route("/v1/images/{image}/tokens", post(images::token))
-        .route("/v1/policies", post(policies::publish).get(policies::list))
-        .route("/v1/assignments", post(policies::assign))
-        .route("/v1/instances", get(instances::list))
-        .route("/v1/instances/{id}", get(instances::one))
-        .route("/v1/instances/{id}/revoke", post(instances::revoke))
-        .route("/v1/acks", get(instances::acks))
-        .route("/v1/violations", get(instances::violations))
-        .route("/v1/state", get(instances::state))
+    let (router, _) = routes().split_for_parts();
+    router
         .fallback(|| async { Problem::new(Code::NotFound, "no such path; docs/pos-protocol.md lists them") })
         .method_not_allowed_fallback(|| async {
             Problem::new(Code::BadMethod, "docs/pos-protocol.md says which it takes")
@@ -100,30 +107,6 @@ pub fn router(app: Arc<App>) -> Router {
     info(
         title = "Kiln Policy Orchestration Service",
         description = "The operator's and the agents' interface. docs/pos-protocol.md is the normative text."
-    ),
-    paths(
-        enrol::health,
-        enrol::enrol,
-        agent::stream,
-        agent::tables,
-        agent::acks,
-        agent::violations,
-        agent::renew,
-        policies::put_tables,
-        policies::get_tables,
-        images::register,
-        images::list,
-        images::one,
-        images::token,
-        policies::publish,
-        policies::list,
-        policies::assign,
-        instances::list,
-        instances::one,
-        instances::revoke,
-        instances::acks,
-        instances::violations,
-        instances::state
     ),
     components(schemas(wire::StreamMessage, wire::ProblemBody)),
     modifiers(&MutualTls),
@@ -138,14 +121,17 @@ impl Modify for MutualTls {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let description = Some("A certificate that this POS issued: an operator's or an instance's".to_owned());
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("certificate", SecurityScheme::MutualTls { description, extensions: None });
+        components.add_security_scheme(
+            "certificate",
+            SecurityScheme::MutualTls { description, deprecated: None, extensions: None },
+        );
     }
 }
 
 /// The OpenAPI document, as `docs/openapi.json` holds it.
 pub fn openapi() -> String {
     // Generated from types that serialise.
-    let mut text = Document::openapi().to_pretty_json().unwrap_or_default();
+    let mut text = routes().into_openapi().to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
 }

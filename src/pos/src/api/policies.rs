@@ -14,15 +14,16 @@ use kiln_base::wire::{
 
 use super::extract::{Json, ListQuery, Operator, Params, PathDigest, answer, created, media_type, ok, read_body};
 use super::{App, tables_file};
+use crate::check::number;
 use crate::clock::now_ms;
 use crate::problem::Problem;
-use crate::store;
+use crate::store::Target;
 use crate::tables::check;
 
 /// Upload a tables file.
 #[utoipa::path(put, path = "/v1/tables/{digest}", tag = "operator", params(("digest" = String, Path)),
     request_body(content_type = "application/vnd.kiln.tables", description = "The file"), responses(
-    (status = 201, body = TablesAnswer), (status = 200, description = "Was there already", body = TablesAnswer),
+    (status = 201, description = "Stored", body = TablesAnswer), (status = 200, description = "Was there already", body = TablesAnswer),
     (status = "default", body = ProblemBody, description = "digest-mismatch, bad-tables, body-too-large", content_type = "application/problem+json")
 ))]
 pub async fn put_tables(
@@ -44,8 +45,7 @@ pub async fn put_tables(
     });
     let (checked, bytes) = checked.await.map_err(Problem::internal)??;
     let length = bytes.len() as u64;
-    let now = now_ms();
-    let new = app.store.write.run(move |conn| store::put_tables(conn, digest, &checked, &bytes, now)).await?;
+    let new = app.store.put_tables(digest, checked, bytes, now_ms()).await?;
     tracing::info!(operator = operator.0, tables = %digest, new, "tables uploaded");
     Ok(answer(created(new), &TablesAnswer { tables: digest, kernel_part: checked.kernel_part, bytes: length }))
 }
@@ -66,7 +66,7 @@ pub async fn get_tables(
 
 /// Publish a signed version; its tables are uploaded before.
 #[utoipa::path(post, path = "/v1/policies", tag = "operator", request_body = PublishRequest, responses(
-    (status = 201, body = VersionView), (status = 200, description = "Was published so already", body = VersionView),
+    (status = 201, description = "Published", body = VersionView), (status = 200, description = "Was published so already", body = VersionView),
     (status = "default", body = ProblemBody, description = "bad-signature, bad-statement, wrong-name, no-tables, serial-reused, serial-not-newer", content_type = "application/problem+json")
 ))]
 pub async fn publish(
@@ -74,16 +74,14 @@ pub async fn publish(
     operator: Operator,
     Json(request): Json<PublishRequest>,
 ) -> Result<Response, Problem> {
-    let now = now_ms();
-    let (view, new) =
-        app.store.write.run(move |conn| store::publish(conn, request.image, &request.statement, now)).await?;
+    let (view, new) = app.store.publish(request.image, request.statement, now_ms()).await?;
     tracing::info!(operator = operator.0, name = view.name, serial = view.serial, new, "version published");
     Ok(answer(created(new), &view))
 }
 
 /// Versions of all policies.
 #[utoipa::path(get, path = "/v1/policies", tag = "operator", params(ListQuery), responses(
-    (status = 200, body = Page<VersionView>),
+    (status = 200, description = "The page", body = Page<VersionView>),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
 pub async fn list(
@@ -92,12 +90,12 @@ pub async fn list(
     Params(query): Params<ListQuery>,
 ) -> Result<Response, Problem> {
     let page = query.page()?;
-    Ok(ok(&app.store.read.run(move |conn| store::list_versions(conn, page)).await?))
+    Ok(ok(&app.store.versions(page).await?))
 }
 
 /// Assign a version to an instance, or to an image's instances and those to come.
 #[utoipa::path(post, path = "/v1/assignments", tag = "operator", request_body = AssignRequest, responses(
-    (status = 200, body = AssignAnswer),
+    (status = 200, description = "Who has a new assignment, and who needs none", body = AssignAnswer),
     (status = "default", body = ProblemBody, description = "not-found, wrong-name, serial-not-newer, revoked", content_type = "application/problem+json")
 ))]
 pub async fn assign(
@@ -105,12 +103,14 @@ pub async fn assign(
     operator: Operator,
     Json(request): Json<AssignRequest>,
 ) -> Result<Response, Problem> {
-    let (pki, now) = (app.pki.clone(), now_ms());
-    let (name, serial) = (request.name.clone(), request.serial);
-    let (done, pushed) = app.store.write.run(move |conn| store::assign(conn, &request, &pki.assign, now)).await?;
-    for push in pushed {
-        app.hub.push(push);
-    }
+    let AssignRequest { image, instance, name, serial } = request;
+    number("serial", serial)?;
+    let target = match (image, instance) {
+        (Some(image), None) => Target::Image(image),
+        (None, Some(instance)) => Target::Instance(instance),
+        _ => return Err(Problem::new(Code::BadRequest, "give `image` or `instance`, one of them")),
+    };
+    let done = app.store.assign(target, name.clone(), serial, now_ms()).await?;
     let (assigned, unchanged) = (done.assigned.len(), done.unchanged.len());
     tracing::info!(operator = operator.0, name, serial, assigned, unchanged, "version assigned");
     Ok(ok(&done))

@@ -1,128 +1,116 @@
-//! SQLite: one writer thread, one reader thread, write-ahead log, every commit on disk before its answer.
+//! What the service keeps, in words that any database can answer.
+//!
+//! A method of [`Store`] is one transaction: all of it is durable before its answer, or nothing of it is done. The service never
+//! sees a connection, a row or a query. [`Sqlite`] is the first implementation.
+//!
+//! ```text
+//! api ─► dyn Store ◄─ Sqlite: one writer thread that groups commits, one reader thread
+//! hub ◄─ Change ────────┘        each says what it means by `rules`, which are the same for every store
+//! ```
+//! A second one over etcd has what it needs: methods take and give owned values and may be tried again from their start, as
+//! compare-and-swap does; ids are texts and lists are read by rising numbers, as its revisions are; and [`Store::watch`] tells
+//! what this process or another committed, in the order of the commits. `contract` tests what every store must do.
 
-mod acks;
-mod assignments;
-mod identities;
-mod images;
-mod instances;
-mod lists;
-mod migrate;
-mod sql;
-mod tables;
-mod tokens;
-mod versions;
-mod violations;
-mod worker;
+#[cfg(test)]
+pub(crate) mod contract;
+mod error;
+mod model;
+mod rules;
+mod sqlite;
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::fmt::Debug;
+use std::pin::Pin;
 
-use rusqlite::{Connection, OpenFlags};
+use kiln_base::bundle::Envelope;
+use kiln_base::model::Digest;
+use kiln_base::wire::{
+    AckRequest, AckView, AssignAnswer, ImageView, InstanceView, Page, RegisterImage, StateView, VersionView,
+    ViolationView, ViolationsRequest,
+};
+use tokio_stream::Stream;
 
-pub use acks::store_ack;
-pub use assignments::{Pushed, assign, newest_assignment};
-pub use identities::{Identity, identity_of, register_operator};
-pub use images::{Registration, image_view, list_images, register_image};
-pub use instances::{EnrolInput, enrol, instance_row, instance_view, renew, revoke, touch};
-pub use lists::{PageRequest, list_acks, list_instances, list_violations, state};
-pub use tables::{may_have, put_tables, read_tables, remove_orphans};
-pub use tokens::issue_token;
-pub use versions::{list_versions, publish};
-pub use violations::store_violations;
-pub use worker::Worker;
+pub use error::{Fault, StoreError};
+pub use model::{
+    Change, Desired, Enrolled, Enrolment, Identity, InstanceId, NewToken, OperatorCertificate, PageRequest, Target,
+};
+pub use sqlite::{OpenError, Sqlite};
 
-/// Databases up to this many bytes are checked at each start.
-const CHECKED_WHOLE: u64 = 256 << 20;
-/// Statements that are kept prepared.
-const STATEMENTS: usize = 64;
+use crate::pki::Issued;
+use crate::tables::Checked;
 
-/// A database that cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// SQLite's word.
-    #[error("the database failed: {0}")]
-    Sql(#[from] rusqlite::Error),
-    /// Written by a later program.
-    #[error("the database has layout {found}, this program knows up to {known}; use the newer kiln-pos")]
-    Newer {
-        /// In the file.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// The file cannot be made, or there is no thread for it.
-    #[error("the database cannot be opened: {0}")]
-    Open(#[from] std::io::Error),
-    /// The file is damaged.
-    #[error("the database {} is damaged: {reason}; restore it from a backup", path.display())]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// SQLite's words.
-        reason: String,
-    },
-}
+/// An answer to come. It borrows nothing, so that it may outlive the request that asked.
+pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
-/// The store: jobs that write, jobs that only read.
-#[derive(Debug, Clone)]
-pub struct Store {
-    /// Runs writes in order.
-    pub write: Worker,
-    /// Runs reads; sees all that was committed before.
-    pub read: Worker,
-}
+/// What was committed since [`Store::watch`] was called, in the order of the commits.
+pub type Changes = Pin<Box<dyn Stream<Item = Change> + Send>>;
 
-/// The threads of a store; joined at shutdown so that the write-ahead log is folded in.
-#[derive(Debug)]
-pub struct Threads(Vec<std::thread::JoinHandle<()>>);
+/// What the service keeps. Times are milliseconds since 1970.
+pub trait Store: Debug + Send + Sync {
+    /// Whether it answers.
+    fn ping(&self) -> Reply<()>;
+    /// Tells what is committed from now on. What was committed before is asked for.
+    fn watch(&self) -> Changes;
 
-impl Threads {
-    /// Waits until both threads have ended, which they do when the last [`Store`] is dropped.
-    pub fn join(self) {
-        for thread in self.0 {
-            if thread.join().is_err() {
-                tracing::error!("a database thread ended by a panic");
-            }
-        }
-    }
-}
+    // Who asks.
 
-impl Store {
-    /// Opens or creates the database, checks it and brings its layout up to date.
-    ///
-    /// # Errors
-    /// Where the file cannot be opened, is damaged, or is of a later program.
-    pub fn open(path: &Path) -> Result<(Store, Threads), StoreError> {
-        // SQLite would make it with the usual umask; its other files take the mode of this one.
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        let small = file.metadata()?.len() <= CHECKED_WHOLE;
-        drop(file);
-        let mut conn = Connection::open(path)?;
-        configure(&conn)?;
-        // A check reads all of the file; in a large one SQLite finds damage when it meets it.
-        let check = if small { "PRAGMA quick_check(1)" } else { "SELECT 'ok' FROM sqlite_schema LIMIT 1" };
-        let verdict: String = conn.query_row(check, [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(StoreError::Damaged { path: path.to_owned(), reason: verdict });
-        }
-        migrate::migrate(&mut conn)?;
-        remove_orphans(&conn, crate::clock::now_ms())?;
-        let reader =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        reader.busy_timeout(Duration::from_secs(10))?;
-        reader.set_prepared_statement_cache_capacity(STATEMENTS);
-        let (read, read_thread) = Worker::start("pos-read", reader, false)?;
-        let (write, write_thread) = Worker::start("pos-write", conn, true)?;
-        Ok((Store { write, read }, Threads(vec![read_thread, write_thread])))
-    }
-}
+    /// Who bears the certificate with this SHA-256 of its DER: refused for an unknown or expired one, and a revoked instance's.
+    fn identity(&self, fingerprint: Digest, now: i64) -> Reply<Identity>;
+    /// Records an operator's certificate; the same again is not an error.
+    fn record_operator(&self, certificate: OperatorCertificate) -> Reply<()>;
 
-fn configure(conn: &Connection) -> Result<(), rusqlite::Error> {
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    conn.busy_timeout(Duration::from_secs(10))?;
-    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-    // FULL: with the write-ahead log, NORMAL may lose the last commits at power loss (sqlite.org/pragma.html#pragma_synchronous).
-    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;")
+    // Images and their machines.
+
+    /// Registers an image with its baked policy, and says whether it is new.
+    fn register_image(&self, request: RegisterImage, now: i64) -> Reply<(ImageView, bool)>;
+    /// One image.
+    fn image(&self, image: Digest) -> Reply<ImageView>;
+    /// Images in the order in which they came.
+    fn images(&self, page: PageRequest) -> Reply<Page<ImageView>>;
+    /// Keeps a join token; gives its number.
+    fn issue_token(&self, token: NewToken) -> Reply<u64>;
+    /// Enrols an instance, or answers the retry of one.
+    fn enrol(&self, enrolment: Enrolment, now: i64) -> Reply<Enrolled>;
+    /// Records a new certificate of an enrolled instance.
+    fn renew(&self, instance: &InstanceId, issued: Issued, now: i64) -> Reply<()>;
+    /// Revokes an instance for good; the first reason stands.
+    fn revoke(&self, instance: String, reason: String, now: i64) -> Reply<InstanceView>;
+    /// One instance. Whether it is connected is not the store's to know, here and in the lists.
+    fn instance(&self, instance: String) -> Reply<InstanceView>;
+    /// Instances in the order in which they enrolled.
+    fn instances(&self, page: PageRequest) -> Reply<Page<InstanceView>>;
+    /// Totals, and a page of instances.
+    fn state(&self, page: PageRequest) -> Reply<StateView>;
+
+    // Versions, and who shall enforce which.
+
+    /// Keeps a tables file, and says whether it is new. One to which no statement comes may be removed after a day.
+    fn put_tables(&self, digest: Digest, checked: Checked, bytes: Vec<u8>, now: i64) -> Reply<bool>;
+    /// A tables file.
+    fn tables(&self, digest: Digest) -> Reply<Vec<u8>>;
+    /// Refuses a tables file that was neither assigned to the instance nor baked into its image.
+    fn may_have(&self, instance: &InstanceId, digest: Digest) -> Reply<()>;
+    /// Publishes a version of an image's policy, and says whether it is new.
+    fn publish(&self, image: Digest, statement: Envelope, now: i64) -> Reply<(VersionView, bool)>;
+    /// Versions in the order in which they came.
+    fn versions(&self, page: PageRequest) -> Reply<Page<VersionView>>;
+    /// Assigns a version of a policy. [`Change::Assigned`] tells it to the streams.
+    fn assign(&self, target: Target, name: String, serial: u64, now: i64) -> Reply<AssignAnswer>;
+    /// The newest assignment of an instance, if it is above a sequence.
+    fn desired(&self, instance: &InstanceId, after: u64) -> Reply<Option<Desired>>;
+
+    // What machines say.
+
+    /// Records the boot of an instance that opened a stream.
+    fn opened(&self, instance: &InstanceId, boot: String, now: i64) -> Reply<()>;
+    /// Records when instances were last heard of.
+    fn seen(&self, seen: Vec<(InstanceId, i64)>) -> Reply<()>;
+    /// Checks and keeps an acknowledgement; gives its number. The same again gives the same number.
+    fn acknowledge(&self, instance: &InstanceId, ack: AckRequest, now: i64) -> Reply<u64>;
+    /// Acknowledgements, all or one instance's, oldest first.
+    fn acks(&self, instance: Option<String>, page: PageRequest) -> Reply<Page<AckView>>;
+    /// Keeps what is new of a batch; gives the highest sequence number that is kept of its boot. Of each instance about `keep`
+    /// violations stay, the newest.
+    fn record_violations(&self, instance: &InstanceId, batch: ViolationsRequest, keep: u64, now: i64) -> Reply<u64>;
+    /// Violations, all or one instance's.
+    fn violations(&self, instance: Option<String>, page: PageRequest) -> Reply<Page<ViolationView>>;
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::StoreError;
+use super::OpenError;
 
 /// Step N brings `PRAGMA user_version` from N to N+1.
 const STEPS: &[&str] = &[
@@ -68,15 +68,15 @@ const STEPS: &[&str] = &[
 /// Brings a database to the layout of this program; each step is one transaction.
 ///
 /// # Errors
-/// [`StoreError::Newer`] for a database of a later program, else what SQLite says; the database is then as before the step.
-pub fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
+/// [`OpenError::Newer`] for a database of a later program, else what SQLite says; the database is then as before the step.
+pub fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
     run(conn, STEPS)
 }
 
-fn run(conn: &mut Connection, steps: &[&str]) -> Result<(), StoreError> {
+fn run(conn: &mut Connection, steps: &[&str]) -> Result<(), OpenError> {
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let (Ok(from), true) = (usize::try_from(found), found <= steps.len() as i64) else {
-        return Err(StoreError::Newer { found, known: steps.len() as i64 });
+        return Err(OpenError::Newer { found, known: steps.len() as i64 });
     };
     for (n, step) in steps.iter().enumerate().skip(from) {
         let change = conn.transaction()?;
@@ -106,7 +106,7 @@ mod tests {
 
         let good = [&STEPS[0], &"ALTER TABLE images ADD COLUMN note TEXT"].map(|s| *s);
         let broken = [STEPS[0], "CREATE TABLE half(n INTEGER); INSERT INTO nowhere VALUES (1)"];
-        assert!(matches!(run(&mut conn, &broken), Err(StoreError::Sql(_))));
+        assert!(matches!(run(&mut conn, &broken), Err(OpenError::Sql(_))));
         assert_eq!(version(&conn), 1);
         assert!(conn.prepare("SELECT * FROM half").is_err());
         run(&mut conn, &good).unwrap();
@@ -119,7 +119,7 @@ mod tests {
         let mut conn = Connection::open_in_memory().unwrap();
         for found in [VERSION + 1, -1] {
             conn.pragma_update(None, "user_version", found).unwrap();
-            assert!(matches!(migrate(&mut conn), Err(StoreError::Newer { .. })), "{found}");
+            assert!(matches!(migrate(&mut conn), Err(OpenError::Newer { .. })), "{found}");
         }
     }
 

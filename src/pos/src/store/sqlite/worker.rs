@@ -9,7 +9,7 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::problem::Problem;
+use crate::store::{Fault, Reply, StoreError};
 
 /// Jobs that share a commit at most.
 const GROUP: usize = 64;
@@ -17,7 +17,7 @@ const GROUP: usize = 64;
 const QUEUE: usize = 1024;
 
 /// Runs after the commit, with its fault if it failed.
-type Answer = Box<dyn FnOnce(Result<(), Problem>) + Send>;
+type Answer = Box<dyn FnOnce(Result<(), Fault>) + Send>;
 /// Does the work and says whether to keep it.
 type Job = Box<dyn FnOnce(&Connection) -> (bool, Answer) + Send>;
 
@@ -39,28 +39,37 @@ impl Worker {
     }
 
     /// Runs a job and gives its result once that is durable. An `Err` of the job undoes what it wrote.
-    ///
-    /// # Errors
-    /// The job's own, or `internal` where the database failed.
-    pub async fn run<T, F>(&self, work: F) -> Result<T, Problem>
+    pub fn run<T, F>(&self, work: F) -> Reply<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Problem> + Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.run_then(work, |value| value)
+    }
+
+    /// The same; `then` runs after the commit and before any later one, whether or not the requester is still there.
+    pub fn run_then<T, U, F, G>(&self, work: F, then: G) -> Reply<U>
+    where
+        T: Send + 'static,
+        U: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        G: FnOnce(T) -> U + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |conn| {
-            let result = catch_unwind(AssertUnwindSafe(|| work(conn)))
-                .unwrap_or_else(|_| Err(Problem::internal("a database job panicked")));
+            let result = catch_unwind(AssertUnwindSafe(|| work(conn))).unwrap_or_else(|_| Err(Fault::Panicked.into()));
             let keep = result.is_ok();
             // The requester may have gone away; the work stands all the same.
             let answer: Answer = Box::new(move |commit| {
-                let _ = tell.send(commit.and(result));
+                let _ = tell.send(commit.map_err(StoreError::from).and(result).map(then));
             });
             (keep, answer)
         });
-        let gone = || Problem::internal("the database thread has ended");
-        self.jobs.send(job).await.map_err(|_| gone())?;
-        told.await.map_err(|_| gone())?
+        let jobs = self.jobs.clone();
+        Box::pin(async move {
+            jobs.send(job).await.map_err(|_| Fault::Ended)?;
+            told.await.map_err(|_| Fault::Ended)?
+        })
     }
 }
 
@@ -104,7 +113,7 @@ fn commit(conn: &Connection, group: Vec<Job>) {
     }
     // Jobs that were not run are dropped here: their requesters hear that the database failed.
     let result = match fault {
-        Some(error) => Err(Problem::internal(format!("the database did not commit: {error}"))),
+        Some(error) => Err(Fault::Commit(error.to_string())),
         None => Ok(()),
     };
     for answer in answers {
@@ -127,7 +136,6 @@ fn in_savepoint(conn: &Connection, job: Job) -> Result<Answer, (Answer, rusqlite
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kiln_base::wire::Code;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_failed_job_leaves_nothing_and_its_neighbours_stand() {
@@ -142,7 +150,7 @@ mod tests {
                         .run(move |conn| {
                             conn.execute("INSERT INTO t VALUES (?1)", [n])?;
                             match n % 5 {
-                                0 => Err(Problem::new(Code::NotFound, "no")),
+                                0 => Err(StoreError::UnknownToken),
                                 1 => panic!("a fault"),
                                 _ => Ok(n),
                             }
@@ -154,8 +162,8 @@ mod tests {
         for (n, job) in jobs.into_iter().enumerate() {
             let result = job.await.unwrap();
             match n % 5 {
-                0 => assert_eq!(result.unwrap_err().code, Code::NotFound),
-                1 => assert_eq!(result.unwrap_err().code, Code::Internal),
+                0 => assert!(matches!(result, Err(StoreError::UnknownToken))),
+                1 => assert!(matches!(result, Err(StoreError::Fault(Fault::Panicked)))),
                 _ => assert_eq!(result.unwrap(), n as i64),
             }
         }

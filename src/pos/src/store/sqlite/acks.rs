@@ -1,61 +1,44 @@
 //! Acknowledgements and the evidence in them.
 
 use kiln_base::model::Digest;
-use kiln_base::wire::{AckOutcome, AckRequest, Code};
+use kiln_base::wire::{AckOutcome, AckRequest};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::sql::{Sha, check_text, int, to_store};
+use super::instances::instance_row;
+use super::sql::{Sha, int, to_store, unsigned};
 use super::versions::version_row;
-use crate::evidence;
-use crate::problem::Problem;
+use crate::store::rules::{Assigned, Report, acknowledged};
+use crate::store::{Fault, InstanceId, StoreError};
 
 /// ACKs that are kept of an instance; older ones go, never the one that counts.
 const KEEP: i64 = 10_000;
 
 /// Checks and stores an ACK; gives its number. The same again gives the same number.
-///
-/// # Errors
-/// `unknown-assignment`, `no-evidence`, `evidence-…`, `out-of-range`; nothing is stored then.
-pub fn store_ack(conn: &Connection, instance: i64, ack: &AckRequest, now: i64) -> Result<u64, Problem> {
+pub fn acknowledge(conn: &Connection, instance: &InstanceId, ack: &AckRequest, now: i64) -> Result<u64, StoreError> {
     let (sequence, serial) = (int("sequence", ack.sequence)?, int("serial", ack.serial)?);
+    let instance = instance_row(conn, instance.as_str())?;
     let sql = if sequence == 0 {
         "SELECT m.policy_name, m.baked_serial FROM instances i JOIN images m ON m.id = i.image WHERE i.id = ?1 AND ?2 = 0"
     } else {
         "SELECT name, serial FROM assignments WHERE instance = ?1 AND sequence = ?2"
     };
-    let assigned: Option<(String, i64)> =
+    let found: Option<(String, i64)> =
         conn.prepare_cached(sql)?.query_row([instance, sequence], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
-    let Some((name, assigned_serial)) = assigned else {
-        let detail = format!("this instance was never given sequence {sequence}");
-        return Err(Problem::new(Code::UnknownAssignment, detail));
-    };
-    let (evidence, boot, reason) = match ack.outcome {
-        AckOutcome::Enforced => {
-            let found = ack.evidence.as_ref().ok_or_else(|| {
-                Problem::new(Code::NoEvidence, "`enforced` needs `evidence`: what the kernel says is loaded")
-            })?;
-            let version = version_row(conn, &name, assigned_serial)?
-                .ok_or_else(|| Problem::internal(format!("version {assigned_serial} of {name} is missing")))?;
-            if serial != assigned_serial || found.serial != ack.serial {
-                let detail = format!("sequence {sequence} has serial {assigned_serial}, the ACK says {serial}");
-                return Err(Problem::new(Code::EvidenceTables, detail));
-            }
-            evidence::check(found, version.tables, version.kernel_part)?;
-            (Some(to_store(found)?), Some(found.boot_id.clone()), None)
-        }
-        AckOutcome::Refused => {
-            let reason = ack.reason.as_deref().unwrap_or_default();
-            // An error's text may have several lines; it is shown in one, and can steer no terminal.
-            let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            check_text("reason", &reason, 1024)?;
-            (None, None, Some(reason))
-        }
+    let (name, assigned) = found.ok_or(StoreError::UnknownAssignment(ack.sequence))?;
+    let version = version_row(conn, &name, assigned)?.ok_or_else(|| Fault::Stored {
+        what: "an assignment",
+        reason: format!("version {assigned} of {name} is missing"),
+    })?;
+    let assigned = Assigned { serial: unsigned(assigned), tables: version.tables, kernel_part: version.kernel_part };
+    let (evidence, boot, reason) = match acknowledged(ack, &assigned)? {
+        Report::Enforced(evidence) => (Some(to_store(evidence)?), Some(evidence.boot_id.clone()), None),
+        Report::Refused(reason) => (None, None, Some(reason)),
     };
     let hash = Sha(Digest::of(to_store(ack)?.as_bytes()));
     let sql = "SELECT id FROM acks WHERE instance = ?1 AND hash = ?2";
     let there: Option<i64> = conn.prepare_cached(sql)?.query_row(params![instance, hash], |r| r.get(0)).optional()?;
     if let Some(id) = there {
-        return Ok(id.max(0) as u64);
+        return Ok(unsigned(id));
     }
     let sql = "INSERT INTO acks(instance, hash, sequence, serial, evidence, boot, reason, received) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
     conn.prepare_cached(sql)?.execute(params![instance, hash, sequence, serial, evidence, boot, reason, now])?;
@@ -76,5 +59,5 @@ pub fn store_ack(conn: &Connection, instance: i64, ack: &AckRequest, now: i64) -
     if id % 256 == 0 {
         conn.prepare_cached(sql)?.execute([instance, KEEP])?;
     }
-    Ok(id.max(0) as u64)
+    Ok(unsigned(id))
 }

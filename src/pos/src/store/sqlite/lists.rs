@@ -1,46 +1,11 @@
 //! Reading: pages of what is there, and the whole state.
 
 use kiln_base::wire::{AckOutcome, AckView, Assigned, Enforced, InstanceView, Page, Refused, StateView, ViolationView};
-use rusqlite::{Connection, Params, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::instances::instance_row;
-use super::sql::{Sha, stored, time, uint};
-use crate::problem::Problem;
-
-/// Which part of a list is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageRequest {
-    /// Rows above this number.
-    pub after: i64,
-    /// Newest first, those below this number.
-    pub before: Option<i64>,
-    /// At most so many.
-    pub limit: i64,
-}
-
-impl PageRequest {
-    /// One more than asked tells whether there is a next page.
-    pub fn limit_and_one(self) -> i64 {
-        self.limit + 1
-    }
-
-    /// Runs a query whose rows have a `cursor` column and which takes `limit_and_one` rows.
-    pub fn collect<T>(
-        self,
-        conn: &Connection,
-        sql: &str,
-        params: impl Params,
-        view: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Page<T>, Problem> {
-        let mut query = conn.prepare_cached(sql)?;
-        let rows = query.query_map(params, |row| Ok((row.get::<_, i64>("cursor")?, view(row)?)))?;
-        let mut found = rows.collect::<Result<Vec<_>, _>>()?;
-        let more = found.len() as i64 > self.limit;
-        found.truncate(usize::try_from(self.limit).unwrap_or(0));
-        let next = found.last().filter(|_| more).map(|(cursor, _)| cursor.to_string());
-        Ok(Page { items: found.into_iter().map(|(_, item)| item).collect(), next })
-    }
-}
+use super::sql::{Sha, limit_and_one, page_of, stored, time, uint, unsigned};
+use crate::store::{PageRequest, StoreError};
 
 /// In step: the evidence is of the boot that last opened a stream, and for what is assigned.
 const VIEW: &str = "SELECT i.id AS cursor, i.*, m.digest AS image_digest, m.name AS image_name, m.policy_name,
@@ -108,32 +73,26 @@ fn view(row: &Row<'_>) -> rusqlite::Result<(InstanceView, String)> {
     Ok((view, row.get("facts")?))
 }
 
-fn with_facts((mut view, facts): (InstanceView, String)) -> Result<InstanceView, Problem> {
+fn with_facts((mut view, facts): (InstanceView, String)) -> Result<InstanceView, StoreError> {
     view.facts = stored(&facts)?;
     Ok(view)
 }
 
 /// One instance by its row. Whether it is connected is filled in by the API, which knows the streams.
-pub fn instance_by_row(conn: &Connection, row: i64) -> Result<InstanceView, Problem> {
+pub fn instance_by_row(conn: &Connection, row: i64) -> Result<InstanceView, StoreError> {
     with_facts(conn.prepare_cached(&format!("{VIEW} WHERE i.id = ?1"))?.query_row([row], view)?)
 }
 
 /// Instances in the order in which they enrolled.
-///
-/// # Errors
-/// Where the database fails.
-pub fn list_instances(conn: &Connection, page: PageRequest) -> Result<Page<InstanceView>, Problem> {
+pub fn list_instances(conn: &Connection, page: PageRequest) -> Result<Page<InstanceView>, StoreError> {
     let sql = format!("{VIEW} WHERE i.id > ?1 ORDER BY i.id LIMIT ?2");
-    let found = page.collect(conn, &sql, params![page.after, page.limit_and_one()], view)?;
+    let found = page_of(conn, page, &sql, params![page.after, limit_and_one(page)], view)?;
     let items = found.items.into_iter().map(with_facts).collect::<Result<_, _>>()?;
     Ok(Page { items, next: found.next })
 }
 
 /// ACKs, all or one instance's, oldest first.
-///
-/// # Errors
-/// `not-found` for an unknown instance.
-pub fn list_acks(conn: &Connection, instance: Option<&str>, page: PageRequest) -> Result<Page<AckView>, Problem> {
+pub fn list_acks(conn: &Connection, instance: Option<&str>, page: PageRequest) -> Result<Page<AckView>, StoreError> {
     let row = instance.map(|name| instance_row(conn, name)).transpose()?;
     let sql = match row {
         Some(_) => {
@@ -145,7 +104,7 @@ pub fn list_acks(conn: &Connection, instance: Option<&str>, page: PageRequest) -
             WHERE ?3 IS NULL AND a.id > ?1 ORDER BY a.id LIMIT ?2"
         }
     };
-    let found = page.collect(conn, sql, params![page.after, page.limit_and_one(), row], |row| {
+    let found = page_of(conn, page, sql, params![page.after, limit_and_one(page), row], |row| {
         let evidence: Option<String> = row.get("evidence")?;
         let outcome = if evidence.is_some() { AckOutcome::Enforced } else { AckOutcome::Refused };
         let view = AckView {
@@ -160,21 +119,18 @@ pub fn list_acks(conn: &Connection, instance: Option<&str>, page: PageRequest) -
         };
         Ok((view, evidence))
     })?;
-    let fill = |(view, evidence): (AckView, Option<String>)| -> Result<AckView, Problem> {
+    let fill = |(view, evidence): (AckView, Option<String>)| -> Result<AckView, StoreError> {
         Ok(AckView { evidence: evidence.as_deref().map(stored).transpose()?, ..view })
     };
     Ok(Page { items: found.items.into_iter().map(fill).collect::<Result<_, _>>()?, next: found.next })
 }
 
 /// Violations, all or one instance's, oldest first.
-///
-/// # Errors
-/// `not-found` for an unknown instance.
 pub fn list_violations(
     conn: &Connection,
     instance: Option<&str>,
     page: PageRequest,
-) -> Result<Page<ViolationView>, Problem> {
+) -> Result<Page<ViolationView>, StoreError> {
     let row = instance.map(|name| instance_row(conn, name)).transpose()?;
     let (bound, order) = match page.before {
         None => ("v.id > ?1", "ASC"),
@@ -186,7 +142,7 @@ pub fn list_violations(
          WHERE {whose} AND {bound} ORDER BY v.id {order} LIMIT ?2"
     );
     let start = page.before.unwrap_or(page.after);
-    let found = page.collect(conn, &sql, params![start, page.limit_and_one(), row], |row| {
+    let found = page_of(conn, page, &sql, params![start, limit_and_one(page), row], |row| {
         Ok((
             uint(row, "cursor")?,
             row.get::<_, String>("name")?,
@@ -196,18 +152,15 @@ pub fn list_violations(
         ))
     })?;
     let fill = |(number, instance, boot_id, received, body): (u64, String, String, String, String)| {
-        Ok::<_, Problem>(ViolationView { number, instance, boot_id, received, violation: stored(&body)? })
+        Ok::<_, StoreError>(ViolationView { number, instance, boot_id, received, violation: stored(&body)? })
     };
     Ok(Page { items: found.items.into_iter().map(fill).collect::<Result<_, _>>()?, next: found.next })
 }
 
 /// Totals, and a page of instances; what concerns open streams is filled in by the API.
-///
-/// # Errors
-/// Where the database fails.
-pub fn state(conn: &Connection, page: PageRequest) -> Result<StateView, Problem> {
-    let count = |sql: &str| -> Result<u64, Problem> {
-        Ok(conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0))?.max(0) as u64)
+pub fn state(conn: &Connection, page: PageRequest) -> Result<StateView, StoreError> {
+    let count = |sql: &str| -> Result<u64, StoreError> {
+        Ok(unsigned(conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?))
     };
     let rows = list_instances(conn, page)?;
     Ok(StateView {

@@ -8,10 +8,11 @@
 //! DIR/pos-ca.pem  DIR/pos-assign.pub   to be baked as trust
 //! ```
 
-use std::collections::BTreeSet;
+mod client;
+mod server;
+
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,18 +20,20 @@ use std::time::Duration;
 
 use kiln_base::bundle::{AsideError, KeyError, SigningKey, write_aside};
 use kiln_base::model::Digest;
-use kiln_base::wire::Code;
 use rand_core::{OsRng, RngCore};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData, SerialNumber,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use x509_parser::extensions::GeneralName;
 
-use super::clock::now_ms;
-use super::problem::Problem;
+use crate::clock::now_ms;
+
+pub use client::{ClientKey, CsrError, Issued, NoRandom, new_instance_id};
+
+use client::client;
+use server::server;
 
 const DAY: u64 = 24 * 3600;
 const CA_DAYS: u64 = 20 * 365;
@@ -39,8 +42,6 @@ const LEAF_DAYS: u64 = 398;
 const OPERATOR_DAYS: u64 = 5 * 365;
 /// For clocks that run behind.
 const BACKDATE: u64 = DAY;
-/// Longest CSR, in bytes.
-const MAX_CSR: usize = 16 * 1024;
 
 /// Keys or certificates that cannot be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -78,17 +79,6 @@ pub enum PkiError {
         /// Why.
         reason: String,
     },
-}
-
-/// A certificate that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Issued {
-    /// PEM.
-    pub pem: String,
-    /// SHA-256 of the DER.
-    pub fingerprint: Digest,
-    /// Milliseconds since 1970.
-    pub expires: i64,
 }
 
 /// The POS's keys.
@@ -147,47 +137,10 @@ impl Pki {
     /// A client certificate for an instance's key.
     ///
     /// # Errors
-    /// `internal` where signing fails.
-    pub fn certify(&self, instance: &str, key: &ClientKey) -> Result<Issued, Problem> {
-        client(&self.issuer, instance, "instance", &key.0, LEAF_DAYS).map_err(Problem::internal)
+    /// Where signing fails.
+    pub fn certify(&self, instance: &str, key: &ClientKey) -> Result<Issued, PkiError> {
+        client(&self.issuer, instance, "instance", &key.0, LEAF_DAYS)
     }
-}
-
-/// A key from a CSR whose self-signature holds.
-pub struct ClientKey(rcgen::PublicKey);
-
-impl ClientKey {
-    /// Reads PKCS#10 PEM and checks its signature and the key's type.
-    ///
-    /// # Errors
-    /// `bad-csr`.
-    pub fn from_csr(pem: &str) -> Result<ClientKey, Problem> {
-        let bad = |reason: &str| Problem::new(Code::BadCsr, reason);
-        if pem.len() > MAX_CSR {
-            return Err(bad("the CSR is longer than 16 KiB"));
-        }
-        let csr = CertificateSigningRequestParams::from_pem(pem).map_err(|e| bad(&e.to_string()))?;
-        let algorithm = csr.public_key.algorithm();
-        if algorithm != &rcgen::PKCS_ECDSA_P256_SHA256 && algorithm != &rcgen::PKCS_ED25519 {
-            return Err(bad("the key must be ECDSA P-256 or Ed25519"));
-        }
-        Ok(ClientKey(csr.public_key))
-    }
-
-    /// The key's SPKI, DER.
-    pub fn spki(&self) -> Vec<u8> {
-        self.0.subject_public_key_info()
-    }
-}
-
-/// A new instance id.
-///
-/// # Errors
-/// `internal` where the system's random generator fails.
-pub fn new_instance_id() -> Result<String, Problem> {
-    let mut bytes = [0; 8];
-    OsRng.try_fill_bytes(&mut bytes).map_err(Problem::internal)?;
-    Ok(format!("i-{}", hex::encode(bytes)))
 }
 
 fn read(path: &Path) -> Result<Option<String>, PkiError> {
@@ -256,74 +209,6 @@ fn ca(path: &Path, key: &KeyPair) -> Result<String, PkiError> {
     Ok(pem)
 }
 
-fn server(path: &Path, key: &KeyPair, issuer: &Issuer<'_, KeyPair>, names: &[String]) -> Result<String, PkiError> {
-    let mut all: BTreeSet<String> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
-    all.extend(names.iter().cloned());
-    let all: Vec<String> = all.into_iter().collect();
-    for name in &all {
-        let printable = !name.is_empty() && name.len() <= 253 && name.bytes().all(|b| b.is_ascii_graphic());
-        let valid = rustls_pki_types::ServerName::try_from(name.as_str());
-        if let (true, Ok(_)) = (printable, valid) {
-            continue;
-        }
-        let name = name.chars().take(80).collect();
-        return Err(PkiError::Name { name, reason: "it is neither a host name nor an address".into() });
-    }
-    if let Some(pem) = read(path)?
-        && server_serves(&pem, key, &all).map_err(|reason| damaged(path, reason))?
-    {
-        return Ok(pem);
-    }
-    let mut params = params(&all, "kiln POS", "server", LEAF_DAYS)?;
-    params.use_authority_key_identifier_extension = true;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let pem = params.signed_by(key, issuer)?.pem();
-    write_aside(path, pem.as_bytes(), 0o644)?;
-    Ok(pem)
-}
-
-/// Whether a server certificate has that key, all those names, and a third of its life left.
-fn server_serves(pem: &str, key: &KeyPair, names: &[String]) -> Result<bool, String> {
-    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| e.to_string())?;
-    let (_, cert) = x509_parser::parse_x509_certificate(&der).map_err(|e| e.to_string())?;
-    let left = cert.validity().not_after.timestamp() - now_ms() / 1000;
-    let found: BTreeSet<String> = match cert.subject_alternative_name().map_err(|e| e.to_string())? {
-        Some(san) => san.value.general_names.iter().filter_map(san_text).collect(),
-        None => BTreeSet::new(),
-    };
-    let names: BTreeSet<String> = names.iter().cloned().collect();
-    let enough = left > (LEAF_DAYS * DAY / 3) as i64;
-    Ok(enough && found == names && cert.public_key().raw == key.subject_public_key_info())
-}
-
-fn san_text(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(text) => Some((*text).to_owned()),
-        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
-            Ok(v4) => Some(IpAddr::from(v4).to_string()),
-            Err(_) => <[u8; 16]>::try_from(*bytes).ok().map(|v6| IpAddr::from(v6).to_string()),
-        },
-        _ => None,
-    }
-}
-
-fn client(
-    issuer: &Issuer<'_, KeyPair>,
-    name: &str,
-    unit: &str,
-    key: &impl PublicKeyData,
-    days: u64,
-) -> Result<Issued, PkiError> {
-    let mut params = params(&[], name, unit, days)?;
-    params.use_authority_key_identifier_extension = true;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let expires = params.not_after.unix_timestamp() * 1000;
-    let cert = params.signed_by(key, issuer)?;
-    Ok(Issued { pem: cert.pem(), fingerprint: Digest::of(cert.der()), expires })
-}
-
 fn first_operator(folder: &Path, issuer: &Issuer<'_, KeyPair>, ca_pem: &str) -> Result<(Digest, i64), PkiError> {
     let cert_path = folder.join("cert.pem");
     let ca_path = folder.join("ca.pem");
@@ -343,7 +228,10 @@ fn first_operator(folder: &Path, issuer: &Issuer<'_, KeyPair>, ca_pem: &str) -> 
 
 #[cfg(test)]
 mod tests {
+    use super::client::MAX_CSR;
     use super::*;
+    use crate::problem::Problem;
+    use kiln_base::wire::Code;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -388,11 +276,14 @@ mod tests {
             assert!(matches!(Pki::open(dir.path(), &[name.into()]), Err(PkiError::Name { .. })), "{name}");
         }
         for csr in ["", "x", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"] {
-            assert_eq!(ClientKey::from_csr(csr).err().map(|p| p.code), Some(Code::BadCsr));
+            assert_eq!(ClientKey::from_csr(csr).err().map(|e| Problem::from(e).code), Some(Code::BadCsr));
         }
-        assert_eq!(ClientKey::from_csr(&"x".repeat(MAX_CSR + 1)).err().map(|p| p.code), Some(Code::BadCsr));
+        assert_eq!(
+            ClientKey::from_csr(&"x".repeat(MAX_CSR + 1)).err().map(|e| Problem::from(e).code),
+            Some(Code::BadCsr)
+        );
         let wrong = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
         let csr = CertificateParams::default().serialize_request(&wrong).unwrap().pem().unwrap();
-        assert_eq!(ClientKey::from_csr(&csr).err().map(|p| p.code), Some(Code::BadCsr));
+        assert_eq!(ClientKey::from_csr(&csr).err().map(|e| Problem::from(e).code), Some(Code::BadCsr));
     }
 }
