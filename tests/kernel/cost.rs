@@ -73,8 +73,9 @@ fn boot(kernel: &str, mode: Mode, work: &Path, programs: &[(PathBuf, &str)], lib
 fn read(kernel: &str, said: &str, costs: &mut Costs) -> Result<(), String> {
     for line in said.lines() {
         match line.split(' ').collect::<Vec<_>>()[..] {
-            ["cost", whose, operation, value] => {
+            ["cost", whose, operation, value, low, high] => {
                 let value = value.parse().map_err(|_| format!("no number: {line}"))?;
+                println!("{kernel} {whose} {operation}: {value}, by rounds from {low} to {high}");
                 costs.insert((whose.to_owned(), operation.to_owned()), value);
             }
             ["cost", whose, "program", operation, program, runs, spent] => {
