@@ -7,7 +7,11 @@
 #define CAP_SYS_ADMIN 21
 #define CAP_SYS_TIME 25
 
-/* System calls that make or change a mount and have no hook but this: the same numbers by each of x86's entries. */
+/*
+ * System calls that make or change a mount and have no hook but this: the same numbers by each of x86's entries. A file
+ * system that is made and mounted nowhere acts, too: on its device, or on the folders that an overlay is made of.
+ */
+#define NR_FSCONFIG 431
 #define NR_FSMOUNT 432
 #define NR_MOUNT_SETATTR 442
 
@@ -15,7 +19,7 @@ static __always_inline bool kiln_mounts(void)
 {
 	u64 call = kiln_call();
 
-	return call == NR_FSMOUNT || call == NR_MOUNT_SETATTR;
+	return call == NR_FSCONFIG || call == NR_FSMOUNT || call == NR_MOUNT_SETATTR;
 }
 
 /*

@@ -79,7 +79,7 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 				  : !s		       ? KILN_R_MEMORY
 						       : KILN_R_LABEL);
 	} else {
-		if (!kiln_unlinked(dentry))
+		if (!kiln_unlinked(bprm->file->f_path.mnt, dentry))
 			about.pos = kiln_resolve(s, bprm->file->f_path.mnt, dentry);
 		if (starting && kiln_is_executor(s, about.pos)) {
 			ret = 0;

@@ -14,6 +14,12 @@ static __always_inline u32 kiln_open_verbs(struct file *file)
 		verbs |= V(READ);
 	if (mode & FMODE_WRITE)
 		verbs |= V(MODIFY);
+	/*
+	 * Access mode 3 of open(2), for ioctl(2) only: the kernel asks for both rights and gives neither. What O_PATH
+	 * gives is not open.
+	 */
+	if (!verbs && !(file->f_flags & O_PATH))
+		verbs = V(READ) | V(MODIFY);
 	return verbs;
 }
 
@@ -34,7 +40,7 @@ static __noinline int kiln_open(struct file *file)
 		return 0;
 	flags = file->f_flags;
 	mode = file->f_mode;
-	if (mode & FMODE_WRITE && kiln_own_file(file))
+	if ((mode & FMODE_WRITE || !(mode & FMODE_READ)) && kiln_own_file(file))
 		return kiln_refuse_self(KILN_MODIFY);
 	ret = kiln_check_memory(file, mode);
 	if (ret)
@@ -48,7 +54,7 @@ static __noinline int kiln_open(struct file *file)
 		verbs |= V(CREATE);
 	ret =
 	    kiln_check_path_as(&me, verbs, file->f_path.mnt, file->f_path.dentry, nameless ? KILN_NAMED : KILN_OPENED);
-	return !ret && file->f_inode->i_sb->s_flags & SB_NOUSER ? kiln_check_theirs(file) : ret;
+	return !ret && kiln_is_unnamed(file) ? kiln_check_theirs(file) : ret;
 }
 
 SEC("lsm/file_open")

@@ -341,7 +341,7 @@ int BPF_PROG(kiln_cgroup_leave, struct cgroup *dst, struct task_struct *task, bo
 		}
 		return 0;
 	}
-	label = kiln_group_label(BPF_CORE_READ(task, cgroups, dfl_cgrp));
+	label = kiln_group_label(kiln_home(task));
 	if (!label) {
 		kiln_expect(dst, process, threadgroup);
 		return 0;

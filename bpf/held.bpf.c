@@ -35,12 +35,15 @@ int BPF_PROG(kiln_file_permission, struct file *file, int mask)
 /* What a mapping reads and changes of its file; a private one changes nothing, and memory has no path. */
 static __always_inline u32 kiln_mapping_verbs(struct file *file, unsigned long prot, bool shared)
 {
-	u32 verbs = prot & (PROT_READ | PROT_EXEC) ? V(READ) : 0;
+	u32 verbs = prot & PROT_READ ? V(READ) : 0;
 
 	if (shared && prot & PROT_WRITE)
 		verbs |= V(MODIFY);
 	return kiln_pathless(file) || file->f_inode->i_sb->s_flags & SB_NOUSER ? 0 : verbs;
 }
+
+/* What may be written or executed may be read: processors know no mapping that may not. */
+#define KILN_READS(prot) ((prot) & (PROT_READ | PROT_WRITE | PROT_EXEC) ? PROT_READ : 0)
 
 static __noinline int kiln_map_held(struct file *file, unsigned long prot, unsigned long flags)
 {
@@ -49,7 +52,7 @@ static __noinline int kiln_map_held(struct file *file, unsigned long prot, unsig
 
 	if (kiln_unbound(&me, V(READ) | V(MODIFY)))
 		return 0;
-	verbs = kiln_mapping_verbs(file, prot, flags & MAP_SHARED);
+	verbs = kiln_mapping_verbs(file, prot | KILN_READS(prot), flags & MAP_SHARED);
 	/* What execve(2) maps is decided as exec and load. */
 	return verbs && !kiln_for_exec(file) ? kiln_check_held(verbs, file) : 0;
 }
@@ -69,8 +72,8 @@ int BPF_PROG(kiln_mprotect_held, struct vm_area_struct *vma, unsigned long reqpr
 
 	if (!file)
 		return 0;
-	if (prot & PROT_READ && !(flags & (VM_READ | VM_EXEC)))
-		more |= PROT_READ;
+	if (!(flags & (VM_READ | VM_WRITE | VM_EXEC)))
+		more |= KILN_READS(prot);
 	if (prot & PROT_WRITE && !(flags & VM_WRITE))
 		more |= PROT_WRITE;
 	more = more ? kiln_mapping_verbs(file, more, flags & VM_SHARED) : 0;

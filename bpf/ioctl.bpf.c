@@ -30,11 +30,13 @@ static __always_inline bool kiln_reaches_trees(unsigned int cmd)
 	u32 number = cmd & 0xff;
 
 	switch (cmd >> 8 & 0xff) {
-	case 0x94: /* include/uapi/linux/btrfs.h: subvolumes and snapshots, the default one, tree search, send */
-		return number < 64 && (1ull << 1 | 1ull << 14 | 1ull << 15 | 1ull << 17 | 1ull << 19 | 1ull << 23 |
-				       1ull << 24 | 1ull << 38 | 1ull << 63) >>
-					      number &
-					  1;
+	case 0x94: /* include/uapi/linux/btrfs.h: subvolumes and snapshots, the default one, tree search, send; devices
+		    that come, go and replace each other, which it opens by their names */
+		return number < 64 &&
+		       (1ull << 1 | 1ull << 10 | 1ull << 11 | 1ull << 53 | 1ull << 58 | 1ull << 14 | 1ull << 15 |
+			1ull << 17 | 1ull << 19 | 1ull << 23 | 1ull << 24 | 1ull << 38 | 1ull << 63) >>
+			       number &
+			   1;
 	case 0xbc: /* fs/bcachefs/bcachefs_ioctl.h: subvolumes and snapshots */
 		return number == 16 || number == 17;
 	case 'X': /* fs/xfs/libxfs/xfs_fs.h: XFS_IOC_ATTRMULTI_BY_HANDLE */

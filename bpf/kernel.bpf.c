@@ -20,27 +20,34 @@ int BPF_PROG(kiln_kernel_module_request)
 	return kiln_check_harmless(KILN_K_MODULE, 0);
 }
 
-/* The kernel's own numbers, read when the object is loaded; the two lists name the same things. */
+/*
+ * The kernel's own numbers, read when the object is loaded; the two lists name the same things. What a later kernel
+ * adds counts as a module, of which it may be another form (a compressed one).
+ */
 #define KILN_IS(list, id, name) ((id) == bpf_core_enum_value(enum list, name))
 SEC("lsm/kernel_read_file")
 int BPF_PROG(kiln_kernel_read_file, struct file *file, int id, bool contents)
 {
-	if (KILN_IS(kernel_read_file_id, id, READING_MODULE))
-		return KERNEL_OP(MODULE);
+	if (!id || KILN_IS(kernel_read_file_id, id, READING_FIRMWARE) ||
+	    KILN_IS(kernel_read_file_id, id, READING_POLICY) ||
+	    KILN_IS(kernel_read_file_id, id, READING_X509_CERTIFICATE))
+		return 0;
 	if (KILN_IS(kernel_read_file_id, id, READING_KEXEC_IMAGE) ||
 	    KILN_IS(kernel_read_file_id, id, READING_KEXEC_INITRAMFS))
 		return KERNEL_OP(KEXEC);
-	return 0;
+	return KERNEL_OP(MODULE);
 }
 SEC("lsm/kernel_load_data")
 int BPF_PROG(kiln_kernel_load_data, int id, bool contents)
 {
-	if (KILN_IS(kernel_load_data_id, id, LOADING_MODULE))
-		return KERNEL_OP(MODULE);
+	if (!id || KILN_IS(kernel_load_data_id, id, LOADING_FIRMWARE) ||
+	    KILN_IS(kernel_load_data_id, id, LOADING_POLICY) ||
+	    KILN_IS(kernel_load_data_id, id, LOADING_X509_CERTIFICATE))
+		return 0;
 	if (KILN_IS(kernel_load_data_id, id, LOADING_KEXEC_IMAGE) ||
 	    KILN_IS(kernel_load_data_id, id, LOADING_KEXEC_INITRAMFS))
 		return KERNEL_OP(KEXEC);
-	return 0;
+	return KERNEL_OP(MODULE);
 }
 
 /* include/linux/ptrace.h; a mode without the bit of a look is taken for the more. */
@@ -90,6 +97,23 @@ SEC("lsm/perf_event_open")
 int BPF_PROG(kiln_perf_event_open)
 {
 	return KERNEL_OP(PERF);
+}
+
+/* include/uapi/linux/perf_event.h: the registers of what is interrupted, and what lies on its stack. */
+#define PERF_SAMPLE_REGS_USER (1ull << 12)
+#define PERF_SAMPLE_STACK_USER (1ull << 13)
+#define PERF_SAMPLE_REGS_INTR (1ull << 18)
+
+/*
+ * An event shows what it samples to whoever has its descriptor, of one process or of all, and goes on through an
+ * execve(2) that switches: reading another's memory. One that a child has from its parent was decided.
+ */
+SEC("lsm/perf_event_alloc")
+int BPF_PROG(kiln_perf_event_alloc, struct perf_event *event)
+{
+	u64 memory = PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER | PERF_SAMPLE_REGS_INTR;
+
+	return event->attr.sample_type & memory && !event->parent ? KERNEL_OP(PTRACE) : 0;
 }
 SEC("lsm/uring_override_creds")
 int BPF_PROG(kiln_uring_override_creds)

@@ -38,6 +38,7 @@
 #include "file.bpf.c"
 #include "attributes.bpf.c"
 #include "accept.bpf.c"
+#include "many.bpf.c"
 #include "net.bpf.c"
 #include "capability.bpf.c"
 #include "socket.bpf.c"

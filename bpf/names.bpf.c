@@ -60,8 +60,49 @@ int BPF_PROG(kiln_inode_mkdir, struct inode *dir, struct dentry *dentry)
 	if (!kiln_confined())
 		return 0;
 	if (BPF_CORE_READ(dir, i_sb, s_magic) == CGROUP2_SUPER_MAGIC)
-		return kiln_is_false_unit(dir, dentry) ? kiln_refuse_self(KILN_CREATE) : 0;
+		return kiln_own_flags(dentry) & KILN_OWN_TREE || kiln_is_false_unit(dir, dentry)
+			   ? kiln_refuse_self(KILN_CREATE)
+			   : 0;
 	return kiln_own_flags(dentry) & KILN_OWN_TREE ? kiln_refuse_self(KILN_CREATE) : 0;
+}
+
+static __always_inline struct kernfs_node *kiln_node_above(struct kernfs_node *node)
+{
+	struct kernfs_node___rcu *later = (void *)node;
+
+	return bpf_core_field_exists(node->parent) ? BPF_CORE_READ(node, parent) : BPF_CORE_READ(later, __parent);
+}
+
+/* Deeper than this below the agent's cgroup nobody makes one: no confined task may make any there. */
+#define KILN_GROUP_DEPTH 4
+
+#define NR_CLONE3 435
+
+/*
+ * clone3(CLONE_INTO_CGROUP) starts a child in a cgroup by a descriptor that is not opened for anything, which no hook
+ * sees. Whether its files may be written the kernel asks of this one's inode, and goes on to look whether the caller is
+ * to be ended before there is a child (copy_process()). So in the agent's cgroup there is none. It asks of what is
+ * above both, too, which may be above the agent's.
+ */
+SEC("?fentry/kernfs_get_inode")
+int BPF_PROG(kiln_born_there, struct super_block *sb, struct kernfs_node *node)
+{
+	u32 device, flags = 0;
+
+	if (kiln_call() != NR_CLONE3 || sb->s_magic != CGROUP2_SUPER_MAGIC || !kiln_confined())
+		return 0;
+	device = sb->s_dev;
+	for (int i = 0; i <= KILN_GROUP_DEPTH; i++) {
+		node = kiln_node_above(node);
+		if (!node)
+			break;
+		flags |= kiln_told(BPF_CORE_READ(node, id), device) & KILN_OWN_TREE;
+	}
+	if (flags) {
+		kiln_refuse_self(KILN_CREATE);
+		bpf_send_signal(9);
+	}
+	return 0;
 }
 
 SEC("lsm/inode_unlink")

@@ -102,70 +102,23 @@ int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address,
 	return kiln_connect(sock, address, addrlen);
 }
 
-/*
- * A source route sends a packet to another address than the one that is
- * connected to: a destination that cannot be understood.
- */
-static __always_inline int kiln_check_route(struct sock *sk)
-{
-	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
-	struct kiln_who who = {};
-	int entry = kiln_enter(&who, V(CONNECT));
-
-	if (entry == KILN_PASS)
-		return 0;
-	if (entry == KILN_BROKEN || !who.s)
-		return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_CONNECT | kiln_broken(entry));
-	about.net[0] = kiln_protocol(sk);
-	return kiln_decide_net(&who, &about, KILN_CONNECT, false);
-}
-
-/* Options of ip(7) and ipv6(7); of those that set a route, what is asked back and what is sent with a message. */
+/* Options of ip(7) and ipv6(7): of those that set a route, what is asked back. */
 #define IP_OPTIONS 4
-#define IP_RETOPTS 7
-#define IPV6_2292RTHDR 5
 #define IPV6_2292PKTOPTIONS 6
 #define IPV6_FLOWLABEL_MGR 32
-#define IPV6_RTHDR 57
 
 SEC("lsm/socket_setsockopt")
 int BPF_PROG(kiln_socket_setsockopt, struct socket *sock, int level, int option)
 {
-	struct sock *sk;
+	struct sock *sk = sock->sk;
 
+	if (sk && kiln_is_refused(sk))
+		return -EPERM;
 	if (!(level == SOL_IP && option == IP_OPTIONS) &&
 	    !(level == SOL_IPV6 &&
 	      (option == IPV6_RTHDR || option == IPV6_2292PKTOPTIONS || option == IPV6_FLOWLABEL_MGR)))
 		return 0;
-	sk = sock->sk;
-	return sk && kiln_is_inet(sk->__sk_common.skc_family) ? kiln_check_route(sk) : 0;
-}
-
-#define KILN_CONTROLS 16
-
-/* Whether a message's control data sets a route; true also where there is more than is looked at. */
-static __always_inline bool kiln_routes(struct msghdr *msg)
-{
-	u64 at = (u64)msg->msg_control, left = msg->msg_controllen;
-
-	for (int i = 0; i < KILN_CONTROLS; i++) {
-		struct cmsghdr c = {};
-		u64 step;
-
-		if (left < sizeof(c))
-			return false;
-		if (bpf_probe_read_kernel(&c, sizeof(c), (void *)at))
-			return true;
-		if ((c.cmsg_level == SOL_IP && c.cmsg_type == IP_RETOPTS) ||
-		    (c.cmsg_level == SOL_IPV6 && (c.cmsg_type == IPV6_RTHDR || c.cmsg_type == IPV6_2292RTHDR)))
-			return true;
-		step = (c.cmsg_len + 7) & ~7ull;
-		if (c.cmsg_len < sizeof(c) || step >= left)
-			return false;
-		at += step;
-		left -= step;
-	}
-	return true;
+	return sk && kiln_is_inet(sk->__sk_common.skc_family) ? kiln_check_route(sk, 0) : 0;
 }
 
 static __noinline int kiln_send_to(struct socket *sock, struct msghdr *msg)
@@ -189,8 +142,9 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 	me = kiln_me();
 	if (kiln_unbound(&me, V(CONNECT) | V(BIND)))
 		return 0;
-	if (msg->msg_controllen && kiln_is_inet(sk->__sk_common.skc_family) && kiln_routes(msg)) {
-		ret = kiln_check_route(sk);
+	if (kiln_is_inet(sk->__sk_common.skc_family) &&
+	    ((msg->msg_controllen && kiln_routes(msg)) || (msg->msg_name && kiln_routes_later(sk, msg)))) {
+		ret = kiln_check_route(sk, 0);
 		if (ret)
 			return ret;
 	}

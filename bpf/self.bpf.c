@@ -224,6 +224,15 @@ int BPF_PROG(kiln_file_lock, struct file *file)
 /* Events that wait for whoever watches to say yes (include/uapi/linux/fanotify.h). */
 #define FAN_WAITS (0x10000ull | 0x20000ull | 0x40000ull | 0x100000ull)
 
+/* File systems of which the agent opens what is others': cgroups, whosever, and what the kernel says of itself. */
+static __always_inline bool kiln_agent_opens(struct dentry *dentry)
+{
+	u64 magic = BPF_CORE_READ(dentry, d_sb, s_magic);
+
+	return magic == CGROUP2_SUPER_MAGIC || magic == SYSFS_MAGIC || magic == SECURITYFS_MAGIC ||
+	       magic == BPF_FS_MAGIC || magic == PROC_SUPER_MAGIC;
+}
+
 /*
  * A mark with such events holds up everybody who opens the file, the agent too. On a whole mount or file system it
  * would hold up the machine.
@@ -234,7 +243,7 @@ int BPF_PROG(kiln_path_notify, const struct path *path, u64 mask, unsigned int k
 	if (!(mask & FAN_WAITS) || !kiln_confined())
 		return 0;
 	if (kind != bpf_core_enum_value(enum fsnotify_obj_type, FSNOTIFY_OBJ_TYPE_INODE) ||
-	    kiln_own_flags(path->dentry))
+	    kiln_agent_opens(path->dentry) || kiln_own_flags(path->dentry))
 		return kiln_refuse_self(KILN_READ);
 	return 0;
 }

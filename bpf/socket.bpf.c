@@ -42,8 +42,6 @@ static __always_inline bool kiln_mount_call(u64 call, bool compat)
 	return call == 431 /* fsconfig */ || call == (compat ? 21 : 165) /* mount */;
 }
 
-#define TS_COMPAT 2u /* arch/x86/include/asm/thread_info.h: a 32-bit system call */
-
 /*
  * A socket that the kernel makes in a task's context connects where no hook
  * shows it: a network file system, a tunnel, a block device. The sockets within
@@ -52,8 +50,7 @@ static __always_inline bool kiln_mount_call(u64 call, bool compat)
 static __noinline int kiln_kernel_socket(int type)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	bool compat =
-	    bpf_core_field_exists(task->thread_info.status) && BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+	bool compat = kiln_is_compat(task);
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
 	u64 call = regs->orig_ax & ~X32_BIT;
 	struct kiln_who who = {};

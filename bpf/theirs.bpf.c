@@ -59,7 +59,15 @@ static __always_inline void kiln_note_look(struct task_struct *other)
 	*(volatile u64 *)&want->task = kiln_number(me.task) + KILN_LOOKED;
 }
 
-/* The verdict on opening what lies on a file system that nobody mounts. */
+/* Whether a file that is opened lies where no name leads to it. */
+static __always_inline bool kiln_is_unnamed(struct file *file)
+{
+	struct super_block *sb = file->f_inode->i_sb;
+
+	return sb->s_flags & SB_NOUSER || (sb->s_magic == HUGETLBFS_MAGIC && kiln_is_huge(file->f_path.dentry));
+}
+
+/* The verdict on opening what has no name. */
 static __noinline int kiln_check_theirs(struct file *file)
 {
 	u64 magic = file->f_inode->i_sb->s_magic, inode = (u64)file->f_inode, files, noted;

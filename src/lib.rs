@@ -10,6 +10,7 @@
 //!            │ automata, compile             normal form -> tables (one DFA, decisions, rules)
 //!            ▼ abi                           the tables file and its kernel part
 //!        policy.tables ── bundle ──►         digests, signatures, trust keys
+//!            │ prepare                       compiled or proven, signed, with the keys to be trusted
 //!            │ bake                          root file system or raw disk, with agent and unit
 //!            ▼ registry                      register with the POS
 //!   agent: load · label · flip · observe ── event ──► journal, gate, pos
@@ -24,6 +25,6 @@ pub use kiln_agent as agent;
 pub use kiln_base::{abi, bundle, event, model, wire};
 pub use kiln_derive::{self as derive, manifest};
 pub use kiln_gate as gate;
-pub use kiln_image::{bake, registry};
+pub use kiln_image::{bake, prepare, registry};
 pub use kiln_lang::{automata, compile, pdl, policy};
 pub use kiln_pos as pos;

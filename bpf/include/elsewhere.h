@@ -179,6 +179,18 @@ static __always_inline bool kiln_inner(void)
 }
 
 /*
+ * Memory of huge pages without a name. The kernel mounts the file systems of its own where that lies neither as its
+ * own nor as what nobody mounts; no file on them has a name or a handle. On one that somebody mounted all have a name.
+ */
+static __always_inline bool kiln_is_huge(struct dentry *dentry)
+{
+	struct super_block *sb = BPF_CORE_READ(dentry, d_sb);
+
+	return BPF_CORE_READ(sb, s_magic) == HUGETLBFS_MAGIC && BPF_CORE_READ(dentry, d_parent) == dentry &&
+	       BPF_CORE_READ(sb, s_root) != dentry;
+}
+
+/*
  * Whether a file lies where no name leads to it and what it holds is no file's: memory, a pipe, a namespace; or an
  * overlay opens what it is made of. `mnt` is a mere address.
  */
@@ -187,7 +199,7 @@ static __always_inline bool kiln_kernels_own(struct vfsmount *mnt, struct dentry
 	struct mount *mount = kiln_real_mount(mnt);
 
 	if (!kiln_internal((u64)BPF_CORE_READ(mount, mnt_ns)))
-		return false;
+		return kiln_is_huge(dentry);
 	if (BPF_CORE_READ(mnt, mnt_sb, s_flags) & SB_NOUSER)
 		return true;
 	if (BPF_CORE_READ(dentry, d_parent) == dentry && BPF_CORE_READ(mnt, mnt_root) != dentry)

@@ -45,7 +45,8 @@ static __always_inline void kiln_send(struct kiln_event *e, u32 len)
 	if (len > KILN_PATH_MAX)
 		return;
 	kiln_count(KILN_C_EVENTS);
-	if (e->label == KILN_LABEL_SENTINEL)
+	/* Others may be denied everything, too, as often as they like. */
+	if (e->label == KILN_LABEL_SENTINEL && kiln_is_the_agent(bpf_get_current_task_btf()->real_parent))
 		bpf_ringbuf_output(&kiln_proofs, e, KILN_EVENT_HEAD + len, 0);
 	if (bpf_ringbuf_output(&kiln_events, e, KILN_EVENT_HEAD + len, 0))
 		kiln_count(KILN_C_DROPPED);

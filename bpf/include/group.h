@@ -140,4 +140,55 @@ static __always_inline struct cgroup *kiln_labelled_group(struct cgroup *group)
 	return a.label ? a.found : NULL;
 }
 
+struct kiln_threads {
+	u64 head, at; /* of the list, and where it is */
+	u64 found;    /* a thread that lives */
+};
+
+static long kiln_thread_step(u32 turn, struct kiln_threads *t)
+{
+	struct task_struct *thread;
+	u64 next = 0;
+
+	if (bpf_probe_read_kernel(&next, sizeof(next), (void *)t->at) || !next || next == t->head)
+		return 1;
+	t->at = next;
+	thread = (void *)next - bpf_core_field_offset(struct task_struct, thread_node);
+	if (BPF_CORE_READ(thread, exit_state))
+		return 0;
+	t->found = (u64)thread;
+	return 1;
+}
+
+#define KILN_THREADS (1u << 17) /* most that have ended and are passed over */
+
+/*
+ * Where a process lives, by its first thread or any: the first may have ended before the others, and says for ever
+ * where it was then. A global function, so that the verifier looks at it once a program.
+ */
+__noinline u64 kiln_home_at(struct kiln_address *process)
+{
+	struct kiln_threads t = {};
+	struct task_struct *task;
+
+	if (!process)
+		return 0;
+	task = (void *)process->at;
+	if (BPF_CORE_READ(task, exit_state)) {
+		t.head = t.at =
+		    (u64)BPF_CORE_READ(task, signal) + bpf_core_field_offset(struct signal_struct, thread_head);
+		bpf_loop(KILN_THREADS, kiln_thread_step, &t, 0);
+		if (t.found)
+			task = (void *)t.found;
+	}
+	return (u64)BPF_CORE_READ(task, cgroups, dfl_cgrp);
+}
+
+static __always_inline struct cgroup *kiln_home(struct task_struct *process)
+{
+	struct kiln_address a = {.at = (u64)process};
+
+	return (void *)kiln_home_at(&a);
+}
+
 #endif

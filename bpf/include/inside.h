@@ -8,6 +8,13 @@
 
 #define X32_BIT 0x40000000ul
 
+#define TS_COMPAT 2u /* arch/x86/include/asm/thread_info.h: a 32-bit system call */
+
+static __always_inline bool kiln_is_compat(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->thread_info.status) && BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+}
+
 /* The system call that the task is in, by whichever of x86's entries; numbers are user space's interface. */
 static __always_inline u64 kiln_call(void)
 {

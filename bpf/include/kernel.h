@@ -58,9 +58,14 @@ struct hlist_head {
 	struct hlist_node *first;
 };
 struct kernfs_node {
+	struct kernfs_node *parent;
 	const char *name;
 	u64 id;
 	void *priv; /* of a folder of cgroup2: its struct cgroup */
+};
+/* From 6.15 on the parent is a pointer of this name. */
+struct kernfs_node___rcu {
+	struct kernfs_node *__parent;
 };
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
@@ -169,8 +174,18 @@ struct seccomp_filter {
 	struct seccomp_filter *prev;
 	struct notification *notif; /* who answers its system calls */
 };
+struct signal_struct {
+	struct list_head thread_head; /* by the threads' thread_node */
+};
 struct seccomp {
 	struct seccomp_filter *filter;
+};
+struct perf_event_attr {
+	u64 sample_type;
+};
+struct perf_event {
+	struct perf_event_attr attr;
+	struct perf_event *parent;
 };
 struct fs_struct {
 	struct path root;
@@ -212,6 +227,9 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct seccomp seccomp;
+	struct signal_struct *signal;
+	struct list_head thread_node;
+	int exit_state; /* 0: it has not ended */
 	struct bpf_local_storage *bpf_storage;
 	struct task_struct *parent; /* the tracer, if it is traced */
 	unsigned int ptrace;
@@ -254,10 +272,22 @@ struct iattr {
 	unsigned int ia_valid;
 };
 struct pt_regs {
-	unsigned long bx, di, orig_ax;
+	unsigned long bx, cx, dx, si, di, orig_ax;
 };
-enum kernel_read_file_id { READING_MODULE = 2, READING_KEXEC_IMAGE = 3, READING_KEXEC_INITRAMFS = 4 };
-enum kernel_load_data_id { LOADING_MODULE = 2, LOADING_KEXEC_IMAGE = 3, LOADING_KEXEC_INITRAMFS = 4 };
+enum kernel_read_file_id {
+	READING_FIRMWARE = 1,
+	READING_KEXEC_IMAGE = 3,
+	READING_KEXEC_INITRAMFS = 4,
+	READING_POLICY = 5,
+	READING_X509_CERTIFICATE = 6,
+};
+enum kernel_load_data_id {
+	LOADING_FIRMWARE = 1,
+	LOADING_KEXEC_IMAGE = 3,
+	LOADING_KEXEC_INITRAMFS = 4,
+	LOADING_POLICY = 5,
+	LOADING_X509_CERTIFICATE = 6,
+};
 struct user_namespace;
 struct kernel_siginfo;
 
@@ -446,6 +476,8 @@ struct bpf_prog {
 #define MQUEUE_FS_MAGIC 0x19800202ul
 #define CGROUP2_SUPER_MAGIC 0x63677270ul
 #define SECURITYFS_MAGIC 0x73636673ul
+#define HUGETLBFS_MAGIC 0x958458f6ul
+#define SYSFS_MAGIC 0x62656572ul
 #define NSFS_MAGIC 0x6e736673ul
 #define PID_FS_MAGIC 0x50494446ul
 

@@ -77,7 +77,8 @@ __noinline u32 kiln_is_own_file(struct kiln_address *address)
 	if (magic == CGROUP2_SUPER_MAGIC) {
 		if (BPF_CORE_READ(dentry, d_parent) == dentry)
 			return kiln_may_be_own(dentry);
-		return kiln_told_inode(BPF_CORE_READ(dentry, d_parent, d_inode)) & KILN_OWN_GROUP;
+		return kiln_told_inode(BPF_CORE_READ(dentry, d_parent, d_inode)) & KILN_OWN_GROUP ||
+		       kiln_own_flags(dentry) & KILN_OWN_TREE;
 	}
 	if (BPF_CORE_READ(dentry, d_inode) != inode)
 		dentry = kiln_name_below(inode);

@@ -101,10 +101,13 @@ static __always_inline u32 kiln_resolve(struct kiln_scratch *s, struct vfsmount 
 	return pos;
 }
 
-/* Whether the name was removed: the path that it had says nothing any more (d_unlinked() of dcache.h). */
-static __always_inline bool kiln_unlinked(struct dentry *dentry)
+/*
+ * Whether the name was removed: the path that it had says nothing any more (d_unlinked() of dcache.h). What is mounted
+ * by itself has its name by the place where it is mounted, whatever becomes of the other.
+ */
+static __always_inline bool kiln_unlinked(struct vfsmount *mnt, struct dentry *dentry)
 {
-	return !dentry->d_hash.pprev && dentry->d_parent != dentry;
+	return !dentry->d_hash.pprev && dentry->d_parent != dentry && mnt->mnt_root != dentry;
 }
 
 /* A scratch that nobody holds; NULL is a denial. */

@@ -96,11 +96,6 @@ static __always_inline bool kiln_may_be_own(struct dentry *dentry)
 	return BPF_CORE_READ(sb, s_root) != dentry && !(BPF_CORE_READ(sb, s_flags) & SB_NOUSER) && kiln_holds_own(sb);
 }
 
-/* Takes a pointer to a global function, which takes numbers and memory only. */
-struct kiln_address {
-	u64 at;
-};
-
 /* A pointer as a mere number. */
 static __always_inline u64 kiln_number(const void *pointer)
 {

@@ -15,7 +15,7 @@ static __always_inline u32 kiln_label_of_process(struct task_struct *leader)
 
 	if (own)
 		return own->label;
-	return kiln_group_label(BPF_CORE_READ(leader, cgroups, dfl_cgrp));
+	return kiln_group_label(kiln_home(leader));
 }
 
 /*
@@ -28,7 +28,7 @@ static __always_inline bool kiln_is_bound(struct task_struct *leader, u32 label)
 
 	if (own)
 		return own->label == label && !(own->flags & KILN_T_STARTING);
-	return kiln_group_label(BPF_CORE_READ(leader, cgroups, dfl_cgrp)) == label;
+	return kiln_group_label(kiln_home(leader)) == label;
 }
 
 /* From one filter to the one below it, until one has a listener. */

@@ -15,6 +15,11 @@ static __always_inline u32 kiln_low(u64 pointer)
 	return low;
 }
 
+/* Takes a pointer to a global function, which takes numbers and memory only. */
+struct kiln_address {
+	u64 at;
+};
+
 static __always_inline struct mount *kiln_real_mount(struct vfsmount *mnt)
 {
 	return (void *)mnt - bpf_core_field_offset(struct mount, mnt);

@@ -2,12 +2,22 @@
 //! taken answer every question.
 #![no_main]
 
-use kiln::abi::Tables;
-use kiln::abi::walk::Object;
-use kiln::bundle::{Envelope, PublicKey, SigningKey};
-use kiln::event::KernelEvent;
-use kiln::model::Verb;
+use std::sync::LazyLock;
+
+use kiln_base::abi::Tables;
+use kiln_base::abi::walk::Object;
+use kiln_base::bundle::{
+    ASSIGNMENT_TYPE, Assignment, Envelope, POLICY_TYPE, PolicyStatement, PublicKey, SigningKey, TrustedKeys,
+};
+use kiln_base::event::KernelEvent;
+use kiln_base::model::Verb;
 use libfuzzer_sys::fuzz_target;
+
+static KEYS: LazyLock<([SigningKey; 2], TrustedKeys)> = LazyLock::new(|| {
+    let keys = [(); 2].map(|()| SigningKey::generate().expect("a key"));
+    let trusted = TrustedKeys::new(vec![keys[0].public()], vec![keys[1].public()]).expect("keys of their own");
+    (keys, trusted)
+});
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(tables) = Tables::read(bytes) {
@@ -20,7 +30,13 @@ fuzz_target!(|bytes: &[u8]| {
         }
         assert_eq!(tables.to_bytes().expect("tables have a form"), bytes);
     }
-    let _ = Envelope::parse(bytes);
+    if let Ok(envelope) = Envelope::parse(bytes) {
+        assert_eq!(Envelope::parse(envelope.to_json().as_bytes()).expect("an envelope of our own"), envelope);
+    }
+    // What a trusted key has signed may be anything, too.
+    let [policy, assignment] = &KEYS.0;
+    let _ = PolicyStatement::verify(&Envelope::sign(POLICY_TYPE, bytes, policy), &KEYS.1);
+    let _ = Assignment::verify(&Envelope::sign(ASSIGNMENT_TYPE, bytes, assignment), &KEYS.1);
     let _ = KernelEvent::decode(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = (PublicKey::from_pem(text), SigningKey::from_pem(text));

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use kiln::gate::engine::graded::{Graded, Marks, Memory, Options, Shape, Weights};
-use kiln::gate::engine::scbe::{self, Scbe};
-use kiln::gate::engine::{Arena, Profile};
+use kiln_gate::engine::graded::{Graded, Marks, Memory, Options, Shape, Weights};
+use kiln_gate::engine::scbe::{self, Scbe};
+use kiln_gate::engine::{Arena, Profile};
 use libfuzzer_sys::fuzz_target;
 
 fn judge<P: Profile>(profile: &P, mut memory: P::Memory, line: &str) -> Vec<u8> {

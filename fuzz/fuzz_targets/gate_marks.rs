@@ -1,8 +1,8 @@
 //! No text panics the reader of the operators' marks, and one that it takes fits no event that has nothing in it.
 #![no_main]
 
-use kiln::gate::engine::graded::{Graded, Marks, Memory, Options, Shape, Weights};
-use kiln::gate::engine::{Action, Arena, Profile};
+use kiln_gate::engine::graded::{Graded, Marks, Memory, Options, Shape, Weights};
+use kiln_gate::engine::{Action, Arena, Profile};
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {

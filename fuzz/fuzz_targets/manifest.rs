@@ -5,13 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use kiln::derive::{derive, render};
-use kiln::manifest::dpkg::Database;
-use kiln::manifest::systemd::census;
-use kiln::manifest::{Root, service};
-use kiln::model::Mode;
-use kiln::pdl::{NoFiles, Source};
-use kiln::policy::load;
+use kiln_derive::{derive, render};
+use kiln_derive::manifest::dpkg::Database;
+use kiln_derive::manifest::systemd::census;
+use kiln_derive::manifest::{Root, service};
+use kiln_base::model::Mode;
+use kiln_lang::pdl::{NoFiles, Source};
+use kiln_lang::policy::load;
 use libfuzzer_sys::fuzz_target;
 
 const FILES: [&str; 8] = [

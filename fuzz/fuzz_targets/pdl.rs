@@ -1,9 +1,9 @@
 //! No text panics, none is lost, formatting settles, and what is taken has a flat form of the same meaning.
 #![no_main]
 
-use kiln::pdl::{NoFiles, Source, format, parse};
-use kiln::policy::eval::{Atom, Evaluator, Operation, Target, Task};
-use kiln::policy::{digest, load, to_pdl};
+use kiln_lang::pdl::{NoFiles, Source, format, parse};
+use kiln_lang::policy::eval::{Atom, Evaluator, Operation, Target, Task};
+use kiln_lang::policy::{digest, load, to_pdl};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -18,7 +18,7 @@ fuzz_target!(|text: &str| {
             assert_eq!(digest(&flat), digest(&policy));
             let evaluator = Evaluator::new(&policy).expect("a checked policy evaluates");
             let task = Task { unit: Some("a.service".to_owned()), ..Task::default() };
-            let atom = Atom { verb: kiln::model::Verb::Read, target: Target::Path(b"/etc/passwd".to_vec()) };
+            let atom = Atom { verb: kiln_base::model::Verb::Read, target: Target::Path(b"/etc/passwd".to_vec()) };
             evaluator.evaluate(&task, &Operation::Atom(atom), jiff::Timestamp::UNIX_EPOCH);
         }
         Err(found) => {

@@ -1,7 +1,7 @@
 //! No JSON document panics, and what is taken comes back as it went out.
 #![no_main]
 
-use kiln::policy::{digest, json};
+use kiln_lang::policy::{digest, json};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -11,6 +11,6 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-fn serde_json_bytes(policy: &kiln::policy::normal::Policy) -> Vec<u8> {
+fn serde_json_bytes(policy: &kiln_lang::policy::normal::Policy) -> Vec<u8> {
     serde_json::to_vec(&json::document(policy)).expect("a policy has a JSON form")
 }

@@ -13,6 +13,7 @@ use crate::bundle::write_aside;
 use crate::compile::{self, CompileError, Gap, KernelVersion, Options};
 use crate::model::Digest;
 use crate::policy;
+use crate::prepare::proof;
 
 /// Example: kiln compile nginx.pdl -o nginx.tables --serial 2
 #[derive(Debug, clap::Args)]
@@ -83,7 +84,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
         Err(CompileError::Internal(error)) => return Err(CompileError::Internal(error).into()),
         Err(error) => return refuse(error, args.kernel, out),
     };
-    super::proof::relate(&mut tables.metadata, &args.files[0]);
+    proof::relate(&mut tables.metadata, &args.files[0]);
     let bytes = tables.to_bytes()?;
     write_aside(&args.output, &bytes, 0o644).with_context(|| format!("cannot write {}", args.output.display()))?;
     let kernel = args.kernel;

@@ -1,6 +1,5 @@
 //! `kiln deploy`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -10,7 +9,7 @@ use serde::Serialize;
 
 use super::pos_args::PosArgs;
 use super::{Exit, Format, Out};
-use crate::bake::{self, layout};
+use crate::bake::layout;
 use crate::bundle::write_aside;
 use crate::model::Digest;
 use crate::registry::BakedImage;
@@ -71,7 +70,7 @@ struct Join {
 pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let (client, credentials) = args.pos.client()?;
     let progress = out.progress("reading the image");
-    let image = read(&args.target, args.partition)?;
+    let image = BakedImage::read(&args.target, args.partition)?;
     let name = match &args.name {
         Some(name) => name.clone(),
         None => target_name(&args.target).context("the target's name does not serve as the image's; give --name")?,
@@ -145,25 +144,4 @@ fn print(deployed: &Deployed, out: &mut Out) -> anyhow::Result<()> {
 fn target_name(target: &Path) -> Option<String> {
     let full = target.canonicalize().ok()?;
     full.file_name().and_then(|n| n.to_str()).map(str::to_owned)
-}
-
-/// Reads what the registration is made of. Links of the image are not followed.
-fn read(target: &Path, partition: Option<u32>) -> anyhow::Result<BakedImage> {
-    let image = bake::open(target, partition)?;
-    let file = |path: &str| -> anyhow::Result<Vec<u8>> {
-        let baked = image.find(path)?.is_some();
-        anyhow::ensure!(baked, "{} has no /{path}; run `kiln bake` on it first", target.display());
-        Ok(image.read(path)?)
-    };
-    let mut trust = BTreeMap::new();
-    for name in image.list(layout::TRUST)? {
-        let bytes = file(&format!("{}/{name}", layout::TRUST))?;
-        trust.insert(name, bytes);
-    }
-    Ok(BakedImage {
-        manifest: file(layout::MANIFEST)?,
-        tables: file(layout::TABLES)?,
-        signature: file(layout::SIGNATURE)?,
-        trust,
-    })
 }

@@ -8,10 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::pos_args::PosArgs;
-use super::{Exit, Format, Out, policy_file, sign};
+use super::sources::told;
+use super::{Exit, Format, Out};
 use crate::bundle::{Envelope, MAX_ENVELOPE, PolicyStatement, SigningKey};
 use crate::compile::KernelVersion;
 use crate::model::Digest;
+use crate::prepare::{self, file::read_bounded};
 use crate::registry::Client;
 use crate::wire::{AssignRequest, ImageView, MAX_TABLES, NewAssignment, PublishRequest, VersionView};
 
@@ -68,11 +70,11 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
         None => 1 + client.versions()?.iter().filter(|v| v.name == name).map(|v| v.serial).max().unwrap_or(0),
     };
     progress.set_message("compiling the policy");
-    let policy = policy_file::load(&args.file, serial, args.kernel, out)?;
+    let policy = prepare::load(&args.file, serial, args.kernel).map_err(|error| told(error, out))?;
     let length = policy.tables.len();
     anyhow::ensure!(length <= MAX_TABLES, "the tables have {length} bytes; a POS takes at most {MAX_TABLES}");
     let (statement, envelope) = match (&key, signed) {
-        (Some(key), _) => sign::sign(&policy.tables, key, name)?,
+        (Some(key), _) => prepare::sign(&policy.tables, key, name)?,
         (None, Some(signed)) => signed,
         (None, None) => anyhow::bail!("--key is needed to sign the policy"),
     };
@@ -133,8 +135,8 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
 
 /// The signature beside a tables file. What it says is only read here: the POS, and each machine, verifies it.
 fn signature(args: &Args) -> anyhow::Result<(PolicyStatement, Envelope)> {
-    let path = sign::signature_path(&args.file);
-    let bytes = sign::read_bounded(&path, MAX_ENVELOPE as u64)
+    let path = prepare::signature_path(&args.file);
+    let bytes = read_bounded(&path, MAX_ENVELOPE as u64)
         .context("give --key to sign the policy, or tables with their signature (`kiln compile`, then `kiln sign`)")?;
     let envelope = Envelope::parse(&bytes).with_context(|| path.display().to_string())?;
     let unsigned = || format!("{} holds no policy statement", path.display());
@@ -155,7 +157,7 @@ fn images(
     let own = key.map(|key| key.public().key_id());
     let given = signed.map(|statement| statement.name.clone()).or_else(|| args.name.clone());
     if args.image.is_empty() {
-        let name = given.map_or_else(|| sign::name_of(&args.file), Ok)?;
+        let name = given.map_or_else(|| prepare::name_of(&args.file), Ok)?;
         let fits = |i: &ImageView| i.policy_name == name && own.as_ref().is_none_or(|own| i.policy_keys.contains(own));
         let found: Vec<_> = all.into_iter().filter(fits).collect();
         let trusting = own.map(|own| format!(" and trusts the key {own}")).unwrap_or_default();

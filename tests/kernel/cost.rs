@@ -21,6 +21,9 @@ const OPERATIONS: [&str; 4] = ["open-13", "open-36", "exec", "connect"];
 /// How a kernel is booted: a name, and what `lsm=` says.
 type Mode = (&'static str, &'static str);
 const MODES: [Mode; 3] = [("base", "capability"), ("apparmor", "capability,apparmor"), ("kiln", "capability,bpf")];
+/// Without these an exec's own cost moves between boots by more than what is measured: by where its addresses are, and by
+/// which objects of the kernel's allocator share their pages and how many a page holds.
+const APPEND: &str = "nokaslr norandmaps slab_nomerge slub_min_order=3";
 /// What a confined task may pay, of what AppArmor takes.
 const OF_APPARMOR: f64 = 0.8;
 /// What the loaded policy may add to an unconfined task's open and close. An empty LSM program adds 170 to 183.
@@ -60,7 +63,7 @@ fn boot(kernel: &str, mode: Mode, work: &Path, programs: &[(PathBuf, &str)], lib
     let (name, lsm) = mode;
     std::fs::create_dir_all(work).map_err(|error| format!("{}: {error}", work.display()))?;
     let mut vm = Vm::new(work, 900);
-    vm.option(&["--icount", "--lsm", lsm, "--append", "nokaslr norandmaps"]);
+    vm.option(&["--icount", "--lsm", lsm, "--append", APPEND]);
     for (from, to) in programs {
         vm.file(from, to);
     }
@@ -73,8 +76,9 @@ fn boot(kernel: &str, mode: Mode, work: &Path, programs: &[(PathBuf, &str)], lib
 fn read(kernel: &str, said: &str, costs: &mut Costs) -> Result<(), String> {
     for line in said.lines() {
         match line.split(' ').collect::<Vec<_>>()[..] {
-            ["cost", whose, operation, value] => {
+            ["cost", whose, operation, value, low, high] => {
                 let value = value.parse().map_err(|_| format!("no number: {line}"))?;
+                println!("{kernel} {whose} {operation}: {value}, by rounds from {low} to {high}");
                 costs.insert((whose.to_owned(), operation.to_owned()), value);
             }
             ["cost", whose, "program", operation, program, runs, spent] => {

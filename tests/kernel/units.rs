@@ -22,7 +22,7 @@ use crate::gate::{boot, bring, debian};
 use crate::{build, chosen, policy};
 
 /// A hundred units on a busy machine, emulated, are slow.
-const PATIENCE: Duration = Duration::from_secs(2400);
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A Debian to be tried.
 #[derive(Debug, Clone, Copy)]

@@ -28,7 +28,7 @@ use super::sentinel::{self, Attempt};
 use super::sink::{self, Explainer, Spool};
 use super::slots::{Registry, Slots};
 use super::store::{Store, Verified};
-use super::{helpers, own};
+use super::{helpers, own, tracers};
 
 /// Most events read before other work gets its turn.
 const BATCH: usize = 256;
@@ -269,7 +269,7 @@ impl Engine {
         attach::attach_needed(&self.places.pins, &self.places.run, &policy.tables.kernel.header, revocation)?;
         helpers::tell(&self.places.proc, &self.maps)?;
         own::tell(&self.places, &self.maps)?;
-        let seeded = self.seed(&policy.tables, &slots)?;
+        let seeded = self.seed(&policy.tables, &slots, false)?;
         if seeded.tasks > 0 && !revocation {
             revocation = true;
             attach::attach_needed(&self.places.pins, &self.places.run, &policy.tables.kernel.header, revocation)?;
@@ -285,7 +285,7 @@ impl Engine {
         self.keeper.write(&records)?;
         self.flip(&policy.tables, built.index);
         let proven = self
-            .seed(&policy.tables, &slots) // what came between the first pass and the flip
+            .seed(&policy.tables, &slots, revocation) // what came between the first pass and the flip
             .and_then(|_| self.prove(&policy.tables, &record));
         match proven {
             Ok(evidence) => {
@@ -331,8 +331,9 @@ impl Engine {
         self.maps.groups.host_verbs_now(verbs);
     }
 
-    fn seed(&self, tables: &Tables, slots: &Slots) -> Result<Seeded> {
-        Seeder {
+    /// `tightened`: what was permitted before may not be now, and is in force.
+    fn seed(&self, tables: &Tables, slots: &Slots, tightened: bool) -> Result<Seeded> {
+        let seeder = Seeder {
             kernel: &tables.kernel,
             slots,
             cgroups: &self.maps.cgroups,
@@ -342,8 +343,12 @@ impl Engine {
             labels: &self.maps.labels,
             cgroup_root: &self.places.cgroups,
             proc_root: &self.places.proc,
+        };
+        let seeded = seeder.run()?;
+        if tightened && tables.kernel.header.required_hooks_hi & tracers::PTRACE != 0 {
+            seeder.end_tracers()?;
         }
-        .run()
+        Ok(seeded)
     }
 
     /// Lets the sentinel be refused and gathers the evidence for a generation that is active.
@@ -466,7 +471,7 @@ impl Engine {
         attach::attach_needed(&self.places.pins, &self.places.run, &tables.kernel.header, records.revocation)?;
         own::tell(&self.places, &self.maps)?;
         let slots = self.registry.slots(&tables.metadata.subjects);
-        self.seed(&tables, &slots)?;
+        self.seed(&tables, &slots, records.revocation)?;
         let evidence = self.prove(&tables, &records.active)?;
         records.evidence = Some(evidence.clone());
         self.keeper.write(&records)?;

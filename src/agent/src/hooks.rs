@@ -62,6 +62,7 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_arch_ptrace", Need { always: false, verbs: 0, ops: k(KernelOp::Ptrace), revocation: true }),
     ("kiln_arch_ptrace_compat", Need { always: false, verbs: 0, ops: k(KernelOp::Ptrace), revocation: true }),
     ("kiln_backing", either(FILES, KernelOp::ExecMemory)),
+    ("kiln_born_there", ALWAYS),
     ("kiln_bpf", ALWAYS),
     ("kiln_bpf_map", ALWAYS),
     ("kiln_bpf_prog", ALWAYS),
@@ -113,6 +114,9 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_inode_setxattr", ALWAYS),
     ("kiln_inode_symlink", ALWAYS),
     ("kiln_inode_unlink", ALWAYS),
+    // Messages that sendmmsg(2) asks nobody about.
+    ("kiln_ip6_datagram_send_ctl", verbs(v(Verb::Connect))),
+    ("kiln_ip_cmsg_send", verbs(v(Verb::Connect))),
     (
         "kiln_kernel_load_data",
         Need { always: false, verbs: 0, ops: k(KernelOp::Module) | k(KernelOp::Kexec), revocation: false },
@@ -142,6 +146,7 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_path_symlink", verbs(C)),
     ("kiln_path_truncate", verbs(M)),
     ("kiln_path_unlink", verbs(D)),
+    ("kiln_perf_event_alloc", op(KernelOp::Ptrace)),
     ("kiln_perf_event_open", op(KernelOp::Perf)),
     ("kiln_personality", op(KernelOp::ExecMemory)),
     ("kiln_personality_compat", op(KernelOp::ExecMemory)),
@@ -176,8 +181,8 @@ const PROGRAMS: &[(&str, Need)] = &[
         "kiln_socket_sendmsg",
         Need { always: false, verbs: v(Verb::Bind) | v(Verb::Connect) | 1 << 18, ops: 0, revocation: false },
     ),
-    // A source route goes round the addresses.
-    ("kiln_socket_setsockopt", verbs(v(Verb::Connect))),
+    // A source route goes round the addresses. And a connection that was refused gets no other way to be read.
+    ("kiln_socket_setsockopt", verbs(v(Verb::Connect) | 1 << 18)),
     ("kiln_splice_read", PEERS),
     ("kiln_task_alloc", ALWAYS),
     ("kiln_task_fix_setgid", op(KernelOp::Setuid)),

@@ -34,6 +34,7 @@ pub mod sink;
 pub mod slots;
 pub mod status;
 pub mod store;
+mod tracers;
 mod tree;
 pub mod update;
 

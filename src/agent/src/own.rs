@@ -47,8 +47,9 @@ pub fn tell(places: &Places, maps: &Maps) -> Result<()> {
             tell_folder(maps, path, told(flag))?;
         }
     }
-    for group in groups(places) {
-        tell_folder(maps, &group, told(OWN_GROUP))?;
+    for (at, group) in groups(places).iter().enumerate() {
+        // Its own with all that is below it: what lives there counts for the limits of its unit.
+        tell_folder(maps, group, told(if at == 0 { OWN_GROUP | OWN_TREE } else { OWN_GROUP }))?;
     }
     maps.agent_word(agent_word::TELLING, 0)?;
     if entries(&maps.belongings)?.iter().filter(|(_, value)| *value == told(OWN_TREE)).count() < 2 {
@@ -95,7 +96,7 @@ fn tell_folder(maps: &Maps, path: &Path, value: u32) -> Result<()> {
     Ok(())
 }
 
-/// The agent's cgroup and those above it, but the root.
+/// The agent's cgroup first, and those above it, but the root.
 fn groups(places: &Places) -> Vec<PathBuf> {
     let text = std::fs::read(places.proc.join("self/cgroup")).unwrap_or_default();
     let Some(path) = super::seed::cgroup_path(&text) else { return Vec::new() };

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use kiln_base::abi::Kernel;
-use kiln_base::abi::layout::{LABEL_HOST, LABEL_SENTINEL, S_PROFILE, T_EXEMPT, T_STARTING, Task};
+use kiln_base::abi::layout::{LABEL_HOST, LABEL_SENTINEL, S_PROFILE, Subject, T_EXEMPT, T_STARTING, Task};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::bpf::groups::Groups;
@@ -67,11 +67,13 @@ impl Seeder<'_> {
     /// # Errors
     /// If a label cannot be set: what should be confined would not be.
     pub fn run(&self) -> Result<Seeded> {
-        // As many processes as there may be; with fewer rights, as many as before.
-        let _ = rustix::process::setrlimit(
-            rustix::process::Resource::Nofile,
-            rustix::process::Rlimit { current: Some(MOST_FILES), maximum: Some(MOST_FILES) },
-        );
+        // As many processes as there may be; where the machine has fewer (fs.nr_open), or with fewer rights, as many as
+        // this one may have.
+        let files = rustix::process::Resource::Nofile;
+        let limit = |most| rustix::process::Rlimit { current: most, maximum: most };
+        if rustix::process::setrlimit(files, limit(Some(MOST_FILES))).is_err() {
+            let _ = rustix::process::setrlimit(files, limit(rustix::process::getrlimit(files).maximum));
+        }
         let mut done = Seeded::default();
         for _ in 0..MAX_PASSES {
             let mut groups = Labelled::default();
@@ -91,6 +93,40 @@ impl Seeder<'_> {
         super::sink::print_line(&serde_json::json!({"schema": "kiln.notice.v1", "notice": format!(
             "after {MAX_PASSES} passes there were still new processes to label; what is made from the flip on is labelled by the kernel")}));
         Ok(done)
+    }
+
+    /// The labelled cgroups as they are.
+    ///
+    /// # Errors
+    /// As [`Seeder::run`].
+    pub(super) fn labelled(&self) -> Result<Labelled> {
+        let (mut groups, mut done) = (Labelled::default(), Seeded::default());
+        tree::walk(self.cgroup_root, &mut |group, name, inode, above, by_slice| {
+            self.group(group, name, inode, above, by_slice, &mut groups, &mut done)
+        })?;
+        Ok(groups)
+    }
+
+    /// What binds a process; `None` where it is gone.
+    ///
+    /// # Errors
+    /// If it cannot be looked at.
+    pub(super) fn bound(&self, pid: i32, groups: &Labelled) -> Result<Option<Bound>> {
+        let Some(process) = Process::read(self.proc_root, pid)? else { return Ok(None) };
+        let (label, flags) = match self.label(&process.pidfd)? {
+            Some(own) if own.flags & T_EXEMPT != 0 || own.flags & T_STARTING != 0 => (LABEL_HOST, own.flags),
+            Some(own) => (own.label, own.flags),
+            None => {
+                let group = process.cgroup.as_ref().and_then(|path| groups.of(path));
+                (group.map_or(LABEL_HOST, |group| group.label), 0)
+            }
+        };
+        Ok(Some(Bound { label, starting: flags & T_STARTING != 0, pidfd: process.pidfd }))
+    }
+
+    /// What a label means.
+    pub(super) fn subject_of(&self, label: u32) -> Option<Subject> {
+        self.kernel.subject(self.subject(label))
     }
 
     fn subject(&self, label: u32) -> u32 {
@@ -291,6 +327,16 @@ impl Seeder<'_> {
     }
 }
 
+/// What binds a process.
+pub(super) struct Bound {
+    /// Its label.
+    pub label: u32,
+    /// PID 1's own code runs in it still.
+    pub starting: bool,
+    /// The process.
+    pub pidfd: OwnedFd,
+}
+
 /// Labels a process (its leader; the kernel programs look there for threads without a label of their own).
 ///
 /// # Errors
@@ -335,20 +381,29 @@ impl Process {
         let Some(stat) = read("stat")? else { return Ok(None) };
         let odd = |name: &str| AgentError::Format { path: folder.join(name), reason: "not as proc(5) has it".into() };
         let Stat { parent, flags, start, stack } = Stat::parse(&stat).ok_or_else(|| odd("stat"))?;
-        let cgroup = match fs::read(folder.join("cgroup")) {
+        // Kernel threads have no program; a process that is about to end has none any more.
+        let (mut exe, mut home) = (program(&folder), folder.clone());
+        if exe.is_none() {
+            // The first thread may have ended before the others, which still run the program, and live where it may
+            // never have been.
+            let threads = gone(fs::read_dir(folder.join("task"))).map_err(|e| unreadable(&folder, e))?;
+            let mut threads = threads.into_iter().flatten().flatten().map(|thread| thread.path());
+            if let Some((found, thread)) = threads.find_map(|path| Some((program(&path)?, path))) {
+                (exe, home) = (Some(found), thread);
+            }
+        }
+        let mut text = fs::read(home.join("cgroup"));
+        // That thread may have ended meanwhile, too.
+        if home != folder && text.as_ref().is_err_and(|e| e.raw_os_error() != Some(libc::ENAMETOOLONG)) {
+            text = fs::read(folder.join("cgroup"));
+        }
+        let cgroup = match text {
             Err(e) if e.raw_os_error() == Some(libc::ENAMETOOLONG) => None,
             other => match gone(other).map_err(|e| unreadable(&folder.join("cgroup"), e))? {
                 Some(text) => Some(cgroup_path(&text).ok_or_else(|| odd("cgroup"))?),
                 None => return Ok(None),
             },
         };
-        // Kernel threads have no program; a process that is about to end has none any more.
-        let mut exe = program(&folder);
-        if exe.is_none() {
-            // The first thread may have ended before the others, which still run the program.
-            let threads = gone(fs::read_dir(folder.join("task"))).map_err(|e| unreadable(&folder, e))?;
-            exe = threads.into_iter().flatten().flatten().find_map(|t| program(&t.path()));
-        }
         if exe.is_none() && parent == 2 || pid == 2 {
             return Ok(None);
         }

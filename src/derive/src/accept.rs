@@ -5,11 +5,11 @@ use kiln_base::model::{Proto, Verb};
 
 use super::bind::block;
 use super::rule::Rule;
-use crate::manifest::nginx::listen::At;
+use crate::manifest::net::At;
 use crate::manifest::{PathFact, ServiceFacts};
 
 pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
-    for listen in facts.nginx.iter().flat_map(|n| &n.listens).chain(&facts.sockets) {
+    for listen in facts.declared.iter().flat_map(|d| &d.listens).chain(&facts.sockets) {
         if let At::Unix(path) = &listen.at {
             out.push(Rule::unix(Verb::Accept, PathFact::quote(path), &listen.origin));
             continue;

@@ -3,15 +3,15 @@
 use kiln_base::model::{PortRange, Verb};
 
 use super::rule::{Rule, Section};
-use crate::manifest::nginx::listen::At;
+use crate::manifest::net::At;
 use crate::manifest::{PathFact, ServiceFacts};
 
 pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
-    for listen in facts.nginx.iter().flat_map(|n| n.listens.iter().chain(&n.binds)).chain(&facts.unbound) {
+    for listen in facts.declared.iter().flat_map(|d| d.listens.iter().chain(&d.binds)).chain(&facts.unbound) {
         if let At::Unix(path) = &listen.at {
             let path = PathFact::quote(path);
             out.push(Rule::unix(Verb::Bind, path.clone(), &listen.origin));
-            // nginx opens the socket to everybody after bind, and removes it at the end (ngx_open_listening_sockets()).
+            // Servers open the socket to everybody after bind, and remove it at the end (ngx_open_listening_sockets()).
             out.push(Rule::file(Section::Write, &[Verb::Delete, Verb::Setattr], vec![path], &listen.origin));
             continue;
         }

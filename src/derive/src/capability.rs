@@ -1,11 +1,11 @@
-//! Capabilities: what the unit grants, and what nginx's master uses as root. Workers have none.
+//! Capabilities: what the unit grants, and what a program uses as root before it becomes its own user.
 
 use std::collections::BTreeSet;
 
 use kiln_base::model::{capability_name, capability_number};
 
 use super::rule::Rule;
-use crate::manifest::nginx::listen::At;
+use crate::manifest::net::At;
 use crate::manifest::{Note, Origin, ServiceFacts};
 
 pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<Note>) {
@@ -22,7 +22,7 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<N
     if !root {
         return;
     }
-    let Some(nginx) = &facts.nginx else {
+    let Some(declared) = &facts.declared else {
         match bound {
             Some((set, origins)) => {
                 let each = set.into_iter().flat_map(|name| origins.iter().map(move |o| Rule::capability(name, o)));
@@ -41,14 +41,14 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<N
             out.push(Rule::capability(name, because));
         }
     };
-    for listen in &nginx.listens {
+    for listen in &declared.listens {
         if let At::Any(p) | At::Loopback(p) | At::Address(_, p) | At::Name(_, p) = &listen.at
             && p.first < 1024
         {
             add("net_bind_service", &listen.origin);
         }
     }
-    if let Some((_, origin)) = &nginx.user {
+    if let Some((_, origin)) = &declared.user {
         // To become the workers' user, to give it the temporary folders and reopened logs, to end a worker that hangs.
         for name in ["setuid", "setgid", "chown", "kill"] {
             add(name, origin);
@@ -59,14 +59,8 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<N
             add("fowner", &log.origin);
         }
     }
-    if let Some(origin) = &nginx.rlimit {
-        add("sys_resource", origin);
-    }
-    if let Some(origin) = &nginx.transparent {
-        add("net_raw", origin);
-    }
-    if let Some(origin) = &nginx.priority {
-        add("sys_nice", origin);
+    for (name, origin) in &declared.capabilities {
+        add(name, origin);
     }
 }
 

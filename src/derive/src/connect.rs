@@ -3,18 +3,15 @@
 use kiln_base::model::{PortRange, Proto, Verb};
 
 use super::rule::Rule;
-use crate::manifest::nginx::upstream::To;
-use crate::manifest::{Note, Origin, PathFact, ServiceFacts};
+use crate::manifest::net::To;
+use crate::manifest::{Declared, Note, Origin, PathFact, ServiceFacts};
 
 /// Where journald listens for syslog(3); /dev/log is a link to it (systemd-journald-dev-log.socket).
 const DEV_LOG: &str = "/run/systemd/journal/dev-log";
 
 /// Whether the service resolves host names: where that is not known, it is taken to.
 pub(super) fn asks_for_hosts(facts: &ServiceFacts) -> bool {
-    match &facts.nginx {
-        Some(nginx) => nginx.endpoints.iter().any(|e| matches!(e.to, To::Name(..) | To::Loopback(_))),
-        None => true,
-    }
+    facts.declared.as_ref().is_none_or(Declared::resolves_names)
 }
 
 pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<Note>) {
@@ -24,12 +21,12 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<N
     }
     notify(facts, out);
     bus(facts, out);
-    let Some(nginx) = &facts.nginx else {
+    let Some(declared) = &facts.declared else {
         let origin = Origin::known("syslog(3)", "/dev/log");
         out.push(Rule::unix(Verb::Connect, DEV_LOG.to_owned(), &origin));
         return;
     };
-    for endpoint in &nginx.endpoints {
+    for endpoint in &declared.connects {
         let (proto, origin) = (endpoint.proto, &endpoint.origin);
         match &endpoint.to {
             To::Unix(path) => {

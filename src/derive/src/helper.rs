@@ -69,7 +69,7 @@ fn rules(facts: &ServiceFacts, helper: &Helper, service: &str) -> Vec<Rule> {
         let verbs = [Verb::Read, Verb::Modify, Verb::Create, Verb::Delete, Verb::Setattr];
         out.push(Rule::file(Section::Write, &verbs, vec![path.glob()], &path.origin));
     }
-    write::declared(facts, &mut out, &mut Vec::new());
+    write::by_unit(facts, &mut out, &mut Vec::new());
     let null = Origin::known("daemon(3)", "standard streams");
     out.push(Rule::file(Section::Write, &[Verb::Read, Verb::Modify], vec!["/dev/null".into()], &null));
     out

@@ -1,4 +1,4 @@
-//! Kernel facilities: the change of user of nginx's workers, and executable memory for a regular expression compiler.
+//! Kernel facilities: the change of user, and what a configuration asks for.
 
 use kiln_base::model::KernelOp;
 
@@ -6,11 +6,9 @@ use super::rule::Rule;
 use crate::manifest::ServiceFacts;
 
 pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
-    let Some(nginx) = &facts.nginx else { return };
-    if let Some((_, origin)) = &nginx.user {
+    let Some(declared) = &facts.declared else { return };
+    if let Some((_, origin)) = &declared.user {
         out.push(Rule::kernel(KernelOp::Setuid, origin));
     }
-    if let Some(origin) = &nginx.jit {
-        out.push(Rule::kernel(KernelOp::ExecMemory, origin));
-    }
+    out.extend(declared.kernel.iter().map(|(op, origin)| Rule::kernel(*op, origin)));
 }

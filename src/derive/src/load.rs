@@ -13,7 +13,7 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
     if facts.programs.values().any(|p| p.glibc) {
         out.extend(facts.image.modules.iter().map(rule));
     }
-    for module in facts.nginx.iter().flat_map(|n| n.modules.iter().chain(&n.libraries)) {
+    for module in facts.declared.iter().flat_map(|d| &d.loads) {
         out.push(Rule::file(Section::Load, &[Verb::Read, Verb::Load], vec![module.glob()], &module.origin));
     }
 }

@@ -43,9 +43,7 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
             out.push(Rule::tree(Section::Read, READ, &folder));
         }
     }
-    let Some(nginx) = &facts.nginx else { return };
-    out.extend(nginx.config.iter().map(file));
-    out.extend(nginx.directories.iter().map(file));
-    out.extend(nginx.files.iter().map(file));
-    out.extend(nginx.trees.iter().map(|folder| Rule::tree(Section::Read, READ, folder)));
+    let Some(declared) = &facts.declared else { return };
+    out.extend(declared.reads.iter().map(file));
+    out.extend(declared.trees.iter().map(|folder| Rule::tree(Section::Read, READ, folder)));
 }

@@ -19,35 +19,40 @@ const DIRECTORIES: [(&str, &str); 5] = [
 ];
 
 pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<Note>) {
-    declared(facts, out, notes);
+    by_unit(facts, out, notes);
     // Whatever a program does with its standard streams, it does with this one.
     let null = Origin::known("daemon(3)", "standard streams");
     out.push(Rule::file(Section::Write, &[Verb::Read, Verb::Modify], vec!["/dev/null".into()], &null));
-    let Some(nginx) = &facts.nginx else {
+    let Some(declared) = &facts.declared else {
         // Without a reader for the program's configuration, its package's own folders stand for what it keeps.
         for folder in &facts.state {
             tree_of(folder, out);
         }
         return;
     };
-    for log in &nginx.logs {
+    for log in &declared.appends {
         // Opened for appending, made if missing, given to the workers' user when reopened (ngx_reopen_files()).
         let verbs = [Verb::Modify, Verb::Create, Verb::Setattr];
         out.push(Rule::file(Section::Write, &verbs, vec![log.glob()], &log.origin));
     }
-    if let Some(pid) = &nginx.pid {
+    for pid in &declared.makes {
         let verbs = [Verb::Read, Verb::Modify, Verb::Create, Verb::Delete];
         out.push(Rule::file(Section::Write, &verbs, vec![pid.glob()], &pid.origin));
     }
-    for folder in &nginx.temp {
+    for folder in &declared.fills {
         // Made and given to the workers' user by the master (ngx_create_paths()), filled by the workers.
         let verbs = [Verb::Read, Verb::Create, Verb::Setattr];
         out.push(Rule::file(Section::Write, &verbs, vec![folder.glob()], &folder.origin));
         let all = format!("{}/**", folder.glob().trim_end_matches('/'));
         out.push(Rule::file(Section::Write, READ_WRITE, vec![all], &folder.origin));
     }
-    for folder in &nginx.uploads {
+    for folder in &declared.changes {
         tree_of(folder, out);
+    }
+    for state in &declared.replaces {
+        // A new one is written beside it, and renamed.
+        let paths = vec![state.glob(), format!("{}*", state.glob())];
+        out.push(Rule::file(Section::Write, READ_WRITE, paths, &state.origin));
     }
 }
 
@@ -63,7 +68,7 @@ fn below(folder: &PathFact) -> Rule {
     Rule::file(Section::Write, READ_WRITE, paths, &folder.origin)
 }
 
-pub(super) fn declared(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<Note>) {
+pub(super) fn by_unit(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Vec<Note>) {
     let unit = &facts.unit;
     let dynamic = matches!(unit.flag("Service", "DynamicUser"), Some((true, _)));
     let tree = |path: String, origin: &Origin, out: &mut Vec<Rule>| tree_of(&PathFact::new(path, origin.clone()), out);
@@ -112,7 +117,7 @@ pub(super) fn declared(facts: &ServiceFacts, out: &mut Vec<Rule>, notes: &mut Ve
         tree("/tmp".to_owned(), &origin, out);
         tree("/var/tmp".to_owned(), &origin, out);
     }
-    if facts.nginx.is_none()
+    if facts.declared.is_none()
         && let Some(pid) = &facts.pid
     {
         out.push(Rule::file(Section::Write, READ_WRITE, vec![pid.glob()], &pid.origin));

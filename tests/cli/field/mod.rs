@@ -70,6 +70,27 @@ fn corpus() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The table of docs/field.md tells how many there are.
+#[test]
+fn counts() {
+    let text = fs::read_to_string("docs/field.md").unwrap();
+    let row = |of: &str| {
+        let line = text.lines().find(|l| l.starts_with(&format!("| {of}"))).unwrap_or_else(|| panic!("no row {of}"));
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        (cells[2].parse::<usize>().unwrap(), cells[3].parse::<usize>().unwrap())
+    };
+    let cases = cases();
+    let judged = cases.iter().filter(|(_, t)| head(t).any(|h| h == ("judge", "systemd"))).count();
+    for (of, count) in [
+        ("what is granted", cases.len()),
+        ("drop-ins, command lines", judged),
+        ("words, quotes", judges::TEXTS.len()),
+        ("capability sets", judges::SETS.len()),
+    ] {
+        assert_eq!(row(of), (count, count), "{of}");
+    }
+}
+
 /// What is wrong with Kiln's reading of a case.
 fn judge(root: &Path, text: &str) -> Vec<String> {
     let unit = unit_of(text);

@@ -173,8 +173,13 @@ static int run_fsmount(int argc, char **argv)
 {
 	int context = (int)syscall(SYS_fsopen, argument(argc, argv, 0), 0);
 
-	if (context < 0 || syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		unattempted("fsopen and fsconfig");
+	if (context < 0)
+		unattempted("fsopen");
+	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) {
+		if (errno != EPERM)
+			unattempted("fsconfig");
+		return -EPERM;
+	}
 	return outcome(syscall(SYS_fsmount, context, 0, 0));
 }
 

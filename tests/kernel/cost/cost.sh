@@ -13,16 +13,18 @@ tell() { sed "s/^cost /cost $1 /"; }
 # All in a control group of the same depth: the kernel's own accounting of groups (memory, pressure) is nobody's cost.
 free=/sys/fs/cgroup/system.slice/free.service
 bound=/sys/fs/cgroup/system.slice/kiln-cost.service
+# The first process that measures has what the allocators had left from before, and no later one has.
+/kiln/cost --unit $free >/dev/null
 if [ -e /usr/lib/kiln ]; then
 	/kiln/cost --unit $free | tell kiln-idle
 	/usr/lib/kiln/kiln-agent load >/dev/null || exit 1
 	/kiln/cost --unit $free | tell kiln-unconfined
 	/kiln/cost --unit $bound | tell kiln-confined
+	/kiln/cost --programs yes --unit $free | tell kiln-unconfined
+	/kiln/cost --programs yes --unit $bound | tell kiln-confined
 	# A task that left its unit bears its label, and from then on each task is looked at itself.
 	/kiln/cost --unit $bound --leave $free | tell kiln-bearer
 	/kiln/cost --unit $free | tell kiln-unconfined-later
-	/kiln/cost --programs yes --unit $free | tell kiln-unconfined
-	/kiln/cost --programs yes --unit $bound | tell kiln-confined
 elif [ -e /sys/kernel/security/apparmor ]; then
 	cat /kiln/apparmor.bin >/sys/kernel/security/apparmor/.replace
 	/kiln/cost --unit $free | tell apparmor-unconfined

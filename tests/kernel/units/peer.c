@@ -184,7 +184,7 @@ int serve(void)
 /* unix:/path, unix:@name or tcp:PORT; all are asked before the first has to answer. */
 static int asked(const char *address)
 {
-	struct timeval patience = {.tv_sec = 120};
+	struct timeval patience = {.tv_sec = 600};
 	struct sockaddr_in port = {.sin_family = AF_INET};
 	struct sockaddr_un name;
 	int fd, result;

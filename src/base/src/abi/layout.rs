@@ -2,6 +2,12 @@
 
 #![allow(missing_docs)]
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+// The formats are little-endian, and the structs are read and written as they lie in memory.
+#[cfg(target_endian = "big")]
+compile_error!("Kiln runs on little-endian machines only");
+
 /// Version of the layout; the agent refuses tables of another.
 pub const ABI_VERSION: u32 = 3;
 /// "KLN1".
@@ -49,7 +55,9 @@ pub const H_UNIT: u32 = 1 << 17;
 pub const H_PEER: u32 = 1 << 18;
 
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct Outcome {
     pub rule: u32,
     pub severity: u8,
@@ -59,7 +67,9 @@ pub struct Outcome {
 }
 
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct Decision {
     pub deny: u16,
     pub would: u16,
@@ -69,7 +79,7 @@ pub struct Decision {
 }
 
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Subject {
     pub path_start: u32,
     pub net_start: u32,
@@ -101,7 +111,7 @@ pub struct Subject {
 }
 
 #[repr(C)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Header {
     pub magic: u32,
     pub abi_version: u32,
@@ -170,7 +180,7 @@ pub struct Groups {
 }
 
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Task {
     pub label: u32,
     pub flags: u32,
@@ -192,7 +202,9 @@ pub const TICK: u64 = 10_000_000;
 
 /// A key of `kiln_belongings`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct OwnKey {
     pub number: u64,
     pub device: u32,
@@ -213,7 +225,7 @@ pub const HELPERS: u32 = 5;
 
 /// The fixed part of an event; `object_len` bytes follow.
 #[repr(C)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct EventHeader {
     pub time_ns: u64,
     pub start_time_ns: u64,

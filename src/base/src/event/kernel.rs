@@ -2,14 +2,14 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
+use zerocopy::FromBytes;
+
 use super::{Violation, clock};
 use crate::abi::layout::{EventHeader, PATH_MAX};
 use crate::model::{Action, KernelOp, Mode, Severity, Verb, capability_name};
 
 /// `rule` of an event that no rule decided.
 const NO_RULE: u32 = u32::MAX;
-/// Bytes in front of the object.
-const FIXED: usize = size_of::<EventHeader>();
 
 /// A record that is not a `struct kiln_event`: agent and programs are of different builds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -168,35 +168,6 @@ pub struct RuleText<'a> {
     pub because: &'a [String],
 }
 
-/// Reads integers one after the other.
-struct Cursor<'a>(&'a [u8]);
-
-impl Cursor<'_> {
-    fn take<const N: usize>(&mut self) -> [u8; N] {
-        // Lengths are checked once, before the first read.
-        match self.0.split_first_chunk::<N>() {
-            Some((head, rest)) => {
-                self.0 = rest;
-                *head
-            }
-            None => [0; N],
-        }
-    }
-    fn u64(&mut self) -> u64 {
-        u64::from_le_bytes(self.take())
-    }
-    fn u32(&mut self) -> u32 {
-        u32::from_le_bytes(self.take())
-    }
-    fn u16(&mut self) -> u16 {
-        u16::from_le_bytes(self.take())
-    }
-    fn u8(&mut self) -> u8 {
-        let [byte] = self.take();
-        byte
-    }
-}
-
 impl KernelEvent {
     /// Decodes one record. Bytes behind the object are ignored: the kernel pads records.
     ///
@@ -204,45 +175,39 @@ impl KernelEvent {
     /// Where lengths or enumerations are not those of the layout.
     pub fn decode(bytes: &[u8]) -> Result<KernelEvent, EventError> {
         let fail = |reason| EventError { bytes: bytes.len(), reason };
-        let (fixed, rest) = bytes.split_at_checked(FIXED).ok_or(fail("too short"))?;
-        let mut c = Cursor(fixed);
-        let (time_ns, start_time_ns, generation, cgroup_id) = (c.u64(), c.u64(), c.u64(), c.u64());
-        let (pid, tid, ppid, uid, label, rule) = (c.u32(), c.u32(), c.u32(), c.u32(), c.u32(), c.u32());
-        let (verb, verdict, reason, object_kind) = (c.u8(), c.u8(), c.u8(), c.u8());
-        let (severity, action, mode, protocol) = (c.u8(), c.u8(), c.u8(), c.u8());
-        let (port, object_len, bit) = (c.u16(), usize::from(c.u16()), c.u32());
-        let (comm, address) = (c.take::<16>(), c.take::<16>());
+        let (fixed, rest) = EventHeader::read_from_prefix(bytes).map_err(|_| fail("too short"))?;
+        let object_len = usize::from(fixed.object_len);
         if object_len > PATH_MAX || object_len > rest.len() {
             return Err(fail("its object is cut off"));
         }
         let text = rest[..object_len].to_vec();
-        let object = match object_kind {
+        let object = match fixed.object_kind {
             0 => EventObject::Path(text),
-            1 => EventObject::Net { protocol, address, port },
+            1 => EventObject::Net { protocol: fixed.protocol, address: fixed.address, port: fixed.port },
             2 => EventObject::Unix(text),
-            3 => EventObject::Capability(bit),
-            4 => EventObject::Kernel(bit, text),
+            3 => EventObject::Capability(fixed.bit),
+            4 => EventObject::Kernel(fixed.bit, text),
             _ => return Err(fail("unknown kind of object")),
         };
-        let comm = &comm[..comm.iter().position(|b| *b == 0).unwrap_or(comm.len())];
+        let comm = &fixed.comm[..fixed.comm.iter().position(|b| *b == 0).unwrap_or(fixed.comm.len())];
         Ok(KernelEvent {
-            time_ns,
-            start_time_ns,
-            generation,
-            cgroup_id,
-            pid,
-            tid,
-            ppid,
-            uid,
-            label,
-            rule: (rule != NO_RULE).then_some(rule),
-            verb: Verb::from_bit(verb).ok_or(fail("unknown verb"))?,
-            verdict: *Verdict::ALL.get(usize::from(verdict)).ok_or(fail("unknown verdict"))?,
-            reason: *Reason::ALL.get(usize::from(reason)).ok_or(fail("unknown reason"))?,
+            time_ns: fixed.time_ns,
+            start_time_ns: fixed.start_time_ns,
+            generation: fixed.generation,
+            cgroup_id: fixed.cgroup_id,
+            pid: fixed.pid,
+            tid: fixed.tid,
+            ppid: fixed.ppid,
+            uid: fixed.uid,
+            label: fixed.label,
+            rule: (fixed.rule != NO_RULE).then_some(fixed.rule),
+            verb: Verb::from_bit(fixed.verb).ok_or(fail("unknown verb"))?,
+            verdict: *Verdict::ALL.get(usize::from(fixed.verdict)).ok_or(fail("unknown verdict"))?,
+            reason: *Reason::ALL.get(usize::from(fixed.reason)).ok_or(fail("unknown reason"))?,
             object,
-            severity: Severity::from_number(severity).ok_or(fail("unknown severity"))?,
-            action: Action::from_number(action).ok_or(fail("unknown action"))?,
-            mode: Mode::from_number(mode),
+            severity: Severity::from_number(fixed.severity).ok_or(fail("unknown severity"))?,
+            action: Action::from_number(fixed.action).ok_or(fail("unknown action"))?,
+            mode: Mode::from_number(fixed.mode),
             comm: escape(comm),
         })
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Origin;
-use super::nginx::{Listen, NginxFacts};
+use super::declared::Declared;
+use super::net::Listen;
 use super::systemd::{CommandLine, Unit};
 
 /// A path of the image, links resolved.
@@ -172,8 +173,8 @@ pub struct ServiceFacts {
     pub fifos: Vec<PathFact>,
     /// Files that logrotate makes anew with another owner or mode.
     pub rotated: Vec<PathFact>,
-    /// Of nginx.
-    pub nginx: Option<NginxFacts>,
+    /// What the configuration of its programs declares; `None` where no reader knows them.
+    pub declared: Option<Declared>,
     /// Of the image.
     pub image: ImageFacts,
 }

@@ -4,13 +4,15 @@
 //! bounded. A reader returns what it could read and notes what it could not: an image that declares something this
 //! release does not understand is still worth a policy, and its author should know what is missing from it.
 
+mod declared;
 pub mod dpkg;
 pub mod elf;
 mod facts;
 pub mod glob;
-pub mod nginx;
+pub mod net;
 mod origin;
 mod programs;
+pub mod readers;
 pub mod root;
 pub mod runtime;
 pub mod service;
@@ -18,6 +20,7 @@ mod shell;
 pub mod systemd;
 mod wrapper;
 
-pub use facts::{Helper, ImageFacts, Library, Note, PathFact, Program, ServiceFacts};
+pub use declared::Declared;
+pub use facts::{Command, Helper, ImageFacts, Library, Note, PathFact, Program, ServiceFacts};
 pub use origin::Origin;
 pub use root::{Root, RootError};

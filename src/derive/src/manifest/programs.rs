@@ -58,6 +58,11 @@ impl<'a, 'n> Programs<'a, 'n> {
         self.run(line, At { key, origin, depth: 0, helper: None })
     }
 
+    /// Adds a program that a configuration names.
+    pub fn declared(&mut self, path: &str, origin: &Origin) -> Result<(), RootError> {
+        self.add(path, At { key: "ExecStart", origin, depth: 0, helper: None })
+    }
+
     fn run(&mut self, line: CommandLine, at: At<'_>) -> Result<(), RootError> {
         let Some(path) = self.find(&line.program) else {
             let why = match line.program.starts_with('/') || !line.program.contains('/') {

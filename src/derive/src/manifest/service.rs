@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::declared::Declared;
 use super::dpkg::Database;
-use super::elf::{self, Loader};
 use super::facts::{Command, PathFact, ServiceFacts};
-use super::nginx::{self, Compiled, ConfigError};
 use super::programs::{self, Programs};
+use super::readers::{self, ReadError};
 use super::root::{Kind, Root, RootError};
 use super::systemd::exec::commands;
 use super::systemd::unit::{Unit, UnitError};
@@ -26,9 +26,9 @@ pub enum ServiceError {
     /// A file of the image.
     #[error(transparent)]
     Root(#[from] RootError),
-    /// nginx's configuration.
+    /// The configuration of one of its programs.
     #[error(transparent)]
-    Nginx(#[from] ConfigError),
+    Configuration(#[from] ReadError),
     /// No program.
     #[error("the unit `{name}` runs no program that the image has{why}")]
     Nothing {
@@ -93,8 +93,8 @@ pub fn read(root: &Root, db: &Database, name: &str, notes: &mut Vec<Note>) -> Re
         };
         return Err(ServiceError::Nothing { name: unit.name.clone(), why });
     }
+    let declared = configuration(inside, &mut found)?;
     let kind = found.kind();
-    let loading = found.loading();
     let Programs { mut loader, programs, commands: list, helpers, notes, .. } = found;
     let image = runtime::read(inside, &mut loader, kind, notes);
     let package = db.owner(&unit.fragment);
@@ -103,10 +103,10 @@ pub fn read(root: &Root, db: &Database, name: &str, notes: &mut Vec<Note>) -> Re
     let paths = paths::read(root, inside, &unit, notes);
     let mut arguments = arguments(inside, &unit, &list);
     arguments.extend(environment_files(inside, &environment));
-    let mut facts = ServiceFacts {
+    Ok(ServiceFacts {
         package: package.map(|p| p.name.clone()),
         rotated: rotated(root, db, package.map(|p| p.name.as_str())),
-        nginx: None,
+        declared,
         sockets: passed.listens,
         unbound: passed.unbound,
         fifos: passed.files,
@@ -122,9 +122,7 @@ pub fn read(root: &Root, db: &Database, name: &str, notes: &mut Vec<Note>) -> Re
         data,
         state,
         image,
-    };
-    configuration(inside, &mut loader, &loading, &mut facts, notes)?;
-    Ok(facts)
+    })
 }
 
 /// The folder that RootDirectory= makes the service's root.
@@ -159,56 +157,44 @@ fn jail(root: &Root, unit: &Unit, notes: &mut Vec<Note>) -> Result<Option<Root>,
     Ok(Some(root.below(&real.path)?))
 }
 
-/// The configuration of the programs that have a reader here.
-fn configuration(
-    root: &Root,
-    loader: &mut Loader<'_>,
-    loading: &elf::Environment,
-    facts: &mut ServiceFacts,
-    notes: &mut Vec<Note>,
-) -> Result<(), ServiceError> {
-    let starts: Vec<usize> = (0..facts.commands.len()).filter(|n| facts.commands[*n].key == "ExecStart").collect();
-    let mut found = None;
-    for n in &starts {
-        let command = &facts.commands[*n];
-        let name = command.program.rsplit('/').next().unwrap_or_default();
-        let names = ["nginx", "nginx-debug", "openresty", "angie", "freenginx"];
-        if names.contains(&name) || command.line.program.ends_with("/nginx") {
-            found = Some(*n);
-            break;
+/// What the configuration of the service's programs declares, as far as they have readers. What they load or run by it
+/// is added to the programs.
+fn configuration(root: &Root, found: &mut Programs<'_, '_>) -> Result<Option<Declared>, ServiceError> {
+    let starts: Vec<Command> = found.commands.iter().filter(|c| c.key == "ExecStart").cloned().collect();
+    let mut all: Option<Declared> = None;
+    let mut any = false;
+    for start in &starts {
+        let Some(reader) = readers::of(start) else { continue };
+        any = true;
+        let Some(mut declared) = reader.read(root, start, found.notes)? else { continue };
+        declared.settle(root);
+        loaded(&declared, start, found);
+        for program in declared.executes.iter().filter(|p| !p.pattern) {
+            found.declared(&program.path, &program.origin)?;
         }
+        all.get_or_insert_default().extend(declared);
     }
-    let Some(start) = found.map(|n| &facts.commands[n]) else {
-        if let Some(first) = starts.first().map(|n| &facts.commands[*n]) {
-            let why = "kiln reads no configuration of this program: what it listens on and connects to is known only as \
-                       far as the unit says; begin with `--mode audit`";
-            notes.push(Note::new(first.origin.clone(), why));
-        }
-        return Ok(());
-    };
-    let compiled = Compiled::of(&start.program, &root.read(&start.program, 64 << 20)?);
-    let found = match nginx::read(root, &compiled, &start.line, &start.origin, notes) {
-        Err(e @ ConfigError::Unknown { .. }) => {
-            notes.push(Note::new(start.origin.clone(), e.to_string()));
-            return Ok(());
-        }
-        other => other?,
-    };
-    // A module is loaded into the program, and brings its own libraries.
-    for module in &found.modules {
-        match loader.closure(&module.path, loading, notes) {
+    if !any && let Some(first) = starts.first() {
+        found.notes.push(readers::unread(&first.origin));
+    }
+    Ok(all)
+}
+
+/// A module is loaded into the program, and brings its own libraries.
+fn loaded(declared: &Declared, start: &Command, found: &mut Programs<'_, '_>) {
+    let loading = found.loading();
+    for module in declared.loads.iter().filter(|l| !l.pattern) {
+        match found.loader.closure(&module.path, &loading, found.notes) {
             Ok(libraries) => {
-                if let Some(program) = facts.programs.get_mut(&start.program) {
+                if let Some(program) = found.programs.get_mut(&start.program) {
                     program.libraries.extend(libraries);
                     program.libraries.sort_by(|a, b| a.path.cmp(&b.path));
                     program.libraries.dedup_by(|a, b| a.path == b.path);
                 }
             }
-            Err(e) => notes.push(Note::new(module.origin.clone(), e.to_string())),
+            Err(e) => found.notes.push(Note::new(module.origin.clone(), e.to_string())),
         }
     }
-    facts.nginx = Some(found);
-    Ok(())
 }
 
 /// Arguments that are files of the image, or `--option=FILE`; relative ones start at WorkingDirectory=.

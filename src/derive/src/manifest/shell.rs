@@ -36,15 +36,26 @@ pub fn is_shell(path: &str) -> bool {
 
 /// The place of the text behind `-c` among a shell's arguments; `None` without one.
 pub fn text_of(arguments: &[String]) -> Option<usize> {
-    for (n, word) in arguments.iter().enumerate() {
-        if word == "-c" || (word.starts_with('-') && !word.starts_with("--") && word.ends_with('c')) {
-            return (n + 1 < arguments.len()).then_some(n + 1);
+    let (mut n, mut text) = (0, false);
+    while let Some(word) = arguments.get(n) {
+        n += 1;
+        if word == "--" || word == "-" {
+            break;
         }
-        if !word.starts_with(['-', '+']) {
-            return None;
+        if let Some(long) = word.strip_prefix("--") {
+            n += usize::from(matches!(long, "rcfile" | "init-file"));
+            continue;
         }
+        let Some(cluster) = word.strip_prefix(['-', '+']) else {
+            n -= 1;
+            break;
+        };
+        text |= word.starts_with('-') && cluster.contains('c');
+        // `-o pipefail`, `-O extglob`, each with a word of its own.
+        n += cluster.matches(['o', 'O']).count();
     }
-    None
+    // The options may end after `-c`, too.
+    (text && n < arguments.len()).then_some(n)
 }
 
 enum Token {
@@ -74,6 +85,8 @@ fn script(text: &str, depth: usize, out: &mut Script) {
     let mut rest = text;
     let mut words: Vec<Option<String>> = Vec::new();
     let mut redirect = None;
+    // Behind `exec`, which has options of its own, and `command`.
+    let mut options = None;
     // At the place of a command's name.
     let mut head = true;
     while let Some((token, tail)) = token(rest, depth, out) {
@@ -105,13 +118,29 @@ fn script(text: &str, depth: usize, out: &mut Script) {
                             out.open = Some("it has loops, cases or functions");
                         }
                         "eval" | "." | "source" => out.open = Some("it runs texts that it makes or reads itself"),
-                        w if RESERVED.contains(&w) => continue,
+                        w if RESERVED.contains(&w) => {
+                            options = matches!(w, "exec" | "command").then_some(false);
+                            continue;
+                        }
                         _ => {}
                     }
                 }
                 if head && assigns {
                     continue;
                 }
+                // `exec -a NAME PROGRAM`
+                match options {
+                    Some(true) => {
+                        options = Some(false);
+                        continue;
+                    }
+                    Some(false) if head && known.len() > 1 && known.starts_with('-') => {
+                        options = Some(known != "--" && known.ends_with('a'));
+                        continue;
+                    }
+                    _ => {}
+                }
+                options = None;
                 head = false;
                 words.push(text);
             }
@@ -291,6 +320,8 @@ mod tests {
             ("while ! nc -z h 1; do sleep 1; done", vec!["nc -z h 1", "sleep 1"]),
             ("(cd /x && ./run) # comment; /bin/no", vec!["./run"]),
             ("echo `date`", vec!["date"]),
+            ("exec -a name /bin/app -a", vec!["/bin/app -a"]),
+            ("command -v app; exec -c app", vec!["app", "app"]),
             ("app \"$(a \"b c\")\" \\$x", vec!["a b c", "app ? $x"]),
         ] {
             assert_eq!(shown(text), want, "{text}");
@@ -324,6 +355,13 @@ mod tests {
         assert_eq!(text_of(&words("-e -lc x")), Some(2));
         assert_eq!(text_of(&words("/script -c x")), None);
         assert_eq!(text_of(&words("-c")), None);
+        assert_eq!(text_of(&words("-o pipefail -c x")), Some(3));
+        assert_eq!(text_of(&words("-euo pipefail -c x")), Some(3));
+        assert_eq!(text_of(&words("-ceu x")), Some(1));
+        assert_eq!(text_of(&words("-c -e x name")), Some(2));
+        assert_eq!(text_of(&words("--login -c x")), Some(2));
+        assert_eq!(text_of(&words("--rcfile /x -c x")), Some(3));
+        assert_eq!(text_of(&words("-e /script -c x")), None);
         assert!(is_shell("/usr/bin/dash") && !is_shell("/usr/bin/env"));
     }
 

@@ -1,5 +1,6 @@
 //! Programs that run another program, which their arguments name: `env`, `tini`, `flock`, `nice` and their kin.
 
+use super::shell;
 use super::systemd::words::{Escapes, words};
 
 /// How a wrapper's arguments are cut.
@@ -13,7 +14,7 @@ struct Wrapper {
     operands: usize,
 }
 
-const WRAPPERS: [Wrapper; 21] = [
+const WRAPPERS: [Wrapper; 28] = [
     Wrapper { names: &["env"], short: "uCS", long: &["--unset", "--chdir", "--split-string"], operands: 0 },
     Wrapper { names: &["tini", "tini-static", "docker-init"], short: "pre", long: &[], operands: 0 },
     Wrapper { names: &["dumb-init"], short: "r", long: &["--rewrite"], operands: 0 },
@@ -62,9 +63,42 @@ const WRAPPERS: [Wrapper; 21] = [
         ],
         operands: 0,
     },
-    Wrapper { names: &["gosu", "su-exec"], short: "", long: &[], operands: 1 },
+    Wrapper {
+        names: &["gosu", "su-exec", "setuidgid", "envuidgid", "envdir", "s6-setuidgid", "s6-envuidgid", "s6-envdir"],
+        short: "",
+        long: &[],
+        operands: 1,
+    },
+    Wrapper { names: &["softlimit", "s6-softlimit"], short: "acdflmnoprst", long: &[], operands: 0 },
+    Wrapper { names: &["cgexec"], short: "g", long: &[], operands: 0 },
+    Wrapper { names: &["dbus-run-session"], short: "", long: &["--dbus-daemon", "--config-file"], operands: 0 },
+    Wrapper { names: &["nsenter"], short: "tSG", long: &["--target", "--setuid", "--setgid"], operands: 0 },
+    Wrapper {
+        names: &["unshare"],
+        short: "SGRw",
+        long: &["--setuid", "--setgid", "--root", "--wd", "--map-user", "--map-group", "--propagation"],
+        operands: 0,
+    },
+    Wrapper { names: &["doas"], short: "uC", long: &[], operands: 0 },
+    Wrapper { names: &["strace", "ltrace"], short: "abeEIoOpPsSuUX", long: &[], operands: 0 },
     Wrapper { names: &["chpst"], short: "uUbe/nlLdmortfscp", long: &[], operands: 0 },
-    Wrapper { names: &["runuser", "sudo"], short: "ugGscwChpTDR", long: &["--user", "--group"], operands: 0 },
+    Wrapper {
+        names: &["sudo"],
+        short: "ugcChpTDRrt",
+        long: &[
+            "--user",
+            "--group",
+            "--host",
+            "--prompt",
+            "--chdir",
+            "--chroot",
+            "--close-from",
+            "--command-timeout",
+            "--role",
+            "--type",
+        ],
+        operands: 0,
+    },
     Wrapper {
         names: &["systemd-cat"],
         short: "tp",
@@ -72,10 +106,13 @@ const WRAPPERS: [Wrapper; 21] = [
         operands: 0,
     },
     Wrapper { names: &["systemd-inhibit"], short: "", long: &["--what", "--who", "--why", "--mode"], operands: 0 },
-    Wrapper { names: &["prlimit", "unshare", "setarch", "linux64"], short: "", long: &[], operands: 0 },
+    Wrapper { names: &["prlimit", "setarch", "linux64"], short: "", long: &[], operands: 0 },
     Wrapper { names: &["unbuffer", "catchsegv", "time", "authbind"], short: "fo", long: &[], operands: 0 },
     Wrapper { names: &["start-stop-daemon"], short: "", long: &[], operands: 0 },
 ];
+
+/// What setarch(8) takes before its program.
+const ARCHITECTURES: [&str; 7] = ["x86_64", "amd64", "i386", "i586", "i686", "linux32", "linux64"];
 
 /// A wrapped command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -90,8 +127,25 @@ pub struct Inner {
 
 /// What the program `name` runs with these arguments; `None` if it is not a wrapper, or runs nothing.
 pub fn inner(name: &str, arguments: &[Option<String>]) -> Option<Inner> {
-    if name == "start-stop-daemon" {
-        return daemon(arguments);
+    match name {
+        "start-stop-daemon" => return daemon(arguments),
+        "su" | "runuser" => return user(arguments),
+        // `ip netns exec NAME PROGRAM`
+        "ip" => {
+            let at = arguments
+                .windows(2)
+                .position(|w| w[0].as_deref() == Some("netns") && w[1].as_deref() == Some("exec"))?;
+            let words = arguments.get(at + 3..).filter(|w| !w.is_empty())?.to_vec();
+            return Some(Inner { words, ..Inner::default() });
+        }
+        // Its other applets are no programs of their own.
+        "busybox" if matches!(arguments.first()?.as_deref(), Some("sh" | "ash")) => {
+            let rest: Vec<String> = arguments[1..].iter().map(|w| w.clone().unwrap_or_default()).collect();
+            let text = arguments[1 + shell::text_of(&rest)?].clone();
+            let words = if text.is_none() { vec![None] } else { Vec::new() };
+            return Some(Inner { words, shell: text, ..Inner::default() });
+        }
+        _ => {}
     }
     let wrapper = WRAPPERS.iter().find(|w| w.names.contains(&name))?;
     let mut out = Inner::default();
@@ -137,8 +191,10 @@ pub fn inner(name: &str, arguments: &[Option<String>]) -> Option<Inner> {
                 return Some(out);
             }
             options = name != "flock";
-        } else if let Some((key, value)) = text.split_once('=').filter(|_| name == "env") {
+        } else if let Some((key, value)) = text.split_once('=').filter(|_| matches!(name, "env" | "sudo")) {
             out.environment.push((key.to_owned(), value.to_owned()));
+        } else if name == "setarch" && ARCHITECTURES.contains(&text.as_str()) {
+            continue;
         } else {
             // gosu's and chpst's options end at the program; so do those of all others.
             out.words = arguments[n - 1..].to_vec();
@@ -157,6 +213,73 @@ fn split_string(text: &str, rest: &[Option<String>], mut out: Inner) -> Option<I
     out.environment.extend(nested.environment);
     out.words = nested.words;
     Some(out)
+}
+
+/// `su`, `runuser`: the options stand before the user or behind, and what is left is for the user's shell.
+fn user(arguments: &[Option<String>]) -> Option<Inner> {
+    let (mut operands, mut text, mut direct) = (Vec::new(), None, false);
+    let mut n = 0;
+    while let Some(word) = arguments.get(n) {
+        n += 1;
+        let option = word.as_deref().filter(|t| t.len() > 1 && t.starts_with('-'));
+        let Some(option) = option else {
+            // `-` alone is `--login`.
+            operands.extend((word.as_deref() != Some("-")).then(|| word.clone()));
+            if direct {
+                break;
+            }
+            continue;
+        };
+        if option == "--" {
+            break;
+        }
+        let (name, given) = match option.strip_prefix("--") {
+            Some(long) => {
+                let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
+                let short = match name {
+                    "command" | "session-command" => 'c',
+                    "user" => 'u',
+                    "shell" | "group" | "supp-group" | "whitelist-environment" => 's',
+                    _ => continue,
+                };
+                (short, value.map(str::to_owned))
+            }
+            None => {
+                let Some((at, flag)) = option[1..].char_indices().find(|(_, c)| "cugGsw".contains(*c)) else {
+                    continue;
+                };
+                let rest = &option[1 + at + 1..];
+                (flag, (!rest.is_empty()).then(|| rest.to_owned()))
+            }
+        };
+        let value = match given {
+            Some(value) => Some(value),
+            None => {
+                n += 1;
+                arguments.get(n - 1).cloned().flatten()
+            }
+        };
+        match name {
+            'c' => text = Some(value),
+            'u' => direct = true,
+            _ => {}
+        }
+    }
+    let rest = arguments.get(n..).unwrap_or_default();
+    operands.extend(rest.iter().cloned());
+    let of_text = |text: Option<String>| {
+        let words = if text.is_none() { vec![None] } else { Vec::new() };
+        Inner { words, shell: text, ..Inner::default() }
+    };
+    if let Some(text) = text {
+        return Some(of_text(text));
+    }
+    let own = if direct { operands } else { operands.get(1..)?.to_vec() };
+    match own.first()? {
+        Some(word) if !direct && word == "-c" => Some(of_text(own.get(1)?.clone())),
+        _ if direct => Some(Inner { words: own, ..Inner::default() }),
+        _ => Some(Inner { words: [vec![Some("/bin/sh".to_owned())], own].concat(), ..Inner::default() }),
+    }
 }
 
 /// `start-stop-daemon --start --exec PROGRAM -- ARGUMENTS`; stopping runs nothing.
@@ -211,14 +334,42 @@ mod tests {
             ("gosu app:app /bin/app -u x", "/bin/app -u x"),
             ("start-stop-daemon --start --quiet --exec /bin/app -- -c /etc/x", "/bin/app -c /etc/x"),
             ("start-stop-daemon -S -x /bin/app", "/bin/app"),
+            ("sudo -E -u app A=1 /bin/app -u x", "/bin/app -u x"),
+            ("runuser -u app -- /bin/app -c x", "/bin/app -c x"),
+            ("runuser --user=app /bin/app -c x", "/bin/app -c x"),
+            ("su app /srv/run.sh", "/bin/sh /srv/run.sh"),
+            ("ip netns exec blue /bin/app", "/bin/app"),
+            ("setarch x86_64 -R /bin/app", "/bin/app"),
+            ("unshare --mount --root /jail /bin/app", "/bin/app"),
+            ("s6-setuidgid app /bin/app -x", "/bin/app -x"),
+            ("softlimit -m 1000 /bin/app", "/bin/app"),
+            ("su app -c ?", "?"),
         ] {
             assert_eq!(run(text).as_deref(), Some(want), "{text}");
         }
-        for nothing in ["cat /x", "env", "env A=1", "start-stop-daemon --stop --exec /bin/app", "flock /x"] {
+        for nothing in [
+            "su - app",
+            "busybox httpd",
+            "ip link",
+            "cat /x",
+            "env",
+            "env A=1",
+            "start-stop-daemon --stop --exec /bin/app",
+            "flock /x",
+        ] {
             assert_eq!(run(nothing), None, "{nothing}");
         }
         let words = |t: &[&str]| t.iter().map(|w| Some((*w).to_owned())).collect::<Vec<_>>();
-        assert_eq!(inner("flock", &words(&["/x", "-c", "a b"])).unwrap().shell.unwrap(), "a b");
+        for (name, line) in [
+            ("flock", &["/x", "-c", "a b"][..]),
+            ("su", &["-", "app", "-c", "a b"]),
+            ("su", &["-s", "/bin/bash", "-lc", "a b", "app"]),
+            ("su", &["app", "--", "-c", "a b"]),
+            ("runuser", &["--shell=/bin/sh", "--command=a b", "app"]),
+            ("busybox", &["ash", "-e", "-c", "a b"]),
+        ] {
+            assert_eq!(inner(name, &words(line)).unwrap().shell.as_deref(), Some("a b"), "{name} {line:?}");
+        }
         let split = inner("env", &words(&["-S", "A=1 python3 -I", "/x"])).unwrap();
         assert_eq!(split.words, words(&["python3", "-I", "/x"]));
         assert_eq!(split.environment, [("A".to_owned(), "1".to_owned())]);
@@ -226,7 +377,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_words_panic(name in "(env|flock|nice|start-stop-daemon|numactl)", words in proptest::collection::vec("\\PC{0,6}", 0..6)) {
+        fn no_words_panic(name in "(env|flock|nice|start-stop-daemon|numactl|su|runuser|ip|busybox|setarch)", words in proptest::collection::vec("\\PC{0,6}|-[a-z]|--|-c|sh", 0..6)) {
             let _ = inner(&name, &words.into_iter().map(Some).collect::<Vec<_>>());
         }
     }

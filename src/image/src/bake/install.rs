@@ -147,21 +147,60 @@ fn plain(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-/// Makes the changes, or leaves the tree as it was.
-pub fn install(root: &RootDir, changes: &[Change], stamp: Stamp) -> Result<(), BakeError> {
+/// Changes whose new files are in the stage, and none of which is made yet.
+#[must_use = "the stage must be committed or abandoned"]
+pub struct Staged {
+    journal: Journal,
+    /// For each path of the journal, whether something takes its place.
+    new: Vec<bool>,
+    stamp: Stamp,
+}
+
+/// Writes what the changes need into the stage, or leaves the tree as it was.
+pub fn stage(root: &RootDir, changes: &[Change], stamp: Stamp) -> Result<Staged, BakeError> {
+    let new = changes.iter().map(|change| change.node.is_some()).collect();
     if changes.is_empty() {
-        return Ok(());
+        let journal = Journal { paths: Vec::new(), made: Vec::new(), times: Vec::new() };
+        return Ok(Staged { journal, new, stamp });
     }
     let journal = prepare(root, changes)?;
-    match write(root, changes, &journal, stamp) {
-        // The bake is done; what is left to clear gets a second try before it is worth an error.
-        Ok(done) => clear(root, &done, journal.root_time()).or_else(|_| clear(root, &done, journal.root_time())),
-        #[cfg(test)]
-        Err(first) if tests::killed() => Err(first),
-        Err(first) => match undo(root, &journal).and_then(|()| discard(root, &journal)) {
-            Ok(()) => Err(first),
-            Err(then) => Err(BakeError::Rollback { first: Box::new(first), then: Box::new(then), stage: STAGE }),
-        },
+    match fill(root, changes, &journal, stamp) {
+        Ok(()) => Ok(Staged { journal, new, stamp }),
+        Err(first) => Err(back(root, &journal, first)),
+    }
+}
+
+impl Staged {
+    /// Makes the changes, or leaves the tree as it was.
+    pub fn commit(self, root: &RootDir) -> Result<(), BakeError> {
+        if self.journal.paths.is_empty() {
+            return Ok(());
+        }
+        match self.make(root) {
+            // The bake is done; what is left to clear gets a second try before it is worth an error.
+            Ok(done) => {
+                let time = self.journal.root_time();
+                clear(root, &done, time).or_else(|_| clear(root, &done, time))
+            }
+            Err(first) => Err(back(root, &self.journal, first)),
+        }
+    }
+
+    /// Removes the stage; no change is made.
+    pub fn abandon(self, root: &RootDir) -> Result<(), BakeError> {
+        if self.journal.paths.is_empty() { Ok(()) } else { discard(root, &self.journal) }
+    }
+}
+
+/// The error, after everything was undone for it.
+fn back(root: &RootDir, journal: &Journal, first: BakeError) -> BakeError {
+    #[cfg(test)]
+    if tests::killed() {
+        return first;
+    }
+    match undo(root, journal).and_then(|()| discard(root, journal)) {
+        Ok(()) => first,
+        Err(then) => BakeError::Rollback { first: Box::new(first), then: Box::new(then), stage: STAGE },
     }
 }
 
@@ -197,8 +236,8 @@ fn note_times(root: &RootDir, dir: &str, journal: &mut Journal) -> Result<(), Ba
     Ok(())
 }
 
-/// Makes the changes; gives the name that the stage has then.
-fn write(root: &RootDir, changes: &[Change], journal: &Journal, stamp: Stamp) -> Result<String, BakeError> {
+/// Fills the stage, by the name under which its journal does not count yet.
+fn fill(root: &RootDir, changes: &[Change], journal: &Journal, stamp: Stamp) -> Result<(), BakeError> {
     let aside = name_with_time(journal.root_time());
     step()
         .and_then(|()| mkdirat(root.fd(), aside.as_str(), Mode::from_raw_mode(0o700)))
@@ -213,41 +252,52 @@ fn write(root: &RootDir, changes: &[Change], journal: &Journal, stamp: Stamp) ->
         .map_err(|e| BakeError::image(STAGE, "write the journal")(std::io::Error::from(e)))?;
     let node = Node::File { bytes, mode: 0o600, owner: (0, 0) };
     put(&stage, JOURNAL, &node, stamp).map_err(BakeError::image(STAGE, "write the journal"))?;
-    fsync(&stage).map_err(BakeError::image(STAGE, "write the journal"))?;
-    // By this name the journal counts.
-    step()
-        .and_then(|()| rename_new(root, &aside, STAGE))
-        .and_then(|()| fsync(root.fd()))
-        .map_err(BakeError::image(STAGE, "put it in place"))?;
+    fsync(&stage).map_err(BakeError::image(STAGE, "write the journal"))
+}
 
-    for dir in &journal.made {
-        let (above, name) = split(dir);
-        let above = need(root, above)?;
+impl Staged {
+    /// Makes the changes; gives the name that the stage has then.
+    fn make(&self, root: &RootDir) -> Result<String, BakeError> {
+        let (journal, stamp) = (&self.journal, self.stamp);
+        let aside = name_with_time(journal.root_time());
+        let stage = need(root, &aside)?;
+        // By this name the journal counts.
         step()
-            .and_then(|()| mkdirat(&above, name, Mode::from_raw_mode(0o755)))
-            .map_err(BakeError::image(dir, "make the directory"))?;
-        // The mode again, because mkdir(2) subtracts the umask.
-        let fd = need(root, dir)?;
-        step().and_then(|()| fchmod(&fd, Mode::from_raw_mode(0o755))).map_err(BakeError::image(dir, "set the mode"))?;
-        own(&fd, (0, 0), stamp).map_err(BakeError::image(dir, "set the owner"))?;
-    }
-    for (n, change) in changes.iter().enumerate() {
-        let (dir, name) = split(&change.path);
-        let dir = need(root, dir)?;
-        match step().and_then(|()| renameat(&dir, name, &stage, format!("old-{n}"))) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(e) => return Err(BakeError::image(&change.path, "move it aside")(e)),
-        }
-        if change.node.is_some() {
+            .and_then(|()| rename_new(root, &aside, STAGE))
+            .and_then(|()| fsync(root.fd()))
+            .map_err(BakeError::image(STAGE, "put it in place"))?;
+
+        for dir in &journal.made {
+            let (above, name) = split(dir);
+            let above = need(root, above)?;
             step()
-                .and_then(|()| renameat(&stage, format!("new-{n}"), &dir, name))
-                .map_err(BakeError::image(&change.path, "put it in place"))?;
+                .and_then(|()| mkdirat(&above, name, Mode::from_raw_mode(0o755)))
+                .map_err(BakeError::image(dir, "make the directory"))?;
+            // The mode again, because mkdir(2) subtracts the umask.
+            let fd = need(root, dir)?;
+            step()
+                .and_then(|()| fchmod(&fd, Mode::from_raw_mode(0o755)))
+                .map_err(BakeError::image(dir, "set the mode"))?;
+            own(&fd, (0, 0), stamp).map_err(BakeError::image(dir, "set the owner"))?;
         }
+        for (n, ((path, _), new)) in journal.paths.iter().zip(&self.new).enumerate() {
+            let (dir, name) = split(path);
+            let dir = need(root, dir)?;
+            match step().and_then(|()| renameat(&dir, name, &stage, format!("old-{n}"))) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(BakeError::image(path, "move it aside")(e)),
+            }
+            if *new {
+                step()
+                    .and_then(|()| renameat(&stage, format!("new-{n}"), &dir, name))
+                    .map_err(BakeError::image(path, "put it in place"))?;
+            }
+        }
+        times(root, journal, Some(stamp.mtime))?;
+        // By this name the bake is done: from here on a kill leaves only the stage to be cleared.
+        step().and_then(|()| rename_new(root, STAGE, &aside)).map_err(BakeError::image(STAGE, "put it aside"))?;
+        Ok(aside)
     }
-    times(root, journal, Some(stamp.mtime))?;
-    // By this name the bake is done: from here on a kill leaves only the stage to be cleared.
-    step().and_then(|()| rename_new(root, STAGE, &aside)).map_err(BakeError::image(STAGE, "put it aside"))?;
-    Ok(aside)
 }
 
 fn rename_new(root: &RootDir, from: &str, to: &str) -> Result<(), Errno> {
@@ -318,7 +368,7 @@ fn times(root: &RootDir, journal: &Journal, made: Option<i64>) -> Result<(), Bak
     Ok(())
 }
 
-/// Puts back what was moved aside. May be called at any point of [`write`], and again after it was cut short itself.
+/// Puts back what was moved aside. May be called at any point of a bake, and again after it was cut short itself.
 fn undo(root: &RootDir, journal: &Journal) -> Result<(), BakeError> {
     // Nothing outside the stage is touched before the journal is complete, and the stage has its name.
     let Some(stage) = here(root, STAGE)? else { return Ok(()) };

@@ -80,6 +80,10 @@ fn scene() -> (tempfile::TempDir, Vec<Change>) {
     (dir, changes)
 }
 
+fn install(root: &RootDir, changes: &[Change], stamp: Stamp) -> Result<(), BakeError> {
+    stage(root, changes, stamp)?.commit(root)
+}
+
 /// Fails or dies at each step in turn, until there are no more.
 fn at_every_step(dies: bool, after: impl Fn(&RootDir)) -> usize {
     let (done, done_changes) = scene();

@@ -1,10 +1,19 @@
 //! Writes policy, agent and units into images.
 //!
 //! ```text
-//! target ─ disk ──► Image (rootdir | ext4)          what it is, and how to read it
-//!            plan: kernel · boot · units · binary   what shall be there, from reading alone
-//!            image::pending                         what is not yet there
-//!            install (directory) | ext4 (disk)      all of it, or nothing
+//! target::open   Target: a directory or a raw disk       disk finds the root file system; lock: one bake at a time
+//!    │ image     its files, by rootdir | ext4            ext4 reads through a library, or debugfs
+//!    ▼
+//! plan::plan     what shall be there                     from payload and layout: render, units, programs
+//!    │                                                   refuses by kernel, boot, shadow, binary
+//!    ▼
+//! image::pending what is not yet there
+//!    │
+//!    ▼ write_aside   into the image's stage (install) or a copy of the disk (copy, ext4); aside names both
+//! target::Written
+//!    │ commit        by renames, all or none
+//!    ▼
+//! Report         what was done
 //! ```
 //!
 //! A bake is idempotent and reproducible: the same inputs give the same bytes, modes, owners and times. No link of the
@@ -13,11 +22,9 @@
 mod aside;
 mod binary;
 pub mod boot;
-mod cmdline;
 mod copy;
 mod debugfs;
 pub mod disk;
-mod efi;
 mod error;
 pub mod ext4;
 pub mod image;
@@ -30,12 +37,11 @@ mod plan;
 mod programs;
 mod render;
 mod rootdir;
-mod script;
 mod shadow;
+mod target;
 mod units;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde::Serialize;
 
@@ -49,9 +55,7 @@ pub use units::UnitSelector;
 use disk::Shape;
 use ext4::Ext4Image;
 use image::{Change, Image};
-use install::Stamp;
 use kiln_base::model::Digest;
-use lock::Lock;
 
 /// What a bake did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,28 +94,12 @@ pub fn bake(
     payload: &Payload<'_>,
     options: &Options,
 ) -> Result<Report, BakeError> {
-    if std::fs::metadata(target).map_err(BakeError::host(target, "open"))?.is_dir() {
-        return bake_directory(target, output, payload, options);
-    }
-    // A link to a disk stays one: the file behind it is replaced.
-    let real = settle(target)?;
-    let place = output.map_or_else(|| Ok(real.clone()), settle)?;
-    let _lock = if place == real { Lock::take(&real)? } else { Lock::share(&real)? };
-    match disk::detect(&real, options.partition)? {
-        Shape::Directory => bake_directory(&real, output, payload, options),
-        Shape::Disk(span) => {
-            let report = bake_disk(&real, span, &place, payload, options)?;
-            Ok(Report { target: output.unwrap_or(target).to_owned(), ..report })
-        }
-    }
-}
-
-/// The file that a path leads to, through links; the path itself where nothing is there yet.
-fn settle(path: &Path) -> Result<PathBuf, BakeError> {
-    match path.symlink_metadata() {
-        Ok(meta) if meta.is_symlink() => std::fs::canonicalize(path).map_err(BakeError::host(path, "follow the link")),
-        _ => Ok(path.to_owned()),
-    }
+    let opened = target::open(target, output, options.partition)?;
+    let mut plan = plan::plan(opened.image(), payload, options)?;
+    plan.warnings.extend(opened.notes());
+    let todo = image::pending(opened.image(), &plan.changes, opened.owners(), options.epoch)?;
+    opened.write_aside(&todo, options.epoch)?.commit()?;
+    Ok(report(output.unwrap_or(target), payload, plan, &todo))
 }
 
 /// Opens an image for reading: what a bake wrote is found by the paths of [`layout`].
@@ -120,90 +108,6 @@ pub fn open(target: &Path, partition: Option<u32>) -> Result<Box<dyn Image>, Bak
         Shape::Directory => Box::new(RootDir::open(target)?),
         Shape::Disk(span) => Box::new(Ext4Image::open(target, span)?),
     })
-}
-
-fn bake_directory(
-    target: &Path,
-    output: Option<&Path>,
-    payload: &Payload<'_>,
-    options: &Options,
-) -> Result<Report, BakeError> {
-    let Some(output) = output.filter(|o| *o != target) else {
-        let _lock = Lock::take(target)?;
-        return bake_in_place(target, payload, options);
-    };
-    if output.exists() {
-        return Err(BakeError::Target {
-            path: output.to_owned(),
-            what: "exists already".to_owned(),
-            mend: "remove it, or leave --output out to bake in place",
-        });
-    }
-    let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (aside, _held) = aside::dir(folder)?;
-    let copy = aside.path().join("root");
-    {
-        let _lock = Lock::share(target)?;
-        copy_tree(target, &copy)?;
-    }
-    let mut report = bake_in_place(&copy, payload, options)?;
-    std::fs::rename(&copy, output).map_err(BakeError::host(output, "put it in place"))?;
-    report.target = output.to_owned();
-    Ok(report)
-}
-
-/// cp(1) keeps what a root file system needs kept: owners, modes, links, holes, extended attributes.
-fn copy_tree(from: &Path, to: &Path) -> Result<(), BakeError> {
-    let output = Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(from).arg(to).output();
-    let output = output.map_err(|e| BakeError::Tool { tool: "cp", what: e.to_string() })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let what = String::from_utf8_lossy(&output.stderr).lines().take(3).collect::<Vec<_>>().join("; ");
-    Err(BakeError::Tool { tool: "cp", what })
-}
-
-fn bake_in_place(target: &Path, payload: &Payload<'_>, options: &Options) -> Result<Report, BakeError> {
-    let root = RootDir::open(target)?;
-    let recovered = install::recover(&root)?;
-    let mut plan = plan::plan(&root, payload, options)?;
-    let owners = rustix::process::geteuid().is_root();
-    if recovered {
-        plan.warnings.push("an interrupted bake was undone first".to_owned());
-    }
-    if !owners {
-        plan.warnings.push("not run as root: the files belong to you, not to root".to_owned());
-    }
-    let todo = image::pending(&root, &plan.changes, owners, options.epoch)?;
-    install::install(&root, &todo, Stamp { owners, mtime: options.epoch })?;
-    Ok(report(target, payload, plan, &todo))
-}
-
-fn bake_disk(
-    target: &Path,
-    span: disk::Span,
-    output: &Path,
-    payload: &Payload<'_>,
-    options: &Options,
-) -> Result<Report, BakeError> {
-    let before = Ext4Image::open(target, span)?;
-    let plan = plan::plan(&before, payload, options)?;
-    let todo = image::pending(&before, &plan.changes, true, options.epoch)?;
-    if todo.is_empty() && output == target {
-        return Ok(report(target, payload, plan, &todo));
-    }
-    let copy = copy::copy_beside(target, output)?;
-    ext4::check(copy.path(), span, options.epoch)?;
-    ext4::install(copy.path(), span, &before, &todo, options.epoch)?;
-    // What was written is read back by other code than wrote it.
-    let after = Ext4Image::open(copy.path(), span)?;
-    if let Some(left) = image::pending(&after, &todo, true, options.epoch)?.first() {
-        let what = format!("/{} did not arrive in the image as it was written", left.path);
-        return Err(BakeError::Tool { tool: "debugfs", what });
-    }
-    copy.as_file().sync_all().map_err(BakeError::host(output, "write"))?;
-    copy.persist(output).map_err(|e| BakeError::host(output, "put it in place")(e.error))?;
-    Ok(report(output, payload, plan, &todo))
 }
 
 fn report(target: &Path, payload: &Payload<'_>, plan: Plan, todo: &[Change]) -> Report {

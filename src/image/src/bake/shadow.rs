@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::BakeError;
 use super::image::{Image, Kind};
-use super::layout::{AGENT_UNIT, DROP_IN, LOAD_UNIT, UNITS};
+use super::layout::{AGENT_UNIT, DROP_IN, LIB, LOAD_UNIT, UNITS};
 
 /// Where systemd looks for the system's units, strongest first (src/basic/path-lookup.c of systemd 252 to 258).
 const LOAD_PATH: [&str; 14] = [
@@ -25,18 +25,36 @@ const LOAD_PATH: [&str; 14] = [
     "run/systemd/generator.late",
 ];
 
-/// Without these the policy is not loaded, or not where it should be.
-const NEEDED: [&str; 3] = ["sysinit.target", "multi-user.target", "sys-fs-bpf.mount"];
+/// Without these the policy is not loaded, or not where it should be: the mounts are those that its unit requires.
+const NEEDED: [&str; 10] = [
+    "sysinit.target",
+    "multi-user.target",
+    "-.mount",
+    "usr.mount",
+    "run.mount",
+    "var.mount",
+    "var-lib.mount",
+    "sys.mount",
+    "sys-fs.mount",
+    "sys-fs-bpf.mount",
+];
 
-/// Settings that may be there for every service, and beginnings of such (`X-`, `Limit…`): they neither keep a unit from
+/// Whether systemd needs a unit so as to load the policy: one that is masked is not there.
+pub(super) fn needed(unit: &str) -> bool {
+    matches!(unit, LOAD_UNIT | AGENT_UNIT) || NEEDED.contains(&unit)
+}
+
+/// What a mount would hide of Kiln: its files, and the units of packages among which its own are.
+const COVERED: [&str; 3] = [LIB, UNITS, "usr/lib/systemd/systemd"];
+
+/// Settings that may be there for every service, and beginnings of such (`X-`, `Log…`): they neither keep a unit from
 /// being started nor change what it runs.
-const HARMLESS: [&str; 20] = [
+const HARMLESS: [&str; 23] = [
     "Description",
     "Documentation",
-    "TimeoutStartSec",
     "TimeoutStopSec",
-    "TimeoutSec",
     "TimeoutAbortSec",
+    "TimeoutStartFailureMode",
     "TimeoutStopFailureMode",
     "OOMPolicy",
     "OOMScoreAdjust",
@@ -51,9 +69,47 @@ const HARMLESS: [&str; 20] = [
     "KeyringMode",
     "FileDescriptorStoreMax",
     "FileDescriptorStorePreserve",
+    "LimitCORE",
+    "MemoryLow",
+    "MemoryMin",
+    "MemoryOOMGroup",
 ];
-const HARMLESS_FAMILIES: [&str; 9] =
-    ["X-", "Limit", "Log", "CPU", "Memory", "IO", "IPAccounting", "Tasks", "ManagedOOM"];
+const HARMLESS_FAMILIES: [&str; 4] = ["X-", "LogLevel", "LogRate", "ManagedOOM"];
+
+/// Settings that leave a small program enough from this number on.
+const ENOUGH: [(&str, u64); 7] = [
+    ("LimitNOFILE", 512),
+    ("LimitNPROC", 64),
+    ("LimitMEMLOCK", 64 << 20),
+    ("TasksMax", 64),
+    ("MemoryMax", 256 << 20),
+    ("MemoryHigh", 256 << 20),
+    ("TimeoutStartSec", 30),
+];
+
+/// Whether a setting for every service leaves Kiln's their work.
+fn leaves(key: &str, value: &str) -> bool {
+    let listed = HARMLESS.contains(&key) || HARMLESS_FAMILIES.iter().any(|f| key.starts_with(f));
+    // Of two limits, a soft and a hard one, each counts.
+    let enough = |least: u64| {
+        value.split(':').all(|part| part.trim() == "infinity" || number(part.trim()).is_some_and(|n| n >= least))
+    };
+    listed || key.ends_with("Accounting") || ENOUGH.iter().any(|(k, least)| *k == key && enough(*least))
+}
+
+/// A number with systemd's suffixes of sizes.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = match &text[digits..] {
+        "" | "B" | "s" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(1 << unit)
+}
 
 /// Fails where the image would keep Kiln's units, or their ties to the confined ones, from taking effect.
 pub fn check(image: &dyn Image) -> Result<(), BakeError> {
@@ -72,11 +128,73 @@ pub fn check(image: &dyn Image) -> Result<(), BakeError> {
             if NEEDED.contains(&name.as_str()) && masked(image, &path)? {
                 return Err(BakeError::Masked(path));
             }
+            // What leads to one of Kiln's units is another name of it, whose drop-ins are its own.
+            if !kiln && alias(image, &path)? {
+                return Err(BakeError::Override(path));
+            }
+            if let Some(at) = mounted(&name).filter(|at| covers(at)) {
+                return Err(cover(&path, &at));
+            }
             match name.rsplit_once('.') {
                 Some((unit, "d")) => drop_ins(image, &path, unit, real == UNITS)?,
                 Some((_, "wants" | "requires" | "upholds")) if real != UNITS => links(image, &path)?,
                 _ => {}
             }
+        }
+    }
+    fstab(image)
+}
+
+/// Whether a unit file is a link to one of Kiln's units.
+fn alias(image: &dyn Image, path: &str) -> Result<bool, BakeError> {
+    Ok(match image.find(path)? {
+        Some(f) if f.kind == Kind::Link => {
+            let target = image.link_target(path)?;
+            matches!(target.rsplit('/').next(), Some(LOAD_UNIT | AGENT_UNIT))
+        }
+        _ => false,
+    })
+}
+
+/// Where a mount unit mounts: its name says so (systemd-escape(1)).
+fn mounted(name: &str) -> Option<String> {
+    let name = name.strip_suffix(".mount").or_else(|| name.strip_suffix(".automount"))?;
+    let mut out = Vec::new();
+    let mut rest = name.as_bytes();
+    while let Some((byte, tail)) = rest.split_first() {
+        let code = tail.strip_prefix(b"x").and_then(|t| std::str::from_utf8(t.get(..2)?).ok());
+        let code = code.filter(|_| *byte == b'\\').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        out.push(code.unwrap_or(if *byte == b'-' { b'/' } else { *byte }));
+        rest = if code.is_some() { &tail[3..] } else { tail };
+    }
+    Some(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// Whether what is mounted there hides what a bake wrote. /usr as a whole may be a file system of its own.
+fn covers(at: &str) -> bool {
+    let parts: Vec<&str> = at.split('/').filter(|p| !matches!(*p, "" | ".")).collect();
+    let at = parts.join("/");
+    let at = if at == "lib" || at.starts_with("lib/") { format!("usr/{at}") } else { at };
+    let within = |a: &str, b: &str| a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'));
+    at != "usr" && !at.is_empty() && COVERED.iter().any(|path| within(path, &at) || within(&at, path) && *path != UNITS)
+}
+
+fn cover(path: &str, at: &str) -> BakeError {
+    let what = format!("it mounts a file system on /{}, which hides Kiln's files there", at.trim_start_matches('/'));
+    BakeError::Content { path: path.to_owned(), what }
+}
+
+/// Mounts of fstab(5).
+fn fstab(image: &dyn Image) -> Result<(), BakeError> {
+    let Some(real) = follow(image, "etc/fstab")? else { return Ok(()) };
+    if image.find(&real)?.is_none_or(|f| f.kind != Kind::File) {
+        return Ok(());
+    }
+    for line in String::from_utf8_lossy(&image.read(&real)?).lines().filter(|l| !l.trim_start().starts_with('#')) {
+        // Blanks in a path are written as octal numbers.
+        let at = line.split_ascii_whitespace().nth(1).unwrap_or_default().replace("\\040", " ").replace("\\134", "\\");
+        if covers(&at) {
+            return Err(cover(&real, &at));
         }
     }
     Ok(())
@@ -116,8 +234,9 @@ fn harmless(image: &dyn Image, path: &str) -> Result<(), BakeError> {
     }
     let text = String::from_utf8_lossy(&image.read(&real)?).into_owned();
     for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with(['#', ';', '['])) {
-        let key = line.split('=').next().unwrap_or_default().trim();
-        if !HARMLESS.contains(&key) && !HARMLESS_FAMILIES.iter().any(|f| key.starts_with(f)) {
+        let (key, value) = line.split_once('=').unwrap_or((line, ""));
+        let (key, value) = (key.trim(), value.trim());
+        if !leaves(key, value) {
             let what = format!(
                 "`{key}` is set for every service, and so for Kiln's, which it may keep from loading the policy; set it \
                  for the services that need it"
@@ -248,6 +367,19 @@ mod tests {
             ("usr/lib/systemd/system/kiln-load.service.d/x.conf", ""),
             ("usr/lib/systemd/system/service.d/x.conf", "[Unit]\nConditionPathExists=/none\n"),
             ("etc/systemd/system/service.d/x.conf", "[Service]\n  ExecStart=\n"),
+            ("usr/lib/systemd/system/service.d/x.conf", "[Service]\nMemoryMax=1M\n"),
+            ("usr/lib/systemd/system/service.d/x.conf", "[Service]\nLimitNOFILE=3:infinity\n"),
+            ("usr/lib/systemd/system/service.d/x.conf", "[Service]\nTimeoutStartSec=1ms\n"),
+            ("usr/lib/systemd/system/service.d/x.conf", "[Service]\nLogNamespace=none\n"),
+            ("etc/systemd/system/x.service", "-> /usr/lib/systemd/system/kiln-load.service"),
+            ("usr/lib/systemd/system/x.service", "-> kiln-agent.service"),
+            ("etc/systemd/system/var.mount", "-> /dev/null"),
+            ("etc/systemd/system/usr-lib-kiln.mount", "[Mount]\n"),
+            ("etc/systemd/system/usr-lib-kiln-trust.mount", "[Mount]\n"),
+            ("usr/lib/systemd/system/usr-lib-\\x6biln.automount", ""),
+            ("etc/systemd/system/lib-systemd.mount", "[Mount]\n"),
+            ("etc/fstab", "/evil /usr/lib/kiln none bind 0 0\n"),
+            ("etc/fstab", "# x\nLABEL=a //usr/./lib/ ext4\n"),
             ("opt/units/kiln-load.service", ""),
         ] {
             let linked = |root: &Path| {
@@ -269,6 +401,18 @@ mod tests {
                 "usr/lib/systemd/system/service.d/10-abort.conf",
                 "# Fedora\n[Service]\nTimeoutStopFailureMode=abort\n",
             );
+            put(
+                root,
+                "etc/systemd/system/service.d/20-limits.conf",
+                "[Service]\nLimitNOFILE=1024:524288\nCPUAccounting=yes\nTasksMax=infinity\n",
+            );
+            put(
+                root,
+                "etc/fstab",
+                "LABEL=u /usr ext4 ro 0 1\nbpf /sys/fs/bpf bpf\n/x /usr/lib/systemd/system-x none bind\n",
+            );
+            put(root, "usr/lib/systemd/system/usr-local.mount", "[Mount]\n");
+            put(root, "usr/lib/systemd/system/dbus-org.x.service", "-> y.service");
             put(root, "etc/systemd/system/nginx.service.d/limits.conf", "[Service]\nLimitNOFILE=9\n");
             put(root, "etc/systemd/system/cron.service", "-> /dev/null");
             put(

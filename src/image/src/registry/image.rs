@@ -1,6 +1,7 @@
 //! What a baked image says to a POS about itself, read from its files.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use kiln_base::bundle::{
     Envelope, EnvelopeError, KeyError, PolicyStatement, PublicKey, StatementError, TrustError, TrustedKeys,
@@ -9,9 +10,22 @@ use kiln_base::model::Digest;
 use kiln_base::wire::RegisterImage;
 use serde::Deserialize;
 
+use crate::bake::{self, BakeError, layout};
+
 /// An image that cannot be registered.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
+    /// The image cannot be read.
+    #[error(transparent)]
+    Read(#[from] BakeError),
+    /// It was not baked.
+    #[error("{} has no /{path}; run `kiln bake` on it first", target.display())]
+    NotBaked {
+        /// The image.
+        target: PathBuf,
+        /// What it lacks.
+        path: String,
+    },
     /// The manifest does not parse.
     #[error("the image's manifest.json is not one of `kiln bake`: {0}; bake the image again")]
     Manifest(String),
@@ -63,6 +77,31 @@ struct Manifest {
 }
 
 impl BakedImage {
+    /// Reads what the registration is made of. Links of the image are not followed.
+    ///
+    /// # Errors
+    /// Where the image cannot be read, or was not baked.
+    pub fn read(target: &Path, partition: Option<u32>) -> Result<BakedImage, ImageError> {
+        let image = bake::open(target, partition)?;
+        let file = |path: &str| -> Result<Vec<u8>, ImageError> {
+            match image.find(path)? {
+                Some(_) => Ok(image.read(path)?),
+                None => Err(ImageError::NotBaked { target: target.to_owned(), path: path.to_owned() }),
+            }
+        };
+        let mut trust = BTreeMap::new();
+        for name in image.list(layout::TRUST)? {
+            let bytes = file(&format!("{}/{name}", layout::TRUST))?;
+            trust.insert(name, bytes);
+        }
+        Ok(BakedImage {
+            manifest: file(layout::MANIFEST)?,
+            tables: file(layout::TABLES)?,
+            signature: file(layout::SIGNATURE)?,
+            trust,
+        })
+    }
+
     /// The image's identity: the digest of its manifest.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.manifest)

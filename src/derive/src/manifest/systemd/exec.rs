@@ -88,6 +88,7 @@ fn command(words: Vec<String>, unit: &str, environment: &Environment) -> Result<
     let mut words = words.into_iter();
     let first = words.next().ok_or(CommandError::Empty)?;
     let mut prefixes = Prefixes::default();
+    let mut by_shell = false;
     let mut rest = first.as_str();
     while let Some(c) = rest.chars().next() {
         match c {
@@ -96,7 +97,7 @@ fn command(words: Vec<String>, unit: &str, environment: &Environment) -> Result<
             ':' => prefixes.no_environment = true,
             '+' => prefixes.full_privileges = true,
             '!' => prefixes.keep_user = !rest.starts_with("!!"),
-            '|' => {}
+            '|' => by_shell = true,
             _ => break,
         }
         rest = rest.strip_prefix("!!").unwrap_or(&rest[c.len_utf8()..]);
@@ -126,6 +127,12 @@ fn command(words: Vec<String>, unit: &str, environment: &Environment) -> Result<
                 line.arguments.push(expanded.unwrap_or(word));
             }
         }
+    }
+    if by_shell {
+        // The user's shell, to which systemd 258 hands the words as one text.
+        let text = [vec![line.program], line.arguments].concat().join(" ");
+        let unknown = if line.unknown.is_empty() { BTreeSet::new() } else { BTreeSet::from([1]) };
+        line = CommandLine { program: "/bin/sh".to_owned(), arguments: vec!["-c".to_owned(), text], unknown, ..line };
     }
     Ok(line)
 }

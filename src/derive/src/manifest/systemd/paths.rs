@@ -54,6 +54,17 @@ pub fn read(root: &Root, inside: &Root, unit: &Unit, notes: &mut Vec<Note>) -> P
         let list = if read_only { &mut out.readable } else { &mut out.writable };
         list.extend(names.named(path, true, origin, notes));
     }
+    // `PATH:NAME:OPTIONS`: the service may open it again by its path, too.
+    for entry in unit.list("Service", "OpenFile") {
+        let mut parts = split_colons(&entry.value).into_iter();
+        let path = parts.next().unwrap_or_default();
+        let read_only = parts.nth(1).is_some_and(|o| o.split(',').any(|o| o == "read-only"));
+        let fact = names.named(&path, true, &entry.origin, notes);
+        if !read_only {
+            out.streams.extend(fact.clone());
+        }
+        out.readable.extend(fact);
+    }
     for key in ["StandardOutput", "StandardError"] {
         let Some(entry) = unit.last("Service", key) else { continue };
         let path = ["file:", "append:", "truncate:"].iter().find_map(|p| entry.value.strip_prefix(p));
@@ -130,15 +141,16 @@ mod tests {
             "usr/lib/systemd/system/a.service",
             "[Service]\nExecStart=/a\nReadWritePaths=\"/srv/with space\" -/srv/b\nReadWriteDirectories=/old\n\
              BindPaths=/srv/data:/data /srv/other\nBindReadOnlyPaths=-/etc/ssl:/certs:rbind\n\
-             TemporaryFileSystem=/scratch:rw /none:ro\nStandardOutput=append:/var/log/a.log\nPIDFile=o/../x\n",
+             TemporaryFileSystem=/scratch:rw /none:ro\nStandardOutput=append:/var/log/a.log\n\
+             OpenFile=/etc/a.conf:conf:read-only\nOpenFile=/srv/a\\:b:b:append,graceful\nPIDFile=o/../x\n",
         )]);
         let mut notes = Vec::new();
         let unit = Unit::load(&root, "a.service", &mut notes).unwrap();
         let got = read(&root, &root, &unit, &mut notes);
         let paths = |list: &[PathFact]| list.iter().map(|f| f.path.clone()).collect::<Vec<_>>();
         assert_eq!(paths(&got.writable), ["/srv/with space", "/srv/b", "/old", "/data", "/srv/other", "/scratch"]);
-        assert_eq!(paths(&got.readable), ["/certs", "/none"]);
-        assert_eq!(paths(&got.streams), ["/var/log/a.log"]);
+        assert_eq!(paths(&got.readable), ["/certs", "/none", "/etc/a.conf", "/srv/a:b"]);
+        assert_eq!(paths(&got.streams), ["/srv/a:b", "/var/log/a.log"]);
         assert!(got.pid.is_none() && notes.len() == 1);
     }
 }

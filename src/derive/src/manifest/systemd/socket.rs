@@ -7,8 +7,7 @@ use kiln_base::model::{PortRange, Proto};
 use super::index::{Index, Sockets};
 use super::specifier;
 use super::unit::{Unit, is_unit_name};
-use crate::manifest::nginx::Listen;
-use crate::manifest::nginx::listen::At;
+use crate::manifest::net::{At, Listen};
 use crate::manifest::root::Root;
 use crate::manifest::{Note, PathFact};
 
@@ -65,6 +64,12 @@ pub fn passed(root: &Root, service: &Unit, notes: &mut Vec<Note>) -> Passed {
         }
         let bound = index.started_by(&unit.name).is_some() || pulled(&name);
         let before = out.listens.len();
+        if let Some(entry) = unit.last("Socket", "SocketProtocol").filter(|e| e.value == "sctp") {
+            let text = "SCTP has no rules that the kernel programs can tell apart: a profile that governs bind and accept \
+                        refuses it";
+            notes.push(Note::new(entry.origin.clone(), text));
+            continue;
+        }
         for (key, proto) in LISTEN {
             for entry in unit.list("Socket", key) {
                 let value = match specifier::expand(&entry.value, &unit.name) {

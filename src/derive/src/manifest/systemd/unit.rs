@@ -214,7 +214,7 @@ fn drop_ins(root: &Root, names: &[String]) -> Result<Vec<String>, RootError> {
             Err(e) if e.is_not_found() => continue,
             other => other?,
         };
-        for (file, _) in entries.into_iter().filter(|(f, _)| f.ends_with(".conf")) {
+        for (file, _) in entries.into_iter().filter(|(f, _)| f.ends_with(".conf") && !f.starts_with('.')) {
             let path = format!("{folder}/{file}");
             chosen.entry(file).or_insert(path);
         }

@@ -1,0 +1,115 @@
+//! The selectors of a policy, as its tables have them: what they match by their text, and what the kernel will do.
+
+use kiln_base::abi::{Kernel, Tables, TablesError};
+use kiln_base::model::cgroup_name;
+use kiln_lang::automata::{Dfa, GlobError, Limits, Nfa, Pattern, Subset, TooLarge};
+
+use crate::bake::UnitSelector;
+
+/// Index of the host's subject, which every task has that nothing else binds.
+const HOST: u32 = 1;
+
+/// A selector of the tables that cannot be matched.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectorError {
+    /// The tables cannot be read.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    /// It is not a pattern.
+    #[error(transparent)]
+    Pattern(#[from] GlobError),
+    /// Its automaton is too large.
+    #[error(transparent)]
+    Automaton(#[from] TooLarge),
+}
+
+/// One `subject unit`.
+pub struct Selector {
+    text: String,
+    literal: Option<String>,
+    pattern: Pattern,
+    automaton: Dfa,
+    tables: std::rc::Rc<Bound>,
+}
+
+/// The kernel part, and per subject the blocks that bind it.
+struct Bound {
+    kernel: Kernel,
+    /// By text of a selector: name and whether it is a profile.
+    blocks: Vec<(String, bool, Vec<String>)>,
+    subjects: Vec<(Option<String>, Vec<String>)>,
+}
+
+impl Selector {
+    /// The unit selectors of a tables file.
+    ///
+    /// # Errors
+    /// Where the tables are not ones that the compiler wrote.
+    pub fn all(tables: &[u8]) -> Result<Vec<Selector>, SelectorError> {
+        let Tables { kernel, metadata } = Tables::read(tables)?;
+        let bound = std::rc::Rc::new(Bound {
+            kernel,
+            blocks: metadata.blocks.into_iter().map(|b| (b.name, b.kind == "profile", b.units)).collect(),
+            subjects: metadata.subjects.into_iter().map(|s| (s.profile, s.guards)).collect(),
+        });
+        let one = |text: String| {
+            let pattern = Pattern::parse(&text)?;
+            let literal = pattern.literal().and_then(|bytes| String::from_utf8(bytes).ok());
+            Ok(Selector { automaton: automaton(&pattern)?, text, literal, pattern, tables: bound.clone() })
+        };
+        metadata.units.into_iter().map(one).collect()
+    }
+}
+
+fn automaton(pattern: &Pattern) -> Result<Dfa, SelectorError> {
+    let mut nfa = Nfa::new();
+    let root = nfa.root();
+    nfa.add(root, pattern, 1);
+    let mut subset = Subset::new(&nfa, nfa.classes(), Limits::default());
+    subset.start(&[root], |_| 1)?;
+    Ok(subset.finish())
+}
+
+impl UnitSelector for Selector {
+    fn text(&self) -> &str {
+        &self.text
+    }
+    fn literal(&self) -> Option<&str> {
+        self.literal.as_deref()
+    }
+    fn matches(&self, unit: &str) -> bool {
+        self.pattern.matches(unit.as_bytes())
+    }
+    fn instance(&self, template: &str) -> Option<String> {
+        let (prefix, suffix) = template.split_once('@')?;
+        let usable = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\".contains(&b);
+        let start = *self.automaton.starts().first()?;
+        let found = self.automaton.between(start, format!("{prefix}@").as_bytes(), suffix.as_bytes(), usable)?;
+        Some(format!("{prefix}@{}{suffix}", String::from_utf8(found).ok()?))
+    }
+    fn attaches(&self, unit: &str) -> bool {
+        let subject = self.tables.kernel.after_unit(HOST, cgroup_name(unit).as_bytes());
+        let Some((profile, guards)) = self.tables.subjects.get(subject as usize - 1) else { return false };
+        let mut blocks = self.tables.blocks.iter().filter(|(_, _, units)| units.contains(&self.text)).peekable();
+        blocks.peek().is_some()
+            && blocks.all(|(name, is_profile, _)| match is_profile {
+                true => profile.as_ref() == Some(name),
+                false => guards.contains(name),
+            })
+    }
+}
+
+/// The programs that the subjects of a tables file name without a wildcard.
+///
+/// # Errors
+/// As [`Selector::all`].
+pub fn programs(tables: &[u8]) -> Result<Vec<String>, SelectorError> {
+    let mut out = Vec::new();
+    for text in Tables::read(tables)?.metadata.blocks.iter().flat_map(|b| &b.exec) {
+        let literal = Pattern::parse(text)?.literal();
+        out.extend(literal.and_then(|bytes| String::from_utf8(bytes).ok()));
+    }
+    out.sort();
+    out.dedup();
+    Ok(out)
+}
