@@ -10,8 +10,8 @@
 //! text in which `\xNN` is a byte and `\n` a line end; line ends themselves do not count
 //! ```
 //!
-//! Of a program, `soname=`, `rpath=`, `auxiliary=` and `filter=` are entries of its dynamic section, and `sections=bad` makes
-//! its section table nonsense.
+//! Of a program, `names=` are symbols; `soname=`, `rpath=`, `auxiliary=` and `filter=` are entries of its dynamic
+//! section, and `sections=bad` makes its section table nonsense.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -97,6 +97,7 @@ fn elf(options: &str, body: &str) -> Vec<u8> {
     dynamic.extend(value("soname").map(|r| (14, put(r))));
     dynamic.extend(value("auxiliary").map(|r| (0x7fff_fffd, put(r))));
     dynamic.extend(value("filter").map(|r| (0x7fff_ffff, put(r))));
+    value("names").into_iter().flat_map(|n| n.split(',')).for_each(|n| _ = put(n));
     put(body.trim_end());
     let strings_at = 64 + 56 * headers as u64;
     let interp_at = strings_at + tail.len() as u64;

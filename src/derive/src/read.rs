@@ -19,6 +19,11 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
             out.extend(facts.image.hosts.iter().map(file));
         }
     }
+    for origin in programs().filter(|p| p.glibc).filter_map(|p| p.asks_for_stack.as_ref()) {
+        // glibc reads its own mappings for that; another's are a matter of `kernel ptrace`.
+        let own = PathFact { path: "/proc/[0-9]*/maps".to_owned(), pattern: true, origin: origin.clone() };
+        out.push(file(&own));
+    }
     if programs().flat_map(|p| &p.libraries).any(|l| l.path.contains("/libcrypto.so")) {
         out.extend(facts.image.openssl.iter().map(file));
     }

@@ -79,6 +79,8 @@ pub struct Program {
     pub dynamic: bool,
     /// Whether glibc is among its libraries.
     pub glibc: bool,
+    /// What of it asks glibc where the first thread's stack is (pthread_getattr_np(3)): the program or a library.
+    pub asks_for_stack: Option<Origin>,
     /// For a script: the interpreter is a program of its own.
     pub script: bool,
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::elf::{self, Loader};
-use super::facts::{Command, Helper, PathFact, Program};
+use super::facts::{Command, Helper, Library, PathFact, Program};
 use super::root::{Kind, Root, RootError};
 use super::systemd::{CommandLine, Environment};
 use super::{Note, Origin, shell, wrapper};
@@ -238,6 +238,7 @@ impl<'a, 'n> Programs<'a, 'n> {
             libraries: Vec::new(),
             dynamic: false,
             glibc: false,
+            asks_for_stack: None,
             script: false,
         };
         if let Some(object) = self.loader.object(path)? {
@@ -245,6 +246,7 @@ impl<'a, 'n> Programs<'a, 'n> {
             program.libraries = self.loader.closure(path, &environment, self.notes)?;
             program.dynamic = object.interpreter.is_some();
             program.glibc = program.libraries.iter().any(|l| l.path.ends_with("/libc.so.6"));
+            program.asks_for_stack = self.stack_of_first(path, &program.libraries)?;
             out.insert(path.to_owned(), program);
             return Ok(());
         }
@@ -280,6 +282,18 @@ impl<'a, 'n> Programs<'a, 'n> {
             }
         }
         Ok(())
+    }
+
+    /// Who names pthread_getattr_np(3): the program, or a library other than those that have it.
+    fn stack_of_first(&mut self, path: &str, libraries: &[Library]) -> Result<Option<Origin>, RootError> {
+        let own = ["/libc.so.6", "/libpthread.so.0"];
+        let others = libraries.iter().map(|l| l.path.as_str()).filter(|p| !own.iter().any(|o| p.ends_with(o)));
+        for path in std::iter::once(path).chain(others) {
+            if self.loader.object(path)?.is_some_and(|o| o.asks_for_stack) {
+                return Ok(Some(Origin::elf(path, "pthread_getattr_np")));
+            }
+        }
+        Ok(None)
     }
 
     /// What the environment tells the loader.

@@ -9,6 +9,7 @@ const ET_DYN: u16 = 3;
 
 const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;
+const DT_STRSZ: u64 = 10;
 const DT_SONAME: u64 = 14;
 const DT_RPATH: u64 = 15;
 const DT_RUNPATH: u64 = 29;
@@ -51,9 +52,14 @@ pub struct Object {
     pub runpath: Vec<String>,
     /// Whether the folders that the loader has built in do not count.
     pub no_defaults: bool,
+    /// Whether it names pthread_getattr_np(3), by which a run-time library asks where the first thread's stack is.
+    pub asks_for_stack: bool,
     /// e_machine and 64 bits or not: libraries must agree.
     pub kind: (u16, bool),
 }
+
+/// As it stands in a table of names.
+const STACK_OF_FIRST: &[u8] = b"\0pthread_getattr_np\0";
 
 /// The numbers of a file in its own byte order and width.
 struct View<'a> {
@@ -154,6 +160,10 @@ fn entries(view: &View<'_>, segments: &[Segment], dynamic: &Segment, out: &mut O
         let list = text(value).unwrap_or_default();
         list.split(':').filter(|p| !p.is_empty()).map(str::to_owned).collect::<Vec<_>>()
     };
+    let size = all.iter().find(|(tag, _)| *tag == DT_STRSZ).map_or(0, |(_, size)| *size);
+    let names = usize::try_from(strings).ok().zip(usize::try_from(size).ok());
+    let names = names.and_then(|(at, len)| view.bytes.get(at..at.checked_add(len)?)).unwrap_or_default();
+    out.asks_for_stack = names.windows(STACK_OF_FIRST.len()).any(|w| w == STACK_OF_FIRST);
     let mut has_runpath = false;
     for (tag, value) in all {
         let mut need = |tag, optional| out.needed.extend(text(value).map(|name| Need { tag, name, optional }));
