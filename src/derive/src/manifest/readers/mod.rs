@@ -4,6 +4,7 @@
 //! `docs/extending.md` says which files a new one touches.
 
 pub mod nginx;
+pub mod redis;
 
 use super::declared::Declared;
 use super::facts::Command;
@@ -11,7 +12,7 @@ use super::root::Root;
 use super::{Note, Origin};
 
 /// Every reader. The first that knows a command reads it.
-pub const READERS: &[&dyn Reader] = &[&nginx::Nginx];
+pub const READERS: &[&dyn Reader] = &[&nginx::Nginx, &redis::Redis];
 
 /// Reads the configuration of one program, or of a family of programs with the same configuration.
 pub trait Reader: Sync {
