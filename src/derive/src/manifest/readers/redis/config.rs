@@ -109,7 +109,11 @@ impl<'a> Config<'a> {
         self.directive(Directive { name, args, known: true, origin })
     }
 
-    fn directive(&mut self, d: Directive) -> Result<(), ConfigError> {
+    fn directive(&mut self, mut d: Directive) -> Result<(), ConfigError> {
+        if d.name == "slaveof" {
+            // The older name of the same directive: the last of both counts.
+            d.name = "replicaof".to_owned();
+        }
         match (d.name.as_str(), d.args.as_slice()) {
             ("include", [path]) if d.known => return self.include(path, &d.origin),
             // Redis changes to the folder where it reads this: later includes start there.

@@ -22,7 +22,7 @@ const TLS: [&str; 6] = [
 
 /// The other directives that are read here.
 const READ: &str = "port tls-port bind bind-source-addr unixsocket pidfile daemonize logfile syslog-enabled dir dbfilename \
-    appendonly appendfilename appenddirname aclfile loadmodule tls-ca-cert-dir tls-replication tls-cluster replicaof slaveof \
+    appendonly appendfilename appenddirname aclfile loadmodule tls-ca-cert-dir tls-replication tls-cluster replicaof \
     cluster-enabled cluster-port cluster-config-file oom-score-adj";
 
 /// Directives from which no rule follows. `supervised` speaks to systemd only where the unit has it by Type=notify.
@@ -148,11 +148,20 @@ impl Facts<'_, '_> {
             };
             match bind {
                 None => listen(At::Any(range), &origin),
-                // The directive of no words, or of one that is empty, takes TCP away.
+                // A directive of no words, or of one that is empty, takes TCP away.
                 Some(d) if d.known => {
                     d.args.iter().filter(|a| !a.is_empty()).for_each(|a| listen(address(a, range), &d.origin));
                 }
                 Some(_) => {}
+            }
+        }
+        for d in bind.iter().filter(|d| d.known) {
+            let names = d.args.iter().filter(|a| matches!(address(a, PortRange::ANY), At::Name(..)));
+            for name in names.filter(|n| !n.is_empty()) {
+                let text = format!(
+                    "`{name}` is resolved on the running machine, so any address is allowed: write the address"
+                );
+                self.config.note(&d.origin, text);
             }
         }
         if let Some(path) = self.path("unixsocket") {
@@ -210,12 +219,15 @@ impl Facts<'_, '_> {
                 self.declared.fills.extend(folder);
             }
         }
+        // After it renamed a file the server opens the folder, to have the name written to the disk.
+        let origin = self.last.get("dir").map_or(&command.origin, |d| &d.origin).clone();
+        let folder = self.config.path(".", &origin);
+        self.declared.reads.extend(folder.clone());
         for (name, origin) in made.into_iter().flatten() {
             let file = self.config.path(&name, &origin);
             self.declared.makes.extend(file);
         }
-        let origin = self.last.get("dir").map_or(&command.origin, |d| &d.origin).clone();
-        if let Some(folder) = self.config.path(".", &origin) {
+        if let Some(folder) = folder {
             for name in temporary {
                 let path = format!("{}/{name}", folder.glob().trim_end_matches('/'));
                 self.declared.makes.push(PathFact { path, pattern: true, origin: origin.clone() });
@@ -230,12 +242,15 @@ impl Facts<'_, '_> {
     }
 
     fn peers(&mut self) {
-        let of =
-            [self.last.get("replicaof"), self.last.get("slaveof")].into_iter().flatten().max_by_key(|d| d.args.len());
-        if let Some(d) = of.copied().filter(|d| d.known)
-            && let [host, port] = d.args.as_slice()
-            && let Ok(port) = port.parse::<u16>()
+        if let Some(d) = self.last.get("replicaof").copied().filter(|d| d.known)
+            && !matches!(d.args.as_slice(), [no, one] if no.eq_ignore_ascii_case("no") && one.eq_ignore_ascii_case("one"))
         {
+            let [host, port] = d.args.as_slice() else {
+                return self.config.note(&d.origin, "`replicaof` has a host and a port: this one has no rule");
+            };
+            let Ok(port) = port.parse::<u16>() else {
+                return self.config.note(&d.origin, format!("`{port}` is not a port: `replicaof` has no rule"));
+            };
             let to = match host.parse::<IpAddr>() {
                 Ok(ip) => To::Address(ip, port),
                 Err(_) if host == "localhost" => To::Loopback(port),
