@@ -20,7 +20,8 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
         }
     }
     for origin in programs().filter(|p| p.glibc).filter_map(|p| p.asks_for_stack.as_ref()) {
-        // glibc reads its own mappings for that; another's are a matter of `kernel ptrace`.
+        // glibc reads its own mappings for that. No path says "its own": the rule permits those of each process that the
+        // kernel itself lets the service look at, which has the same user and no more capabilities.
         let own = PathFact { path: "/proc/[0-9]*/maps".to_owned(), pattern: true, origin: origin.clone() };
         out.push(file(&own));
     }
