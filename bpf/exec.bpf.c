@@ -59,9 +59,10 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 		return 0;
 	if (word && !kiln_take_along(current, word))
 		return -ENOMEM;
-	kiln_forget_switch(bprm);
-	/* The interpreter gets a descriptor of the program, as binfmt_misc's `O` asks (AT_EXECFD). */
-	if (BPF_CORE_READ_BITFIELD(bprm, have_execfd) && bprm->executable) {
+	kiln_forget_switch(bprm, current);
+	/* The interpreter gets a descriptor of the program, as binfmt_misc's `O` asks (AT_EXECFD): then there is one.
+	 */
+	if (bprm->executable) {
 		ret = kiln_check_path_as(&me, V(READ), bprm->executable->f_path.mnt, bprm->executable->f_path.dentry,
 					 KILN_OPENED);
 		if (ret)
@@ -80,7 +81,7 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 						       : KILN_R_LABEL);
 	} else {
 		if (!kiln_unlinked(bprm->file->f_path.mnt, dentry))
-			about.pos = kiln_resolve(s, bprm->file->f_path.mnt, dentry);
+			about.pos = kiln_resolve(s, current, bprm->file->f_path.mnt, dentry);
 		if (starting && kiln_is_executor(s, about.pos)) {
 			ret = 0;
 		} else {
@@ -152,7 +153,9 @@ static __always_inline bool kiln_is_image(struct file *file)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return task->mm && task->mm->exe_file && task->mm->exe_file->f_inode == file->f_inode;
+	if (!task->mm || !task->mm->exe_file)
+		return false;
+	return task->mm->exe_file == file || task->mm->exe_file->f_inode == file->f_inode;
 }
 
 /* The verdict on a file that is mapped already; on an overlay that is the one below, from 6.5 on. */

@@ -31,13 +31,14 @@ static __always_inline int kiln_check_file(u32 verbs, struct file *file)
 /* Apart from the program, whose quick way out would save the registers that are used here. */
 static __noinline int kiln_open(struct file *file)
 {
-	struct kiln_me me = kiln_me();
 	u32 flags, mode, verbs;
+	struct kiln_me me;
 	bool nameless;
 	int ret;
 
 	if (kiln_for_exec(file))
 		return 0;
+	me = kiln_me();
 	flags = file->f_flags;
 	mode = file->f_mode;
 	if ((mode & FMODE_WRITE || !(mode & FMODE_READ)) && kiln_own_file(file))

@@ -57,7 +57,7 @@ struct kiln_edge {
 		u64 row, edge, check;                                                                                  \
 		asm volatile("%[edge] = *(u8 *)(%[from] + %[place])\n"                                                 \
 			     "%[row] = %[next]\n"                                                                      \
-			     "if %[row] > %[last] goto +12\n"                                                          \
+			     "if %[row] > %[last] goto +10\n"                                                          \
 			     "%[edge] += %[tables]\n"                                                                  \
 			     "%[edge] = *(u8 *)(%[edge] + %[class])\n"                                                 \
 			     "%[row] <<= 3\n"                                                                          \
@@ -65,12 +65,12 @@ struct kiln_edge {
 			     "%[edge] <<= 3\n"                                                                         \
 			     "%[edge] += %[row]\n"                                                                     \
 			     "%[check] = *(u32 *)(%[edge] + %[entry] + 12)\n"                                          \
-			     "if %[check] != %[next] goto +2\n"                                                        \
-			     "%[next] = *(u32 *)(%[edge] + %[entry] + 8)\n"                                            \
-			     "goto +3\n"                                                                               \
+			     "if %[check] == %[next] goto +4\n"                                                        \
 			     "%[next] = *(u32 *)(%[row] + %[entry])\n"                                                 \
-			     "goto +1\n"                                                                               \
+			     "goto +3\n"                                                                               \
 			     "%[next] = 0\n"                                                                           \
+			     "goto +1\n"                                                                               \
+			     "%[next] = *(u32 *)(%[edge] + %[entry] + 8)\n"                                            \
 			     : [next] "+r"(state), [row] "=&r"(row), [edge] "=&r"(edge), [check] "=&r"(check)          \
 			     : [from] "r"(bytes), [place] "i"(at), [tables] "r"(t), [last] "i"(KILN_WORDS - 258),      \
 			       [class] "i"(classes), [entry] "i"(__builtin_offsetof(struct kiln_tables, words)));      \

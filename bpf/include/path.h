@@ -64,9 +64,9 @@ static __always_inline u32 kiln_resolve_any(struct kiln_scratch *s, struct vfsmo
  * had before. 0 is that of every namespace in which nothing was yet, so it is
  * never remembered.
  */
-static __always_inline u32 kiln_resolve(struct kiln_scratch *s, struct vfsmount *mnt, struct dentry *dentry)
+static __always_inline u32 kiln_resolve(struct kiln_scratch *s, struct task_struct *task, struct vfsmount *mnt,
+					struct dentry *dentry)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct dentry *root = mnt->mnt_root, *asked = dentry;
 	struct mnt_namespace *own = task->nsproxy->mnt_ns;
 	u64 ns = (u64)own, event = own->event;

@@ -76,10 +76,8 @@ static __always_inline bool kiln_is_held(struct linux_binprm *bprm, struct task_
 }
 
 /* Nothing of an earlier execve(2), which may have failed, is taken for this one's. */
-static __always_inline void kiln_forget_switch(struct linux_binprm *bprm)
+static __always_inline void kiln_forget_switch(struct linux_binprm *bprm, struct task_struct *task)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-
 	if (task->bpf_storage && bprm->interp == bprm->filename)
 		bpf_task_storage_delete(&kiln_switches, task);
 }

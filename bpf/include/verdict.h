@@ -262,7 +262,7 @@ static __always_inline int kiln_check_path_as(const struct kiln_me *me, u32 verb
 		if (how == KILN_ADDRESS) {
 			about.pos = kiln_resolve_any(s, mnt, dentry);
 		} else if (how == KILN_NAMED || !kiln_unlinked(mnt, dentry)) {
-			about.pos = kiln_resolve(s, mnt, dentry);
+			about.pos = kiln_resolve(s, me->task, mnt, dentry);
 		}
 		/* What is executed or mapped to be executed is a matter of names, whatever it is. */
 		if (about.pos == PATH_FAIL && mnt && !(verbs & (1u << KILN_EXEC | 1u << KILN_LOAD)) &&

@@ -79,7 +79,8 @@ static __always_inline bool kiln_prepend_dentry(struct kiln_scratch *s, struct d
 	barrier_var(words);
 	barrier_var(name);
 	barrier_var(len);
-	if (name != (u64)words || len > kiln_inline_name())
+	/* The kernel keeps no name in the dentry that is longer than its room there. */
+	if (name != (u64)words || len > KILN_INLINE_WORDS * 8)
 		return kiln_prepend(s, (void *)name, len);
 	barrier_var(len);
 	pos = *(volatile u64 *)&s->pos - len;

@@ -234,9 +234,9 @@ static void try_both(struct mount *mount, struct dentry *dentry)
 	u32 want = plain(mount, dentry, KILN_QUICK_DEPTH);
 
 	fresh();
-	compare("quick", want, kiln_resolve(scratch, &mount->mnt, dentry));
+	compare("quick", want, kiln_resolve(scratch, &task, &mount->mnt, dentry));
 	fresh();
-	compare("quick, again", want, kiln_resolve(scratch, &mount->mnt, dentry));
+	compare("quick, again", want, kiln_resolve(scratch, &task, &mount->mnt, dentry));
 	want = plain(mount, dentry, 0);
 	fresh();
 	compare("by addresses", want, kiln_resolve_any(scratch, &mount->mnt, dentry));
@@ -423,15 +423,15 @@ static void any_namespace(void)
 		fresh();
 		compare("of another namespace", want, kiln_resolve_any(scratch, &foreign.mnt, dentries[depth]));
 		fresh();
-		compare("of another, quick", want, kiln_resolve(scratch, &foreign.mnt, dentries[depth]));
+		compare("of another, quick", want, kiln_resolve(scratch, &task, &foreign.mnt, dentries[depth]));
 		fresh();
-		compare("of another, again", want, kiln_resolve(scratch, &foreign.mnt, dentries[depth]));
+		compare("of another, again", want, kiln_resolve(scratch, &task, &foreign.mnt, dentries[depth]));
 		foreign.mnt_ns = NULL;
 		fresh();
-		compare("of one that has ended", want, kiln_resolve(scratch, &foreign.mnt, dentries[depth]));
+		compare("of one that has ended", want, kiln_resolve(scratch, &task, &foreign.mnt, dentries[depth]));
 		foreign.mnt_ns = chance(2) ? &detached : (void *)-22;
 		fresh();
-		compare("of none", PATH_FAIL, kiln_resolve(scratch, &foreign.mnt, dentries[depth]));
+		compare("of none", PATH_FAIL, kiln_resolve(scratch, &task, &foreign.mnt, dentries[depth]));
 		for (u32 at = 0; at <= depth; at++)
 			dentries[at]->d_sb = &disk;
 		twice = false;

@@ -158,7 +158,6 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_sb_umount", ALWAYS),
     // What execve(2) makes executable by itself.
     ("kiln_sched_process_exec", op(KernelOp::ExecMemory)),
-    ("kiln_sched_process_fork", ALWAYS),
     ("kiln_sctp_assoc_request", verbs(v(Verb::Accept))),
     ("kiln_sctp_bind_connect", verbs(v(Verb::Bind) | v(Verb::Connect))),
     ("kiln_sendpage", PEERS),
@@ -184,12 +183,12 @@ const PROGRAMS: &[(&str, Need)] = &[
     // A source route goes round the addresses. And a connection that was refused gets no other way to be read.
     ("kiln_socket_setsockopt", verbs(v(Verb::Connect) | 1 << 18)),
     ("kiln_splice_read", PEERS),
-    ("kiln_task_alloc", ALWAYS),
     ("kiln_task_fix_setgid", op(KernelOp::Setuid)),
     ("kiln_task_fix_setgroups", op(KernelOp::Setuid)),
     ("kiln_task_fix_setuid", op(KernelOp::Setuid)),
     ("kiln_task_kill", ALWAYS),
     ("kiln_task_movememory", ALWAYS),
+    ("kiln_task_newtask", ALWAYS),
     ("kiln_task_prctl", ALWAYS),
     ("kiln_task_setioprio", ALWAYS),
     ("kiln_task_setnice", ALWAYS),
