@@ -285,6 +285,66 @@ mod tests {
         assert_eq!(listed, source);
     }
 
+    /// Each class of what a policy governs, with the programs that it has attached beside those that always are. What a
+    /// class costs the machine's tasks is seen here; `KILN_WRITE=1` renews the file.
+    fn attached() -> String {
+        let names = |header: &Header, revocation| needed(header, revocation).collect::<Vec<_>>();
+        let always = names(&test_header(0, 0), true);
+        let mut out = String::new();
+        let mut class = |name: &str, programs: Vec<&str>| {
+            out += &format!("{name}:\n");
+            programs.iter().for_each(|program| out += &format!("  {program}\n"));
+        };
+        class("always", always.clone());
+        let beside = |header: Header| {
+            let (now, narrowed) = (names(&header, false), names(&header, true));
+            let apart = |of: &[&'static str], less: &[&str]| {
+                of.iter().copied().filter(|n| !less.contains(n) && !always.contains(n)).collect::<Vec<_>>()
+            };
+            (apart(&now, &[]), apart(&narrowed, &now))
+        };
+        let verbs = Verb::ALL.iter().map(|verb| (verb.name().to_owned(), test_header(v(*verb), 0)));
+        let changes = [("exec changes", EXEC_TRANSITIONS), ("unit changes", UNIT_TRANSITIONS), ("peers", 1 << 18)];
+        let changes = changes.iter().map(|(name, bit)| ((*name).to_owned(), test_header(*bit, 0)));
+        let ops = KernelOp::ALL.iter().map(|op| (format!("kernel {}", op.name()), test_header(0, k(*op))));
+        for (name, header) in verbs.chain(changes).chain(ops) {
+            let (now, narrowed) = beside(header);
+            class(&name, now);
+            if !narrowed.is_empty() {
+                class(&format!("{name}, narrowed"), narrowed);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn each_class_has_the_programs_attached_that_it_had() {
+        let path = "src/attached.txt";
+        if std::env::var_os("KILN_WRITE").is_some() {
+            std::fs::write(path, attached()).unwrap();
+        }
+        assert_eq!(attached(), std::fs::read_to_string(path).unwrap(), "KILN_WRITE=1 renews {path}");
+    }
+
+    /// So that what holds for each class holds for every policy.
+    #[test]
+    fn a_policy_has_attached_what_its_classes_have() {
+        let set = |lo, hi, narrowed| needed(&test_header(lo, hi), narrowed).collect::<std::collections::BTreeSet<_>>();
+        // A walk over combinations of bits that meets each pair.
+        let (mut lo, mut hi) = (0u32, 0u32);
+        for step in 0u32..4096 {
+            lo ^= 1 << (step.wrapping_mul(2_654_435_761) >> 16) % 19;
+            hi ^= 1 << (step.wrapping_mul(2_246_822_519) >> 17) % 15;
+            for narrowed in [false, true] {
+                let bits = |mask: u32| (0..32).map(|bit| 1 << bit).filter(move |bit| mask & bit != 0);
+                let mut classes = set(0, 0, narrowed);
+                classes.extend(bits(lo).flat_map(|bit| set(bit, 0, narrowed)));
+                classes.extend(bits(hi).flat_map(|bit| set(0, bit, narrowed)));
+                assert_eq!(set(lo, hi, narrowed), classes, "{lo:x} {hi:x} {narrowed}");
+            }
+        }
+    }
+
     #[test]
     fn revocation_is_asked_for_apart() {
         let need = Need::of("kiln_file_permission");
