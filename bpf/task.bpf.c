@@ -30,6 +30,7 @@ static __noinline int kiln_bear(struct task_struct *task, unsigned long clone_fl
  * into another cgroup, and where tasks leave a cgroup unseen.
  */
 SEC("lsm/task_alloc")
+NEEDS("always")
 int BPF_PROG(kiln_task_alloc, struct task_struct *task, unsigned long clone_flags)
 {
 	struct kiln_me me = kiln_me();
@@ -69,6 +70,7 @@ static __noinline int kiln_forked(struct task_struct *parent, struct task_struct
 }
 
 SEC("tp_btf/sched_process_fork")
+NEEDS("always")
 int BPF_PROG(kiln_sched_process_fork, struct task_struct *parent, struct task_struct *child)
 {
 	if (parent->cgroups == child->cgroups && !*(volatile u64 *)&kiln_state.strays)

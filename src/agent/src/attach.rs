@@ -15,7 +15,7 @@ use super::bpf::object::{self, Loaded};
 use super::bpf::pins::Pins;
 use super::bpf::prog::Prog;
 use super::error::{AgentError, Result};
-use super::hooks::{self, Need};
+use super::hooks;
 
 fn kernel(what: &str, name: &str) -> impl FnOnce(io::Error) -> AgentError {
     let what = format!("cannot {what} {name}");
@@ -33,7 +33,7 @@ const ABSENT: &str = "absent";
 /// If the kernel refuses.
 pub fn load_fresh(pins: &Pins, run: &Path, header: &Header) -> Result<()> {
     pins.create().map_err(kernel("make", &pins.root().display().to_string()))?;
-    let needed: Vec<&str> = hooks::needed(header, false).collect();
+    let needed = hooks::needed(header, false)?;
     let Loaded { programs, maps, absent } = object::load(pins, &|name| needed.contains(&name))?;
     for (name, map) in &maps {
         // libbpf's own maps for constants have dots in their names, and live as long as the programs.
@@ -73,7 +73,7 @@ pub fn attach_needed(pins: &Pins, run: &Path, header: &Header, revocation: bool)
     let attached = pinned_links(pins)?;
     let absent = std::fs::read_to_string(run.join(ABSENT)).unwrap_or_default();
     let absent: Vec<&str> = absent.lines().collect();
-    let mut missing: Vec<&str> = hooks::needed(header, revocation).collect();
+    let mut missing = hooks::needed(header, revocation)?;
     missing.retain(|name| !attached.iter().any(|a| a == name) && !absent.contains(name));
     let loaded = pinned_programs(pins)?;
     let unloaded: Vec<&str> = missing.iter().copied().filter(|name| !loaded.iter().any(|l| l == name)).collect();
@@ -107,7 +107,7 @@ pub fn mark_groups(pins: &Pins) -> Result<()> {
 /// If a pin cannot be removed.
 pub fn detach_unneeded(pins: &Pins, header: &Header, revocation: bool) -> Result<()> {
     for name in pinned_links(pins)? {
-        if !Need::of(&name).asks(header, revocation) {
+        if !hooks::needs(&name, header, revocation)? {
             fs::remove_file(pins.links().join(&name)).map_err(kernel("detach", &name))?;
         }
     }

@@ -22,6 +22,7 @@ pub mod known;
 pub mod load;
 mod lock;
 pub mod maps;
+mod need;
 mod own;
 pub mod pos;
 mod process;

@@ -1,13 +1,15 @@
 //! The embedded BPF object: loading it, onto maps of an earlier load where there are any.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kiln_base::abi::layout::SCRATCHES;
 use libbpf_rs::btf::Btf;
-use libbpf_rs::btf::types::{Func, FuncProto};
-use libbpf_rs::{MapCore, ObjectBuilder, PrintLevel, ProgramType, ReferencesType};
+use libbpf_rs::btf::types::{DeclTag, Func, FuncProto};
+use libbpf_rs::{AsRawLibbpf, MapCore, ObjectBuilder, OpenProgram, PrintLevel, ProgramType, ReferencesType};
 
 use super::map::Map;
 use super::pins::Pins;
@@ -33,7 +35,7 @@ pub const ORIGIN: &str = env!("KILN_BPF_ORIGIN");
 const SECTIONS: [(&str, &str); 2] = [(".data.state", "kiln_state"), (".bss.groups", "kiln_groups")];
 
 /// What a map is pinned as.
-fn pin_name(map: &std::ffi::OsStr) -> String {
+fn pin_name(map: &OsStr) -> String {
     let section = SECTIONS.iter().find(|(section, _)| map == *section);
     section.map_or_else(|| map.to_string_lossy().into_owned(), |(_, name)| (*name).to_owned())
 }
@@ -46,6 +48,30 @@ pub struct Loaded {
     pub maps: Vec<(String, Map)>,
     /// Programs whose hook this kernel does not have.
     pub absent: Vec<String>,
+}
+
+/// What `NEEDS()` of `bpf/include/needs.h` writes before its words.
+const NEEDS: &str = "kiln:needs ";
+
+/// The names of the object's programs, and what each says of when it must be attached.
+///
+/// # Errors
+/// If the embedded object cannot be read.
+pub fn needs() -> Result<Vec<(String, Option<String>)>> {
+    let broken = |e| failed("cannot open the embedded BPF object", &e);
+    let open = ObjectBuilder::default().name("kiln").and_then(|b| b.open_memory(bytes())).map_err(broken)?;
+    // SAFETY: the object is open, and stays so for longer than its type information is looked at.
+    let object = unsafe { open.as_libbpf_object().as_ref() };
+    let types = Btf::from_bpf_object(object).map_err(broken)?;
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for tag in types.iter().flat_map(|types| types.type_by_kind::<DeclTag<'_>>()) {
+        let words = tag.name().and_then(OsStr::to_str).and_then(|text| text.strip_prefix(NEEDS));
+        if let (Some(words), Some(program)) = (words, tag.referenced_type().name()) {
+            found.insert(program.to_string_lossy().into_owned(), words.to_owned());
+        }
+    }
+    let name = |program: OpenProgram<'_>| program.name().to_string_lossy().into_owned();
+    Ok(open.progs().map(name).map(|name| (name.clone(), found.remove(&name))).collect())
 }
 
 /// Loads the programs that are wanted and whose hook the kernel has: each costs the verifier's time, at boot too. Maps
