@@ -6,15 +6,14 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstatfs, open, openat, statx};
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::fs::{Mode, OFlags, open};
 
+use super::bpf::anchor::{Anchor, Device, device};
 use super::bpf::map::Map;
 use super::bpf::pins::Pins;
 use super::bpf::word::StateWord;
@@ -23,8 +22,6 @@ use super::error::{AgentError, Result};
 use super::maps::Maps;
 use super::process;
 
-/// Magic number of bpffs (include/uapi/linux/magic.h).
-const BPF_FS: u64 = 0xcafe_4a11;
 /// Name in systemd's store.
 pub const NAME: &str = "kiln-pins";
 /// The command by which the agent's program keeps a descriptor, its standard input.
@@ -33,65 +30,6 @@ pub const KEEP: &str = "keep";
 /// systemd says nothing of what it does not keep: so often it is looked at what it holds, and so long is waited between.
 const STORED_LOOKS: u32 = 100;
 const STORED_PAUSE: Duration = Duration::from_millis(50);
-
-/// A descriptor of the root of the bpffs.
-#[derive(Debug, Clone)]
-pub struct Anchor(Arc<OwnedFd>);
-
-impl Anchor {
-    /// A new mount of the file system where the pins are.
-    ///
-    /// # Errors
-    /// If there is none, or it is not a bpffs.
-    pub fn make(pins: &Pins) -> io::Result<Anchor> {
-        let at = pins.root().parent().ok_or(io::ErrorKind::NotFound)?;
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        Anchor::check(open_tree(CWD, at, flags)?)
-    }
-
-    fn check(fd: OwnedFd) -> io::Result<Anchor> {
-        if fstatfs(&fd)?.f_type as u64 != BPF_FS {
-            return Err(io::Error::other("not a bpffs"));
-        }
-        Ok(Anchor(Arc::new(fd)))
-    }
-
-    /// The pins by this descriptor.
-    pub fn pins(&self, name: &Path) -> Pins {
-        let root = PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
-        Pins::held(root.join(name.file_name().unwrap_or_default()), self.clone())
-    }
-
-    /// Puts the mount back where the pins should be.
-    fn put_back(&self, at: &Path) -> io::Result<()> {
-        move_mount(&*self.0, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-        Ok(())
-    }
-
-    /// Those that a process holds, of these file systems. What is of another one, which may be any service's by its
-    /// descriptors in systemd's store, is not asked anything: it need not answer (FUSE).
-    fn of_process(proc_root: &Path, pid: u32, of: &[Device]) -> Vec<Anchor> {
-        let folder = proc_root.join(pid.to_string()).join("fd");
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            // A path descriptor: opening must not disturb what the process has there.
-            let fd = open(entry.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-            let fd = fd.ok().filter(|fd| device(fd).is_some_and(|device| of.contains(&device)));
-            found.extend(fd.and_then(|fd| Anchor::check(fd).ok()));
-        }
-        found
-    }
-}
-
-/// The number of a file system, major and minor.
-type Device = (u32, u32);
-
-/// That of a descriptor's, as the kernel knows it without asking whoever serves it.
-fn device(fd: impl AsFd) -> Option<Device> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let stat = statx(fd, "", flags, StatxFlags::empty()).ok()?;
-    Some((stat.stx_dev_major, stat.stx_dev_minor))
-}
 
 /// Where [`keep`] writes the number of the pins' file system. A mount that was taken away shows it nowhere else.
 fn remembered(places: &Places) -> PathBuf {
@@ -104,12 +42,6 @@ fn devices(places: &Places) -> Vec<Device> {
     let kept = text.split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     let place = places.pins.root().parent().and_then(|at| open(at, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok());
     kept.into_iter().chain(place.and_then(device)).collect()
-}
-
-impl AsFd for Anchor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
 }
 
 fn enforces(pins: &Pins) -> bool {
@@ -126,13 +58,18 @@ pub fn find(places: &Places) -> Pins {
     let others = [Some(1), process::pid_in(&places.run.join("keeper")), process::pid_in(&places.run.join("lock"))];
     for pid in others.into_iter().flatten() {
         for anchor in Anchor::of_process(&places.proc, pid, &devices) {
-            let pins = anchor.pins(places.pins.root());
+            let pins = Pins::held(places.pins.root(), anchor);
             if enforces(&pins) {
                 return pins;
             }
         }
     }
     places.pins.clone()
+}
+
+/// A new mount of the file system where the pins are.
+fn make(pins: &Pins) -> io::Result<Anchor> {
+    Anchor::make(pins.root().parent().ok_or(io::ErrorKind::NotFound)?)
 }
 
 /// What is to be said where the pins are not in their place.
@@ -180,7 +117,7 @@ pub fn keep(places: &Places, maps: &Maps) -> Result<Anchor> {
     let fail = |e: io::Error| AgentError::kernel("cannot keep the pins' file system", e);
     let anchor = match places.pins.anchor() {
         Some(anchor) => anchor.clone(),
-        None => Anchor::make(&places.pins).map_err(fail)?,
+        None => make(&places.pins).map_err(fail)?,
     };
     let device = device(&anchor).ok_or_else(|| fail(io::ErrorKind::Unsupported.into()))?;
     let text = format!("{}:{}", device.0, device.1);
@@ -189,7 +126,7 @@ pub fn keep(places: &Places, maps: &Maps) -> Result<Anchor> {
     if of_systemd {
         let kept = || {
             let held = Anchor::of_process(&places.proc, 1, &[device]);
-            held.iter().any(|a| enforces(&a.pins(places.pins.root())))
+            held.iter().any(|a| enforces(&Pins::held(places.pins.root(), a.clone())))
         };
         if !kept() {
             process::store(NAME, anchor.as_fd()).map_err(fail)?;
@@ -204,7 +141,7 @@ pub fn keep(places: &Places, maps: &Maps) -> Result<Anchor> {
     }
     let program: OsString = "/proc/self/exe".into();
     // A mount of its own, where one can be made: this process may put its own back.
-    let input = Anchor::make(&places.pins).unwrap_or_else(|_| anchor.clone());
+    let input = make(&places.pins).unwrap_or_else(|_| anchor.clone());
     let input = input.as_fd().try_clone_to_owned().map_err(fail)?;
     let child = Command::new(program)
         .arg(KEEP)
@@ -246,9 +183,4 @@ pub fn be_keeper() -> ! {
     loop {
         std::thread::park();
     }
-}
-
-/// Whether a folder can be opened: for [`super::own`].
-pub(super) fn folder(path: &Path) -> io::Result<OwnedFd> {
-    Ok(openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }

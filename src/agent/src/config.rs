@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::error::{AgentError, Result};
 use super::files::{read_bounded, read_optional};
-use super::known::OnUnknown;
+use super::unknown::OnUnknown;
 
 /// Longest configuration that is read.
 const MAX_CONFIG: u64 = 64 * 1024;

@@ -16,6 +16,7 @@ use kiln_base::model::Verb;
 use super::anchor;
 use super::attach;
 use super::bpf::object;
+use super::bpf::pins::Pins;
 use super::config::{Config, Places};
 use super::error::{AgentError, Result};
 use super::generation::{self, Built};
@@ -134,7 +135,7 @@ impl Engine {
     /// If one of it fails.
     pub fn settle(&mut self) -> Result<()> {
         let anchor = anchor::keep(&self.places, &self.maps)?;
-        self.places.pins = anchor.pins(self.places.pins.root());
+        self.places.pins = Pins::held(self.places.pins.root(), anchor);
         own::tell(&self.places, &self.maps)
     }
 
@@ -142,7 +143,7 @@ impl Engine {
     pub fn in_place(&self) -> bool {
         use std::os::unix::fs::MetadataExt;
         let of = |path: &Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
-        of(Path::new(super::bpf::pins::Pins::DEFAULT)) == of(self.places.pins.root())
+        of(Path::new(Pins::DEFAULT)) == of(self.places.pins.root())
     }
 
     /// Sends violations to a spool, too.

@@ -26,6 +26,7 @@ mod need;
 mod own;
 pub mod pos;
 mod process;
+mod procfs;
 mod records;
 mod ring;
 pub mod run;
@@ -37,6 +38,7 @@ pub mod status;
 pub mod store;
 mod tracers;
 mod tree;
+pub mod unknown;
 pub mod update;
 
 pub use commands::main;

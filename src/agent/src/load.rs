@@ -9,10 +9,11 @@ use super::choice::{Choice, choose};
 use super::config::{Config, Places};
 use super::engine::Engine;
 use super::error::{AgentError, Result};
-use super::known::{self, OnUnknown};
+use super::known;
 use super::lock::Lock;
 use super::maps::Maps;
 use super::store::{Store, Verified};
+use super::unknown::OnUnknown;
 
 /// What was done.
 #[derive(Debug)]

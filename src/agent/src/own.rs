@@ -4,15 +4,16 @@
 //! stat(2) does not show on every file system.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use kiln_base::abi::layout::{
     AT_MOUNT, AT_NAMESPACE, AT_PEERS, OWN_BITS, OWN_GROUP, OWN_TREE, OWN_WAY, OwnKey, agent_word,
 };
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 
-use super::anchor::folder;
 use super::bpf::map::{ANY, Map};
 use super::config::Places;
 use super::error::{AgentError, Result};
@@ -96,10 +97,15 @@ fn tell_folder(maps: &Maps, path: &Path, value: u32) -> Result<()> {
     Ok(())
 }
 
+/// A descriptor of a folder.
+fn folder(path: &Path) -> io::Result<OwnedFd> {
+    Ok(openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 /// The agent's cgroup first, and those above it, but the root.
 fn groups(places: &Places) -> Vec<PathBuf> {
     let text = std::fs::read(places.proc.join("self/cgroup")).unwrap_or_default();
-    let Some(path) = super::seed::cgroup_path(&text) else { return Vec::new() };
+    let Some(path) = super::procfs::cgroup_path(&text) else { return Vec::new() };
     let Ok(path) = path.strip_prefix("/") else { return Vec::new() };
     path.ancestors().filter(|p| !p.as_os_str().is_empty()).map(|p| places.cgroups.join(p)).collect()
 }

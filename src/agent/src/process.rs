@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, sendmsg_addr};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::seed::Stat;
+use super::procfs::Stat;
 
 /// A process by its number and when it started: the number alone is another's some day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

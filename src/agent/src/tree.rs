@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::error::{AgentError, Result};
-use super::seed::unreadable;
+use super::procfs::unreadable;
 
 /// Deepest cgroup that can be a unit's own, as in the kernel programs (`KILN_UNIT_DEPTH`). What is below one has its
 /// label.
