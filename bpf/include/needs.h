@@ -2,7 +2,7 @@
 /*
  * When a program is attached: an attached program costs every task, also those that nothing
  * confines. The words stand below the program's SEC() and go into the object's type information
- * (BTF), where the agent reads them (src/agent/src/need.rs).
+ * (BTF), where the agent reads them (src/agent/src/load/need.rs).
  *
  *   always           whatever the policy
  *   read, bind, …    some subject governs the verb; each keyword of src/base/src/model/verb.rs

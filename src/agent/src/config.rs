@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::error::{AgentError, Result};
-use super::files::{read_bounded, read_optional};
-use super::unknown::OnUnknown;
+use crate::error::{AgentError, Result};
+use crate::machine::files::{read_bounded, read_optional};
+use crate::unknown::OnUnknown;
 
 /// Longest configuration that is read.
 const MAX_CONFIG: u64 = 64 * 1024;
@@ -72,7 +72,7 @@ pub struct Places {
     /// What does not.
     pub run: PathBuf,
     /// Pinned maps and links.
-    pub pins: super::bpf::pins::Pins,
+    pub pins: crate::bpf::pins::Pins,
     /// cgroup v2.
     pub cgroups: PathBuf,
     /// procfs.
@@ -87,7 +87,7 @@ impl Default for Places {
             lib: "/usr/lib/kiln".into(),
             state: "/var/lib/kiln".into(),
             run: "/run/kiln".into(),
-            pins: super::bpf::pins::Pins::new(super::bpf::pins::Pins::DEFAULT),
+            pins: crate::bpf::pins::Pins::new(crate::bpf::pins::Pins::DEFAULT),
             cgroups: "/sys/fs/cgroup".into(),
             proc: "/proc".into(),
             security: "/sys/kernel/security".into(),

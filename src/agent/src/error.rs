@@ -89,7 +89,7 @@ pub enum AgentError {
         "this kernel has what this build does not know: {0}; what it reaches by them may go undecided. Use a newer \
          kiln-agent; `unknown_kernel` in agent.json says whether to load all the same"
     )]
-    UnknownKernel(super::unknown::Unknown),
+    UnknownKernel(crate::unknown::Unknown),
     /// No policy is loaded.
     #[error("no policy is loaded; `kiln-agent load` loads the image's")]
     NotLoaded,

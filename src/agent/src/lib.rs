@@ -2,42 +2,35 @@
 //!
 //! `load` at early boot, `run` for events and updates; see `docs/agent.md`. What is enforced lives in the kernel, pinned
 //! below `/sys/fs/bpf/kiln`, and does not depend on any process.
+//!
+//! ```text
+//!                      commands     load, run, update, status, …: one at a time
+//!                     /       \
+//!        POS  <---  pos        |    the machine's stream to its POS, in threads of its own
+//!                     \       |
+//!                       update      verified policy -> generation -> flip -> proof, and back
+//!                      /   |   \
+//!     events  <---  report |    |   explains events, proves what is enforced
+//!                      \   |    |
+//!                        load   |   programs, maps and tables into the kernel
+//!                          \   |
+//!                          label    numbers for subjects, on cgroups and processes
+//!                            |
+//!     kernel  <---  bpf, config, machine, error
+//! ```
+//!
+//! Each uses what is below it, never what is above: `tests/cli/style.rs` holds the order, and that no files use each
+//! other in a circle.
 
-mod anchor;
-mod args;
-mod attach;
 pub mod bpf;
-pub mod choice;
-mod commands;
+pub mod commands;
 pub mod config;
-mod control;
-pub mod engine;
 pub mod error;
-mod files;
-mod generation;
-mod helpers;
-pub mod hooks;
-mod journal;
-pub mod known;
+pub mod label;
 pub mod load;
-mod lock;
-pub mod maps;
-mod need;
-mod own;
+pub mod machine;
 pub mod pos;
-mod process;
-mod procfs;
-mod records;
-mod ring;
-pub mod run;
-mod seed;
-mod sentinel;
-pub mod sink;
-pub mod slots;
-pub mod status;
-pub mod store;
-mod tracers;
-mod tree;
+pub mod report;
 pub mod unknown;
 pub mod update;
 

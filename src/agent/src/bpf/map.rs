@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::{check, obj_get, obj_pin, own, text};
+use crate::bpf::{check, obj_get, obj_pin, own, text};
 
 /// An open map.
 #[derive(Debug)]

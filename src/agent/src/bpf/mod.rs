@@ -9,6 +9,7 @@ pub mod mapping;
 pub mod object;
 pub mod pins;
 pub mod prog;
+pub mod ring;
 pub mod word;
 
 use std::ffi::CString;

@@ -11,9 +11,9 @@ use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{DeclTag, Func, FuncProto};
 use libbpf_rs::{AsRawLibbpf, MapCore, ObjectBuilder, OpenProgram, PrintLevel, ProgramType, ReferencesType};
 
-use super::map::Map;
-use super::pins::Pins;
-use super::prog::Prog;
+use crate::bpf::map::Map;
+use crate::bpf::pins::Pins;
+use crate::bpf::prog::Prog;
 use crate::error::{AgentError, Result};
 
 /// libbpf reads the file in place and wants it aligned as an ELF file in memory.

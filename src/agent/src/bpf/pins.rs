@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::anchor::Anchor;
+use crate::bpf::anchor::Anchor;
 
 /// The folder of pins: `maps/NAME`, `progs/NAME` and `links/NAME`.
 #[derive(Debug, Clone)]

@@ -11,10 +11,10 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-use super::identity::Identity;
-use super::wire::Problem;
 use crate::error::{AgentError, Result};
-use crate::files::read_bounded;
+use crate::machine::files::read_bounded;
+use crate::pos::identity::Identity;
+use crate::pos::wire::Problem;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);

@@ -7,8 +7,8 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde::Deserialize;
 
 use crate::error::{AgentError, Result};
-use crate::files::{read_bounded, read_optional};
-use crate::store::Store;
+use crate::machine::files::{read_bounded, read_optional};
+use crate::update::store::Store;
 
 const MAX_FILE: u64 = 64 * 1024;
 

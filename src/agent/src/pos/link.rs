@@ -8,7 +8,7 @@ use kiln_base::event::Evidence;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::error::{AgentError, Result};
-use crate::store::Verified;
+use crate::update::store::Verified;
 
 /// What is asked of the main thread.
 #[derive(Debug)]

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use kiln_base::abi::tables::MAX_FILE;
 use kiln_base::bundle::TrustedKeys;
 
-use super::client::{Client, Failure};
-use super::identity::{self, Identity, Join};
-use super::link::{Ask, Inbox, Outbox, pair};
-use super::report;
-use super::spool::{Queue, Shared};
-use super::wire::{Ack, Assigned, EnrolRequest, Enrolled, Facts, Message, RenewRequest, Renewed};
 use crate::config::{Config, Places};
 use crate::error::{AgentError, Result};
-use crate::sink;
-use crate::store::{Store, Verified};
+use crate::machine::lines::notice;
+use crate::pos::backoff::Backoff;
+use crate::pos::client::{Client, Failure};
+use crate::pos::identity::{self, Identity, Join};
+use crate::pos::link::{Ask, Inbox, Outbox, pair};
+use crate::pos::report;
+use crate::pos::spool::{Queue, Shared};
+use crate::pos::wire::{Ack, Assigned, EnrolRequest, Enrolled, Facts, Message, RenewRequest, Renewed};
+use crate::update::store::{Store, Verified};
 
 /// Longest line of the stream.
 const MAX_LINE: u64 = 64 * 1024;
@@ -24,41 +25,6 @@ const MAX_LINE: u64 = 64 * 1024;
 const FIRST_SILENCE: Duration = Duration::from_secs(60);
 /// A stream that lived this long clears the count of tries.
 const LIFE: Duration = Duration::from_secs(60);
-
-/// Tells the journal.
-pub fn log(notice: &str) {
-    sink::print_line(&serde_json::json!({"schema": "kiln.notice.v1", "notice": notice}));
-}
-
-/// Full jitter: a random time in 0…min(60 s, 1 s · 2^n).
-#[derive(Debug, Default)]
-pub struct Backoff {
-    tries: u32,
-}
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        let most = 1_000u64.saturating_mul(1 << self.tries.min(6)).min(60_000);
-        self.tries = self.tries.saturating_add(1);
-        let mut random = [0; 8];
-        // Without random bytes the longest time is waited.
-        let random = match rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()) {
-            Ok(8) => u64::from_ne_bytes(random),
-            _ => most,
-        };
-        Duration::from_millis(random % (most + 1))
-    }
-
-    /// Waits, at least `least`.
-    pub fn sleep(&mut self, least: Duration) {
-        std::thread::sleep(self.next().max(least));
-    }
-
-    /// Begins anew.
-    pub fn reset(&mut self) {
-        self.tries = 0;
-    }
-}
 
 /// Starts the POS's threads where this machine has a POS: it is enrolled, or was given a join credential in the folder
 /// `credentials` (systemd's CREDENTIALS_DIRECTORY).
@@ -110,11 +76,11 @@ impl Session {
             match self.identity() {
                 Ok(identity) => break identity,
                 Err(Failure::Retry(text)) => {
-                    log(&format!("not enrolled yet: {text}"));
+                    notice(&format!("not enrolled yet: {text}"));
                     backoff.sleep(Duration::ZERO);
                 }
                 Err(failure) => {
-                    log(&format!(
+                    notice(&format!(
                         "this machine cannot be enrolled: {failure}; give it a new join token and restart kiln-agent.service"
                     ));
                     return;
@@ -123,12 +89,12 @@ impl Session {
         };
         let client = match Client::new(&identity.pos, &self.places.pos_ca(), Some(&identity)) {
             Ok(client) => client,
-            Err(e) => return log(&e.to_string()),
+            Err(e) => return notice(&e.to_string()),
         };
         let (sender, spool) = (client.clone(), self.spool.clone());
         let report = std::thread::Builder::new().name("report".into()).stack_size(512 * 1024);
         if let Err(e) = report.spawn(move || report::run(&sender, &spool)) {
-            log(&format!("violations are not sent: {e}"));
+            notice(&format!("violations are not sent: {e}"));
         }
         backoff.reset();
         let mut acknowledged = false;
@@ -140,9 +106,9 @@ impl Session {
             }
             match end {
                 Ok(End::Again(least)) => backoff.sleep(least),
-                Ok(End::Revoked) => return log("this instance is revoked; its policy stays in force"),
+                Ok(End::Revoked) => return notice(&"this instance is revoked; its policy stays in force"),
                 Err(text) => {
-                    log(&text);
+                    notice(&text);
                     backoff.sleep(Duration::ZERO);
                 }
             }
@@ -173,7 +139,7 @@ impl Session {
             certificate: answer.certificate,
         };
         identity.write(&self.store).map_err(retry)?;
-        log(&format!("enrolled as {}", identity.instance));
+        notice(&format!("enrolled as {}", identity.instance));
         Ok(identity)
     }
 
@@ -243,7 +209,7 @@ impl Session {
             }
             Ok(None) => false,
             Err(e) => {
-                log(&format!("what is in force could not be proven: {e}"));
+                notice(&format!("what is in force could not be proven: {e}"));
                 false
             }
         }
@@ -257,11 +223,11 @@ impl Session {
             match client.post::<_, serde_json::Value>("/v1/agent/acks", ack) {
                 Ok(_) => return true,
                 Err(failure @ Failure::Final { .. }) => {
-                    log(&format!("an acknowledgement is not taken: {failure}"));
+                    notice(&format!("an acknowledgement is not taken: {failure}"));
                     return false;
                 }
                 Err(Failure::Retry(text)) if Instant::now() >= until => {
-                    log(&format!("an acknowledgement could not be sent: {text}"));
+                    notice(&format!("an acknowledgement could not be sent: {text}"));
                     return false;
                 }
                 Err(Failure::Retry(_)) => backoff.sleep(Duration::ZERO),
@@ -271,7 +237,7 @@ impl Session {
 
     fn confirm(&self, serial: u64) {
         if let Err(e) = self.outbox.ask(Ask::Confirm(serial)) {
-            log(&format!("serial {serial} is in force, but not kept: {e}"));
+            notice(&format!("serial {serial} is in force, but not kept: {e}"));
         }
     }
 
@@ -279,7 +245,7 @@ impl Session {
     fn assigned(&self, client: &Client, identity: &Identity, assigned: &Assigned) -> std::result::Result<bool, String> {
         let (sequence, serial) = (assigned.sequence, assigned.serial);
         let refuse = |reason: String| {
-            log(&format!("assignment {sequence} (serial {serial}) is refused: {reason}"));
+            notice(&format!("assignment {sequence} (serial {serial}) is refused: {reason}"));
             let reason = reason.chars().take(250).collect(); // at most 1,000 bytes
             self.send(client, &Ack::Refused { sequence, serial, reason })
         };
@@ -341,7 +307,7 @@ impl Session {
         let kept = renewed.and_then(|r| {
             Identity { certificate: r.certificate, ..identity.clone() }.write(&self.store).map_err(|e| e.to_string())
         });
-        log(&match kept {
+        notice(&match kept {
             Ok(()) => "the certificate is renewed".to_owned(),
             Err(e) => format!("the certificate could not be renewed: {e}"),
         });
@@ -363,17 +329,6 @@ fn read_line(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn jitter_is_bounded_and_grows() {
-        let mut backoff = Backoff::default();
-        for n in 0..50u32 {
-            let most = 1_000 * (1 << n.min(6));
-            assert!(backoff.next() <= Duration::from_millis(most.min(60_000)));
-        }
-        backoff.reset();
-        assert!(backoff.next() <= Duration::from_secs(1));
-    }
 
     #[test]
     fn lines_are_bounded() {
