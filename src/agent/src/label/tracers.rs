@@ -30,7 +30,7 @@ impl Seeder<'_> {
             let (Some(tracer), Some(other)) = (self.bound(tracer, &groups)?, self.bound(other, &groups)?) else {
                 continue;
             };
-            let Some(subject) = self.subject_of(tracer.label) else { continue };
+            let Some(subject) = self.rules.subject_of(tracer.label) else { continue };
             let alike = tracer.label == other.label && !other.starting && subject.kernel_detour & PTRACE != 0;
             if subject.kernel_deny & PTRACE != 0 && !alike {
                 let _ = pidfd_send_signal(&tracer.pidfd, Signal::KILL);

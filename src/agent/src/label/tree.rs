@@ -46,8 +46,24 @@ impl Labelled {
     }
 }
 
-/// What is done with each cgroup: path, name, inode, what is above it, whether all above are slices.
-pub type Visit<'a> = dyn FnMut(&Path, &[u8], u64, Option<&Group>, bool) -> Result<Option<Group>> + 'a;
+/// A cgroup that is visited.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// Below the root of the tree.
+    pub path: &'a Path,
+    /// Its own name.
+    pub name: &'a [u8],
+    /// Its id for the kernel programs.
+    pub inode: u64,
+    /// What the one above it has.
+    pub above: Option<&'a Group>,
+    /// Whether all above it are slices. Only then does its name count as a unit's, since a delegated subtree may call its
+    /// cgroups as it likes.
+    pub by_slice: bool,
+}
+
+/// What is done with each cgroup; the result is what is below it has.
+pub type Visit<'a> = dyn FnMut(Seen<'_>) -> Result<Option<Group>> + 'a;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -99,7 +115,7 @@ fn below(
     for (name, inode) in entries {
         let bytes = name.to_bytes();
         let here = path.join(OsStr::from_bytes(bytes));
-        let group = visit(&here, bytes, inode, above, by_slice)?;
+        let group = visit(Seen { path: &here, name: bytes, inode, above, by_slice })?;
         if depth + 1 < UNIT_DEPTH {
             let opened = there(openat(fd, &*name, FOLDER, Mode::empty())).map_err(|e| fail(&here, e))?;
             let slice = by_slice && bytes.ends_with(b".slice") && bytes.len() > 6;
@@ -192,7 +208,7 @@ mod tests {
         make(dir.path(), &["system.slice", "a.service", "b.service"]);
         make(dir.path(), &["user.slice", ".slice", "c.service"]);
         let mut seen = Vec::new();
-        walk(dir.path(), &mut |path, name, _, above, by_slice| {
+        walk(dir.path(), &mut |Seen { path, name, above, by_slice, .. }| {
             seen.push(format!("{} {by_slice} {}", path.display(), above.map_or(0, |a| a.label)));
             let group = Group { label: 7, changed: false, unit: None };
             Ok((name == b"a.service").then_some(group).or_else(|| above.cloned()))
@@ -221,7 +237,7 @@ mod tests {
         let file = openat(&bottom, "cgroup.procs", OFlags::CREATE | OFlags::WRONLY, Mode::RWXU).unwrap();
         rustix::io::write(&file, b"12\n345\n").unwrap();
         let mut count = 0;
-        walk(dir.path(), &mut |_, _, _, _, _| {
+        walk(dir.path(), &mut |_| {
             count += 1;
             Ok(None)
         })

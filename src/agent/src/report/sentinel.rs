@@ -11,9 +11,8 @@ use kiln_base::abi::layout::{Header, LABEL_SENTINEL, Task};
 use kiln_base::model::Verb;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::bpf::map::Map;
 use crate::error::{AgentError, Result};
-use crate::label::seed::set_label;
+use crate::label::bearer::Labels;
 
 /// What the child tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +61,7 @@ const OTHER: i32 = 2;
 ///
 /// # Errors
 /// If the child could not be made, was not refused, or was refused by something else.
-pub fn provoke(labels: &Map, attempt: Attempt) -> Result<u32> {
+pub fn provoke(labels: Labels<'_>, attempt: Attempt) -> Result<u32> {
     let fail = |e: io::Error| AgentError::kernel("cannot make the sentinel process", e);
     let (go_read, go_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| fail(e.into()))?;
     // SAFETY: the child makes system calls only (`child` below), so no lock of another thread can be needed.
@@ -103,11 +102,11 @@ pub fn provoke(labels: &Map, attempt: Attempt) -> Result<u32> {
     }
 }
 
-fn label(labels: &Map, pid: i32) -> Result<()> {
+fn label(labels: Labels<'_>, pid: i32) -> Result<()> {
     let fail = |e: io::Error| AgentError::kernel("cannot label the sentinel process", e);
     let pid = Pid::from_raw(pid).ok_or_else(|| fail(io::ErrorKind::InvalidInput.into()))?;
     let pidfd: OwnedFd = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| fail(e.into()))?;
-    set_label(labels, &pidfd, Task { label: LABEL_SENTINEL, flags: 0 }).map_err(fail)
+    labels.set(&pidfd, Task { label: LABEL_SENTINEL, flags: 0 }).map_err(fail)
 }
 
 /// The child: waits for its label, tries, exits. System calls only.

@@ -18,6 +18,8 @@ use crate::bpf::pins::Pins;
 use crate::bpf::ring::Ring;
 use crate::config::{Config, Places};
 use crate::error::{AgentError, Result};
+use crate::label::bearer::Labels;
+use crate::label::rules::Rules;
 use crate::label::seed::{Seeded, Seeder};
 use crate::label::slots::{Registry, Slots};
 use crate::label::tracers;
@@ -338,13 +340,12 @@ impl Engine {
     /// `tightened`: what was permitted before may not be now, and is in force.
     fn seed(&self, tables: &Tables, slots: &Slots, tightened: bool) -> Result<Seeded> {
         let seeder = Seeder {
-            kernel: &tables.kernel,
-            slots,
+            rules: Rules { kernel: &tables.kernel, slots },
             cgroups: &self.maps.cgroups,
             mark_groups: &|| attach::mark_groups(&self.places.pins),
             groups: &self.maps.groups,
             state: &self.maps.state,
-            labels: &self.maps.labels,
+            labels: Labels(&self.maps.labels),
             cgroup_root: &self.places.cgroups,
             proc_root: &self.places.proc,
         };
@@ -392,7 +393,7 @@ impl Engine {
             self.drain_present();
             self.proofs.read(usize::MAX, |_, _| true); // of an agent that died
             let strays = self.maps.groups.strays_for_now();
-            let pid = sentinel::provoke(&self.maps.labels, attempt)?;
+            let pid = sentinel::provoke(Labels(&self.maps.labels), attempt)?;
             drop(strays);
             let seq = self.seq_base + self.ring.end();
             let mut found = None;
