@@ -6,6 +6,7 @@ use kiln_base::abi::kernel::HEADER_BYTES;
 use kiln_base::abi::layout::{GENERATIONS, SLOTS, SUBJECTS, TABLES_BYTES};
 use kiln_base::abi::{Kernel, Tables};
 use kiln_base::model::Digest;
+use zerocopy::IntoBytes;
 
 use crate::bpf::map::{ANY, Map, map_name};
 use crate::error::{AgentError, Result};
@@ -28,9 +29,8 @@ pub struct Built {
 /// The value of the map.
 fn value(kernel: &Kernel, slots: &Slots) -> Vec<u8> {
     let mut out = Vec::with_capacity(TABLES_BYTES);
-    for number in slots.slot.iter().chain(&slots.label_of) {
-        out.extend(number.to_le_bytes());
-    }
+    out.extend(slots.slot.as_bytes());
+    out.extend(slots.label_of.as_bytes());
     out.extend(kernel.to_bytes());
     out.resize(TABLES_BYTES, 0);
     out
@@ -53,11 +53,11 @@ pub fn build(outer: &Map, index: u32, tables: &Tables, slots: &Slots) -> Result<
     let front = Digest::of(&buffer[..FRONT]);
     let inner =
         Map::create(ARRAY, &map_name("kiln_generation"), 4, TABLES_BYTES as u32, 1, 0).map_err(|e| fail("make", e))?;
-    let zero = 0u32.to_ne_bytes();
-    inner.set(&zero, &buffer, ANY).map_err(|e| fail("fill", e))?;
+    const ONLY: [u8; 4] = [0; 4];
+    inner.set(&ONLY, &buffer, ANY).map_err(|e| fail("fill", e))?;
     inner.freeze().map_err(|e| fail("freeze", e))?;
     buffer.fill(0xff);
-    inner.get_into(&zero, &mut buffer).map_err(|e| fail("read back", e))?;
+    inner.get_into(&ONLY, &mut buffer).map_err(|e| fail("read back", e))?;
     let readback = Digest::of(&buffer[FRONT..used]);
     let whole = Digest::of(&tables.kernel.to_bytes()) == readback
         && Digest::of(&buffer[..FRONT]) == front
@@ -67,7 +67,7 @@ pub fn build(outer: &Map, index: u32, tables: &Tables, slots: &Slots) -> Result<
     }
     use std::os::fd::{AsFd, AsRawFd};
     let fd = inner.as_fd().as_raw_fd() as u32;
-    outer.set(&index.to_ne_bytes(), &fd.to_ne_bytes(), ANY).map_err(|e| fail("install", e))?;
+    outer.write(&index, &fd).map_err(|e| fail("install", e))?;
     Ok(Built { index, readback })
 }
 
@@ -78,11 +78,10 @@ pub fn build(outer: &Map, index: u32, tables: &Tables, slots: &Slots) -> Result<
 pub fn read_back(outer: &Map, index: u32, words: usize) -> Result<Digest> {
     let fail = |e: io::Error| AgentError::kernel(format!("cannot read back generation {index}"), e);
     let absent = || fail(io::ErrorKind::NotFound.into());
-    let id = outer.get(&index.to_ne_bytes()).map_err(fail)?.ok_or_else(absent)?;
-    let id = u32::from_ne_bytes(id.try_into().map_err(|_| absent())?);
+    let id = outer.read::<u32>(&index).map_err(fail)?.ok_or_else(absent)?;
     let inner = Map::by_id(id).map_err(fail)?;
     let mut buffer = vec![0; inner.value_size()];
-    inner.get_into(&0u32.to_ne_bytes(), &mut buffer).map_err(fail)?;
+    inner.get_into(&[0; 4], &mut buffer).map_err(fail)?;
     let part = buffer.get(FRONT..FRONT + HEADER_BYTES + words * 8).ok_or_else(absent)?;
     Ok(Digest::of(part))
 }
@@ -91,6 +90,6 @@ pub fn read_back(outer: &Map, index: u32, words: usize) -> Result<Digest> {
 pub fn release(outer: &Map, keep: &[u32]) {
     for index in (0..GENERATIONS).filter(|i| !keep.contains(i)) {
         // That it is empty already is not an error, and one that stays only costs memory.
-        let _ = outer.remove(&index.to_ne_bytes());
+        let _ = outer.remove(index.as_bytes());
     }
 }

@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::AsFd;
 
 use kiln_base::abi::layout::{SLOTS, agent_word};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::bpf::groups::Groups;
-use crate::bpf::map::{ANY, Map, NOEXIST, map_name};
+use crate::bpf::map::{Map, NOEXIST, map_name};
 use crate::bpf::pins::Pins;
 use crate::bpf::ring::Ring;
 use crate::bpf::word::StateWord;
@@ -19,8 +20,28 @@ const KEYS: &str = "kiln_keys";
 /// BPF_MAP_TYPE_HASH and BPF_F_NO_PREALLOC of linux/bpf.h.
 const HASH: u32 = 1;
 const NO_PREALLOC: u32 = 1;
-/// A value of the registry: two bytes of length, then the key.
-const KEY_VALUE: usize = MAX_KEY + 2;
+
+/// A value of the registry. The agent alone reads and writes it.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct Entry {
+    len: u16,
+    key: [u8; MAX_KEY],
+}
+
+impl Entry {
+    fn of(key: &str) -> Entry {
+        // `Registry::admit` bounds a key by MAX_KEY.
+        let len = key.len().min(MAX_KEY);
+        let mut entry = Entry { len: len as u16, key: [0; MAX_KEY] };
+        entry.key[..len].copy_from_slice(&key.as_bytes()[..len]);
+        entry
+    }
+
+    fn key(&self) -> &str {
+        self.key.get(..usize::from(self.len)).and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
+    }
+}
 
 /// Counters of `enum kiln_counter`, summed over the CPUs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -102,7 +123,7 @@ impl Maps {
     /// # Errors
     /// Of the kernel.
     pub fn create_registry(pins: &Pins) -> Result<()> {
-        Map::create(HASH, &map_name(KEYS), 4, KEY_VALUE as u32, SLOTS as u32, NO_PREALLOC)
+        Map::create(HASH, &map_name(KEYS), 4, size_of::<Entry>() as u32, SLOTS as u32, NO_PREALLOC)
             .and_then(|map| map.pin(&pins.maps().join(KEYS)))
             .map_err(|e| AgentError::kernel("cannot make the label registry", e))
     }
@@ -115,11 +136,9 @@ impl Maps {
         let fail = |e| AgentError::kernel("cannot read the label registry", e);
         let mut entries = Vec::new();
         for key in self.keys.keys().map_err(fail)? {
-            let Some(value) = self.keys.get(&key).map_err(fail)? else { continue };
-            let label = key.try_into().map(u32::from_ne_bytes).unwrap_or(0);
-            let len = value.first_chunk().map_or(0, |l| usize::from(u16::from_ne_bytes(*l)));
-            let text = value.get(2..2 + len).and_then(|t| std::str::from_utf8(t).ok()).unwrap_or_default();
-            entries.push((label, text.to_owned()));
+            let label = u32::read_from_bytes(&key).unwrap_or(0);
+            let Some(entry) = self.keys.read::<Entry>(&label).map_err(fail)? else { continue };
+            entries.push((label, entry.key().to_owned()));
         }
         Registry::from_entries(entries)
     }
@@ -130,12 +149,7 @@ impl Maps {
     /// Of the kernel.
     pub fn write_registry(&self, registry: &Registry) -> Result<()> {
         for (label, key) in registry.entries() {
-            let mut value = vec![0; KEY_VALUE];
-            // `Registry::admit` bounds a key by MAX_KEY.
-            let len = key.len().min(MAX_KEY);
-            value[..2].copy_from_slice(&(len as u16).to_ne_bytes());
-            value[2..2 + len].copy_from_slice(&key.as_bytes()[..len]);
-            match self.keys.set(&label.to_ne_bytes(), &value, NOEXIST) {
+            match self.keys.set(label.as_bytes(), Entry::of(key).as_bytes(), NOEXIST) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(AgentError::kernel("cannot write the label registry", e));
                 }
@@ -180,7 +194,7 @@ impl Maps {
     /// Of the kernel.
     pub fn agent_word(&self, index: u32, value: u32) -> Result<()> {
         self.agent
-            .set(&index.to_ne_bytes(), &value.to_ne_bytes(), ANY)
+            .write(&index, &value)
             .map_err(|e| AgentError::kernel("cannot register the agent with the kernel programs", e))
     }
 
@@ -190,9 +204,8 @@ impl Maps {
     /// Of the kernel.
     pub fn keeper(&self) -> Result<Option<Identity>> {
         let word = |index: u32| -> Result<u32> {
-            let value =
-                self.agent.get(&index.to_ne_bytes()).map_err(|e| AgentError::kernel("cannot read the keeper", e))?;
-            Ok(value.and_then(|v| v.try_into().ok()).map_or(0, u32::from_ne_bytes))
+            let value = self.agent.read(&index).map_err(|e| AgentError::kernel("cannot read the keeper", e))?;
+            Ok(value.unwrap_or(0))
         };
         let (pid, start) = (word(agent_word::KEEPER_PID)?, word(agent_word::KEEPER_START)?);
         Ok((pid != 0).then_some(Identity { pid, start }))
@@ -215,7 +228,7 @@ impl Maps {
     /// Of the kernel.
     pub fn set_helper(&self, index: u32, distance: i32) -> Result<()> {
         self.helpers
-            .set(&index.to_ne_bytes(), &distance.to_ne_bytes(), ANY)
+            .write(&index, &distance)
             .map_err(|e| AgentError::kernel("cannot tell the kernel programs where a helper is", e))
     }
 
@@ -237,9 +250,9 @@ impl Maps {
         let sum = |index: u32| -> Result<u64> {
             let values = self
                 .counters
-                .get_per_cpu(&index.to_ne_bytes())
+                .get_per_cpu(index.as_bytes())
                 .map_err(|e| AgentError::kernel("cannot read the counters", e))?;
-            Ok(values.into_iter().filter_map(|v| v.try_into().ok()).map(u64::from_ne_bytes).sum())
+            Ok(values.iter().filter_map(|value| u64::read_from_bytes(value).ok()).sum())
         };
         Ok(Counters { events: sum(0)?, dropped: sum(1)?, denied: sum(2)?, would_deny: sum(3)?, failed_closed: sum(4)? })
     }

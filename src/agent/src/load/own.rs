@@ -13,8 +13,9 @@ use kiln_base::abi::layout::{
     AT_MOUNT, AT_NAMESPACE, AT_PEERS, OWN_BITS, OWN_GROUP, OWN_TREE, OWN_WAY, OwnKey, agent_word,
 };
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
+use zerocopy::{FromBytes, IntoBytes};
 
-use crate::bpf::map::{ANY, Map};
+use crate::bpf::map::Map;
 use crate::config::Places;
 use crate::error::{AgentError, Result};
 use crate::load::maps::Maps;
@@ -25,11 +26,11 @@ use crate::load::maps::Maps;
 /// If it cannot be told: what should be protected would not be.
 pub fn tell(places: &Places, maps: &Maps) -> Result<()> {
     let fail = |e| AgentError::kernel("cannot tell the kernel programs what is Kiln's own", e);
-    let entries = |map: &Map| -> Result<Vec<(Vec<u8>, u32)>> {
+    let entries = |map: &Map| -> Result<Vec<(OwnKey, u32)>> {
         let mut found = Vec::new();
         for key in map.keys().map_err(fail)? {
-            let value = map.get(&key).map_err(fail)?.and_then(|v| v.try_into().ok()).map(u32::from_ne_bytes);
-            found.extend(value.map(|value| (key, value)));
+            let Ok(key) = OwnKey::read_from_bytes(&key) else { continue };
+            found.extend(map.read(&key).map_err(fail)?.map(|value| (key, value)));
         }
         Ok(found)
     };
@@ -60,7 +61,7 @@ pub fn tell(places: &Places, maps: &Maps) -> Result<()> {
     }
     let number = |number: u64, device: u32| -> Result<()> {
         let key = OwnKey { number, device, pad: 0 };
-        maps.belongings.set(&key_bytes(key), &told(OWN_WAY).to_ne_bytes(), ANY).map_err(fail)
+        maps.belongings.write(&key, &told(OWN_WAY)).map_err(fail)
     };
     if let Ok(namespace) = std::fs::metadata(places.proc.join("1/ns/mnt")) {
         number(namespace.ino(), AT_NAMESPACE)?;
@@ -74,17 +75,10 @@ pub fn tell(places: &Places, maps: &Maps) -> Result<()> {
     }
     for (key, value) in entries(&maps.belongings)? {
         if value >> OWN_BITS != turn {
-            maps.belongings.remove(&key).map_err(fail)?;
+            maps.belongings.remove(key.as_bytes()).map_err(fail)?;
         }
     }
     Ok(())
-}
-
-fn key_bytes(key: OwnKey) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&key.number.to_ne_bytes());
-    bytes[8..12].copy_from_slice(&key.device.to_ne_bytes());
-    bytes
 }
 
 /// One that is not there needs no protection: whoever makes it makes its parent's entry.
