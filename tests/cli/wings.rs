@@ -119,6 +119,18 @@ fn no_files_of_the_agent_use_each_other_in_a_circle() {
     assert!(edges.is_empty(), "in circles, or above one: {edges:#?}");
 }
 
+/// `update::flip` asks for the record that names the generation; nothing goes round it.
+#[test]
+fn one_place_makes_a_generation_active() {
+    let places: Vec<String> = lines("agent/src")
+        .into_iter()
+        .filter(|(_, code)| code.contains("state.flip(") || code.contains("Named("))
+        .map(|(place, _)| place.rsplit_once(':').expect("a line").0.to_owned())
+        .collect();
+    let records = "src/agent/src/update/records.rs";
+    assert_eq!(places, ["src/agent/src/update/flip.rs", records, records], "the flip, and who may ask for it");
+}
+
 /// The graph is read off paths that begin at the root.
 #[test]
 fn files_of_the_agent_name_each_other_from_the_root() {

@@ -13,7 +13,9 @@ use crate::machine::lock::Lock;
 use crate::unknown::OnUnknown;
 use crate::update::choice::{Choice, choose};
 use crate::update::engine::Engine;
-use crate::update::store::{Store, Verified};
+use crate::update::stay;
+use crate::update::store::{Accepted, Store, Verified};
+use crate::update::switch::switch;
 
 /// What was done.
 #[derive(Debug)]
@@ -68,10 +70,14 @@ pub fn load(places: Places) -> Result<Outcome> {
         engine.settle()?;
     }
     let evidence = if fresh {
-        engine.switch(&policy, None)
+        switch(&mut engine, Accepted::at_boot(&policy), None)
     } else {
         let records = engine.records()?;
-        if policy.statement.serial > records.active.serial { engine.switch(&policy, None) } else { engine.affirm() }
+        if policy.statement.serial > records.active.serial {
+            switch(&mut engine, Accepted::at_boot(&policy), None)
+        } else {
+            stay::affirm(&mut engine)
+        }
     };
     // Fresh programs learn it only now that they are attached.
     let settled = if fresh && evidence.is_ok() { engine.settle() } else { Ok(()) };
@@ -80,7 +86,7 @@ pub fn load(places: Places) -> Result<Outcome> {
     released?;
     settled?;
     if evidence.tables == policy.digest
-        && let Err(e) = engine.confirm()
+        && let Err(e) = stay::confirm(&mut engine)
     {
         // Enforced all the same; only the next boot would not know it.
         problems.push(e);

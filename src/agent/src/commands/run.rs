@@ -17,7 +17,7 @@ use crate::machine::lines;
 use crate::machine::process::{notify, watched};
 use crate::pos;
 use crate::update::engine::Engine;
-use crate::update::take;
+use crate::update::{back, stay, take};
 
 /// Longest sleep: the deadline of an update is looked at this often.
 const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -40,7 +40,7 @@ pub fn run(places: Places) -> Result<()> {
         }
     };
     if let Some((_, spool)) = &pos {
-        engine.set_spool(Box::new(spool.clone()));
+        engine.events.set_spool(Box::new(spool.clone()));
     }
     let listener = control::listen(&engine.places.run)?;
     engine.maps.set_agent(std::process::id())?;
@@ -55,7 +55,7 @@ pub fn run(places: Places) -> Result<()> {
             // Without a POS its place is taken by the listener once more.
             let inbox = pos.as_ref().map_or(listener.as_fd(), |(inbox, _)| inbox.as_fd());
             let mut fds = [
-                PollFd::new(engine.ring(), PollFlags::IN),
+                PollFd::new(engine.events.ring(), PollFlags::IN),
                 PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(inbox, PollFlags::IN),
@@ -115,7 +115,7 @@ pub fn handle(engine: &mut Engine, request: Request) -> Result<Option<Evidence>>
             let policy = take::read(&trusted, &tables, &signature, assignment.as_deref(), instance.as_deref())?;
             take::apply(engine, &policy, confirm_within).map(Some)
         }
-        Request::Confirm => engine.confirm().map(|()| None),
+        Request::Confirm => stay::confirm(engine).map(|()| None),
         Request::Revert => {
             if engine.records()?.pending.is_none() {
                 return Err(AgentError::Refused(
@@ -123,9 +123,9 @@ pub fn handle(engine: &mut Engine, request: Request) -> Result<Option<Evidence>>
                         .into(),
                 ));
             }
-            engine.revert().map(Some)
+            back::revert(engine).map(Some)
         }
-        Request::Affirm => engine.affirm().map(Some),
+        Request::Affirm => stay::affirm(engine).map(Some),
     }
 }
 
@@ -143,12 +143,12 @@ fn serve(engine: &mut Engine, ask: pos::Ask) -> Result<Option<(Evidence, u64)>> 
                 return Err(AgentError::Refused(format!("serial {active} is in force, not {serial}")));
             }
             if records.pending.is_some() {
-                engine.confirm()?;
+                stay::confirm(engine)?;
             }
             Ok(None)
         }
         pos::Ask::Prove => {
-            let evidence = engine.affirm()?;
+            let evidence = stay::affirm(engine)?;
             Ok(Some((evidence, engine.records()?.active.sequence)))
         }
     }
@@ -167,7 +167,7 @@ pub fn dead_man(engine: &mut Engine) {
         return;
     }
     let serial = records.active.serial;
-    match engine.revert() {
+    match back::revert(engine) {
         Ok(evidence) => lines::notice(&format_args!(
             "serial {serial} was not confirmed in time; serial {} is in force again",
             evidence.serial

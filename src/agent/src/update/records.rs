@@ -58,6 +58,17 @@ pub struct Records {
     pub revocation: bool,
 }
 
+/// The records that name a generation as the active one are written: it may become that.
+#[derive(Debug)]
+pub struct Named(u32);
+
+impl Named {
+    /// Index of the generation.
+    pub fn index(&self) -> u32 {
+        self.0
+    }
+}
+
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct Keeper {
@@ -93,7 +104,7 @@ impl Keeper {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn write(&self, records: &Records) -> Result<()> {
+    pub fn write(&self, records: &Records) -> Result<Named> {
         // Structs of strings and integers always serialise.
         let text = serde_json::to_vec(records).unwrap_or_default();
         write_aside(&self.path(), &text, 0o600)?;
@@ -105,7 +116,7 @@ impl Keeper {
                 let _ = std::fs::remove_file(path);
             }
         }
-        Ok(())
+        Ok(Named(records.active.index))
     }
 
     /// Keeps the tables of a generation, so that events can be explained and the generation be built again.

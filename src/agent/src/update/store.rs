@@ -50,6 +50,23 @@ pub struct Verified {
     pub sequence: u64,
 }
 
+/// A policy that may become active: however that ends, it is not accepted again.
+#[derive(Debug, Clone, Copy)]
+pub struct Accepted<'a>(&'a Verified);
+
+impl<'a> Accepted<'a> {
+    /// What was chosen at boot: the image's own policy, or one that was accepted and confirmed before. The store takes note
+    /// of it when it is confirmed.
+    pub fn at_boot(policy: &'a Verified) -> Accepted<'a> {
+        Accepted(policy)
+    }
+
+    /// The policy.
+    pub fn policy(self) -> &'a Verified {
+        self.0
+    }
+}
+
 impl Verified {
     /// Verifies a tables file against its signature.
     ///
@@ -151,11 +168,12 @@ impl Store {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn accept(&self, offered: &Verified) -> Result<()> {
+    pub fn accept<'a>(&self, offered: &'a Verified) -> Result<Accepted<'a>> {
         let mut marks = self.marks()?;
         marks.serial = marks.serial.max(offered.statement.serial);
         marks.sequence = marks.sequence.max(offered.sequence);
-        self.write_marks(&marks)
+        self.write_marks(&marks)?;
+        Ok(Accepted(offered))
     }
 
     /// Keeps a policy as the last good one. The three files are one folder that is exchanged whole.

@@ -5,11 +5,13 @@ use std::path::Path;
 use kiln_base::bundle::{Envelope, MAX_ENVELOPE, TrustedKeys};
 use kiln_base::event::Evidence;
 
-use crate::error::Result;
+use crate::error::{AgentError, Result};
 use crate::machine::clock::now_ns;
 use crate::machine::files::read_bounded;
 use crate::update::engine::Engine;
+use crate::update::stay;
 use crate::update::store::{Store, Verified};
+use crate::update::switch::switch;
 
 /// Makes a verified policy active. With `confirm_within` (seconds) it must be confirmed in that time, or the policy
 /// before comes back; without, the proof confirms it.
@@ -22,23 +24,19 @@ pub fn apply(engine: &mut Engine, policy: &Verified, confirm_within: Option<u64>
     if policy.digest == active.tables && policy.sequence > marks.sequence {
         // The POS assigns what is in force already: only the number is new.
         engine.store.accept(policy)?;
-        engine.assign(policy.sequence)?;
-        return engine.affirm();
+        stay::assign(engine, policy.sequence)?;
+        return stay::affirm(engine);
     }
     Store::check_new(&marks, policy)?;
     if policy.statement.serial <= active.serial {
-        return Err(crate::error::AgentError::Replay {
-            what: "serial",
-            offered: policy.statement.serial,
-            seen: active.serial,
-        });
+        return Err(AgentError::Replay { what: "serial", offered: policy.statement.serial, seen: active.serial });
     }
     // Before the flip: what was once accepted is never accepted again, however this ends.
-    engine.store.accept(policy)?;
+    let accepted = engine.store.accept(policy)?;
     let deadline = confirm_within.map(|seconds| now_ns().saturating_add(seconds.saturating_mul(1_000_000_000)));
-    let evidence = engine.switch(policy, deadline)?;
+    let evidence = switch(engine, accepted, deadline)?;
     if confirm_within.is_none() {
-        engine.confirm()?;
+        stay::confirm(engine)?;
     }
     Ok(evidence)
 }

@@ -42,6 +42,23 @@ pub fn unknown() -> Result<Unknown> {
     Ok(beyond(NAMES, names))
 }
 
+/// The kernel that tables were compiled for must be here: an older one would silently enforce less.
+///
+/// # Errors
+/// If it is older.
+pub fn at_least(needed: &str) -> Result<()> {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let version = |text: &str| {
+        let mut parts = text.split(|c: char| !c.is_ascii_digit()).map(|p| p.parse::<u32>().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    };
+    if version(&release) >= version(needed) {
+        return Ok(());
+    }
+    Err(AgentError::Unsupported(format!("it is {release}, and the policy was compiled for {needed} and newer")))
+}
+
 /// The entry of a function of the kernel; none if it is neither a hook nor a system call.
 fn function(name: &str) -> Option<String> {
     if let Some(hook) = name.strip_prefix("bpf_lsm_") {
