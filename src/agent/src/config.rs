@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Result, SettingsFault};
 use crate::machine::files::{read_bounded, read_optional};
 use crate::unknown::OnUnknown;
 
@@ -39,24 +39,26 @@ impl Config {
     pub fn read(path: &Path) -> Result<Config> {
         match read_optional(path, MAX_CONFIG)? {
             None => Ok(Config::default()),
-            Some(bytes) => Config::parse(&bytes).map_err(|reason| AgentError::Format { path: path.to_owned(), reason }),
+            Some(bytes) => {
+                Config::parse(&bytes).map_err(|fault| AgentError::Format { path: path.to_owned(), fault: fault.into() })
+            }
         }
     }
 
-    fn parse(bytes: &[u8]) -> std::result::Result<Config, String> {
+    fn parse(bytes: &[u8]) -> std::result::Result<Config, SettingsFault> {
         // serde takes a list for a struct, too.
         if !bytes.trim_ascii_start().starts_with(b"{") {
-            return Err("not a JSON object".into());
+            return Err(SettingsFault::NotAnObject);
         }
-        let config: Config = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let config: Config = serde_json::from_slice(bytes)?;
         if config.pos.as_deref().is_some_and(|p| !p.starts_with("https://")) {
-            return Err("`pos` must begin with https://".into());
+            return Err(SettingsFault::Pos);
         }
         if !(5..=86_400).contains(&config.confirm_seconds) {
-            return Err("`confirm_seconds` must be between 5 and 86400".into());
+            return Err(SettingsFault::ConfirmSeconds);
         }
         if !((64 << 10)..=(1 << 30)).contains(&config.spool_bytes) {
-            return Err("`spool_bytes` must be between 65536 and 1073741824".into());
+            return Err(SettingsFault::SpoolBytes);
         }
         Ok(config)
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::error::{AgentError, Result};
+use crate::error::{Misuse, Result};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,39 +77,38 @@ Exit codes: 0 done; 1 not enforced, or refused; 2 wrong usage or bad input; 10 s
 /// Parses the arguments behind the program's name.
 ///
 /// # Errors
-/// [`AgentError::Usage`].
+/// [`Misuse`].
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args> {
     let mut args = args.into_iter();
-    let usage = |text: String| AgentError::Usage(text);
     let mut command = None;
     let (mut json, mut tables, mut signature, mut assignment, mut within) = (false, None, None, None, None);
     while let Some(arg) = args.next() {
         let text = arg.to_string_lossy().into_owned();
-        let mut value = || args.next().ok_or_else(|| AgentError::Usage(format!("{text} needs a value")));
+        let mut value = || args.next().ok_or_else(|| Misuse::NoValue(text.clone()));
         match text.as_str() {
             "--help" | "-h" | "help" => return Ok(Args { command: Command::Help, json }),
             "--version" | "-V" => return Ok(Args { command: Command::Version, json }),
             "--format" => match value()?.to_str() {
                 Some("json") => json = true,
                 Some("text") => json = false,
-                _ => return Err(usage("--format is text or json".into())),
+                _ => return Err(Misuse::Format.into()),
             },
             "--tables" => tables = Some(PathBuf::from(value()?)),
             "--signature" => signature = Some(PathBuf::from(value()?)),
             "--assignment" => assignment = Some(PathBuf::from(value()?)),
             "--confirm-within" => {
                 let seconds = value()?.to_str().and_then(|v| v.parse().ok()).filter(|s| (5..=86_400).contains(s));
-                within = Some(seconds.ok_or_else(|| usage("--confirm-within is 5 to 86400 seconds".into()))?);
+                within = Some(seconds.ok_or(Misuse::ConfirmWithin)?);
             }
-            option if option.starts_with('-') => return Err(usage(format!("unknown option {option}"))),
+            option if option.starts_with('-') => return Err(Misuse::Option(option.to_owned()).into()),
             name if command.is_none() => command = Some(name.to_owned()),
-            extra => return Err(usage(format!("unexpected argument {extra}"))),
+            extra => return Err(Misuse::Extra(extra.to_owned()).into()),
         }
     }
-    let name = command.ok_or_else(|| usage("a command is needed".into()))?;
+    let name = command.ok_or(Misuse::NoCommand)?;
     let options = tables.is_some() || signature.is_some() || assignment.is_some() || within.is_some();
     if options && name != "update" {
-        return Err(usage(format!("{name} takes no files")));
+        return Err(Misuse::NoFiles(name).into());
     }
     let command = match name.as_str() {
         "load" => Command::Load,
@@ -125,9 +124,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args> {
             (Some(tables), Some(signature)) => {
                 Command::Update { tables, signature, assignment, confirm_within: within }
             }
-            _ => return Err(usage("update needs --tables and --signature".into())),
+            _ => return Err(Misuse::Update.into()),
         },
-        other => return Err(usage(format!("unknown command {other}"))),
+        other => return Err(Misuse::Command(other.to_owned()).into()),
     };
     Ok(Args { command, json })
 }
@@ -135,6 +134,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::AgentError;
 
     fn of(line: &str) -> Result<Args> {
         parse(line.split_whitespace().map(OsString::from))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kiln_base::event::Evidence;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, FileFault, Result};
 
 const MAX_LINE: u64 = 64 * 1024;
 /// A caller that does not send its line in this time is not waited for: events would pile up.
@@ -116,7 +116,7 @@ pub fn ask(run: &Path, request: &Request) -> Result<Option<Answer>> {
     BufReader::new((&stream).take(4 << 20)).read_line(&mut text).map_err(fail)?;
     serde_json::from_str(&text)
         .map(Some)
-        .map_err(|e| AgentError::Format { path: path.clone(), reason: format!("the agent's answer: {e}") })
+        .map_err(|e| AgentError::Format { path: path.clone(), fault: FileFault::Answer(e) })
 }
 
 #[cfg(test)]

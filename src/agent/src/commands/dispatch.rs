@@ -13,7 +13,7 @@ use crate::commands::load;
 use crate::commands::run;
 use crate::commands::status;
 use crate::config::Places;
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Holder, Refusal, Result};
 use crate::load::keep;
 use crate::load::known;
 use crate::machine::journal;
@@ -176,12 +176,10 @@ fn verify(places: &Places, json: bool) -> Result<()> {
 /// The way out. The kernel programs refuse it to every labelled task; here it is only told clearly.
 fn unload(places: Places) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
-        return Err(AgentError::Refused("only root may end enforcement".into()));
+        return Err(Refusal::NotRoot.into());
     }
     let engine = Engine::open(places).map_err(|e| match e {
-        AgentError::Busy(pid) => {
-            AgentError::Busy(format!("{pid}; stop it first, the policy stays in force: systemctl stop kiln-agent"))
-        }
+        AgentError::Busy(holder) => AgentError::Busy(Holder { in_the_way: true, ..holder }),
         other => other,
     })?;
     let uid = rustix::process::getuid().as_raw().to_string();

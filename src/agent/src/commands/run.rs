@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::bpf::pins::Pins;
 use crate::commands::control::{self, Answer, Request};
 use crate::config::Places;
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Refusal, Result, Step};
 use crate::machine::clock::now_ns;
 use crate::machine::files::read_optional;
 use crate::machine::lines;
@@ -62,7 +62,7 @@ pub fn run(places: Places) -> Result<()> {
             ];
             match poll(&mut fds, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(AgentError::kernel("cannot wait for events", e.into())),
+                Err(e) => return Err(AgentError::kernel(Step::WaitForEvents, e.into())),
             }
             fds.map(|fd| !fd.revents().is_empty())
         };
@@ -118,10 +118,7 @@ pub fn handle(engine: &mut Engine, request: Request) -> Result<Option<Evidence>>
         Request::Confirm => stay::confirm(engine).map(|()| None),
         Request::Revert => {
             if engine.records()?.pending.is_none() {
-                return Err(AgentError::Refused(
-                    "the policy in force is confirmed; an older one comes back by publishing it with a higher serial"
-                        .into(),
-                ));
+                return Err(Refusal::Confirmed.into());
             }
             back::revert(engine).map(Some)
         }
@@ -140,7 +137,7 @@ fn serve(engine: &mut Engine, ask: pos::Ask) -> Result<Option<(Evidence, u64)>> 
             let records = engine.records()?;
             if records.active.serial != serial {
                 let active = records.active.serial;
-                return Err(AgentError::Refused(format!("serial {active} is in force, not {serial}")));
+                return Err(Refusal::NotInForce { active, asked: serial }.into());
             }
             if records.pending.is_some() {
                 stay::confirm(engine)?;
@@ -187,7 +184,7 @@ fn trim() {
 
 /// SIGTERM and SIGINT as a descriptor.
 fn signals() -> Result<OwnedFd> {
-    let fail = || AgentError::kernel("cannot wait for signals", std::io::Error::last_os_error());
+    let fail = || AgentError::kernel(Step::WaitForSignals, std::io::Error::last_os_error());
     // SAFETY: the set is initialised by sigemptyset before use, and outlives the calls.
     let fd = unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();

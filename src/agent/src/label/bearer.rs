@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use kiln_base::abi::layout::Task;
 
 use crate::bpf::map::Map;
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Result, Step};
 
 /// `kiln_labels`.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ impl Labels<'_> {
     pub fn of(self, pidfd: &OwnedFd) -> Result<Option<Task>> {
         match self.0.read(&pidfd.as_raw_fd()) {
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(None),
-            other => other.map_err(|e| AgentError::kernel("cannot read a process's label", e)),
+            other => other.map_err(|e| AgentError::kernel(Step::ReadLabel, e)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use kiln_base::abi::layout::LABEL_HOST;
 
 use crate::bpf::map::Map;
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Result, Step};
 use crate::label::rules::Rules;
 use crate::label::tree::{self, Group, Labelled, Seen};
 
@@ -21,7 +21,7 @@ pub fn label(rules: Rules<'_>, cgroups: &Map, root: &Path) -> Result<Labelled> {
 
 fn one(rules: Rules<'_>, cgroups: &Map, seen: Seen<'_>, labelled: &mut Labelled) -> Result<Option<Group>> {
     let Seen { path, name, inode, above, by_slice } = seen;
-    let current = cgroups.read::<u32>(&inode).map_err(|e| AgentError::kernel("cannot read cgroup labels", e))?;
+    let current = cgroups.read::<u32>(&inode).map_err(|e| AgentError::kernel(Step::ReadCgroupLabels, e))?;
     let label = match (current, above) {
         (Some(label), _) if rules.settled(label) => label,
         (_, Some(above)) => above.label,
@@ -34,7 +34,7 @@ fn one(rules: Rules<'_>, cgroups: &Map, seen: Seen<'_>, labelled: &mut Labelled)
     }
     let changed = label != LABEL_HOST && current != Some(label);
     if changed {
-        cgroups.write(&inode, &label).map_err(|e| AgentError::kernel(format!("cannot label {}", path.display()), e))?;
+        cgroups.write(&inode, &label).map_err(|e| AgentError::kernel(Step::LabelCgroup(path.to_owned()), e))?;
     }
     let group = Group { label, changed, unit: by_slice.then(|| name.into()) };
     let group = (label != LABEL_HOST).then_some(group);

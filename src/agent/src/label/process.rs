@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, FileFault, Result, Step};
 use crate::machine::procfs::{Stat, cgroup_path, gone, unreadable};
 
 /// Forked and not executed anything yet (include/linux/sched.h); proc(5) shows the flags.
@@ -43,12 +43,12 @@ impl Process {
             Ok(pidfd) => pidfd,
             // Invalid is a process that has ended while its number is still that of a group or session.
             Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(None),
-            Err(e) => return Err(AgentError::kernel(format!("cannot hold process {pid}"), e.into())),
+            Err(e) => return Err(AgentError::kernel(Step::HoldProcess(pid), e.into())),
         };
         let folder = proc_root.join(pid.to_string());
         let read = |name: &str| gone(fs::read(folder.join(name))).map_err(|e| unreadable(&folder.join(name), e));
         let Some(stat) = read("stat")? else { return Ok(None) };
-        let odd = |name: &str| AgentError::Format { path: folder.join(name), reason: "not as proc(5) has it".into() };
+        let odd = |name: &str| AgentError::Format { path: folder.join(name), fault: FileFault::Proc };
         let Stat { parent, flags, start, stack } = Stat::parse(&stat).ok_or_else(|| odd("stat"))?;
         // Kernel threads have no program; a process that is about to end has none any more.
         let (mut exe, mut home) = (program(&folder), folder.clone());

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use kiln_base::abi::layout::{LABEL_HOST, LABEL_SENTINEL, SLOTS, SUBJECTS};
 use kiln_base::abi::metadata::{HOST_KEY, SENTINEL_KEY, SubjectInfo};
 
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Lack, Result};
 
 /// First label that is not fixed by the layout.
 const FIRST_FREE: u32 = 3;
@@ -42,9 +42,7 @@ impl Registry {
         let mut by_key = BTreeMap::new();
         for (label, key) in entries {
             if !(FIRST_FREE..SLOTS as u32).contains(&label) || key.is_empty() || by_key.insert(key, label).is_some() {
-                return Err(AgentError::Unsupported(
-                    "the pinned label registry is damaged; `kiln-agent unload` and load again".into(),
-                ));
+                return Err(Lack::Registry.into());
             }
         }
         Ok(Registry { by_key })
@@ -87,10 +85,7 @@ impl Registry {
                 continue;
             }
             if key.len() > MAX_KEY {
-                return Err(AgentError::Unsupported(format!(
-                    "a subject's key has {} bytes; use fewer guards",
-                    key.len()
-                )));
+                return Err(Lack::LongKey(key.len()).into());
             }
             if next as usize >= SLOTS {
                 return Err(AgentError::Labels { used: next as usize, most: SLOTS });

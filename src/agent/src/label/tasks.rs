@@ -8,7 +8,7 @@ use kiln_base::abi::layout::{LABEL_HOST, T_EXEMPT, T_STARTING, Task};
 
 use crate::bpf::groups::Groups;
 use crate::bpf::word::StateWord;
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Result, Step};
 use crate::label::bearer::Labels;
 use crate::label::process::Process;
 use crate::label::rules::Rules;
@@ -132,7 +132,7 @@ impl Pass<'_> {
     /// Gives a process a label of its own, if it lives.
     fn give(&self, process: &Process, task: Task) -> Result<()> {
         match self.labels.set(&process.pidfd, task) {
-            Err(e) if process.alive() => Err(AgentError::kernel(format!("cannot label process {}", process.pid), e)),
+            Err(e) if process.alive() => Err(AgentError::kernel(Step::LabelProcess(process.pid), e)),
             _ => Ok(()),
         }
     }

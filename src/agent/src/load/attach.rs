@@ -14,12 +14,12 @@ use crate::bpf::link::Link;
 use crate::bpf::object::{self, Loaded};
 use crate::bpf::pins::Pins;
 use crate::bpf::prog::Prog;
-use crate::error::{AgentError, Result};
+use crate::error::{Act, AgentError, Result, Step};
 use crate::load::hooks;
 
-fn kernel(what: &str, name: &str) -> impl FnOnce(io::Error) -> AgentError {
-    let what = format!("cannot {what} {name}");
-    move |e| AgentError::kernel(what, e)
+fn kernel(act: Act, name: &str) -> impl FnOnce(io::Error) -> AgentError {
+    let name = name.to_owned();
+    move |e| AgentError::kernel(Step::Program { act, name }, e)
 }
 
 /// File of the run folder that names the object whose programs are pinned.
@@ -32,17 +32,17 @@ const ABSENT: &str = "absent";
 /// # Errors
 /// If the kernel refuses.
 pub fn load_fresh(pins: &Pins, run: &Path, header: &Header) -> Result<()> {
-    pins.create().map_err(kernel("make", &pins.root().display().to_string()))?;
+    pins.create().map_err(|e| AgentError::kernel(Step::Folder(pins.root().to_owned()), e))?;
     let needed = hooks::needed(header, false)?;
     let Loaded { programs, maps, absent } = object::load(pins, &|name| needed.contains(&name))?;
     for (name, map) in &maps {
         // libbpf's own maps for constants have dots in their names, and live as long as the programs.
         if name.starts_with("kiln_") {
-            map.pin(&pins.maps().join(name)).map_err(kernel("pin the map", name))?;
+            map.pin(&pins.maps().join(name)).map_err(|e| AgentError::kernel(Step::PinMap(name.clone()), e))?;
         }
     }
     for (name, program) in &programs {
-        program.pin(&pins.progs().join(name)).map_err(kernel("pin the program", name))?;
+        program.pin(&pins.progs().join(name)).map_err(kernel(Act::Pin, name))?;
     }
     write_aside(&run.join(ABSENT), absent.join("\n").as_bytes(), 0o600)?;
     Ok(write_aside(&run.join(OBJECT), object_digest().as_bytes(), 0o600)?)
@@ -53,13 +53,13 @@ fn object_digest() -> String {
 }
 
 fn pinned_programs(pins: &Pins) -> Result<Vec<String>> {
-    let mut names = Pins::list(&pins.progs()).map_err(kernel("list", "the pinned programs"))?;
+    let mut names = Pins::list(&pins.progs()).map_err(|e| AgentError::kernel(Step::ListPrograms, e))?;
     names.retain(|name| name.starts_with("kiln_"));
     Ok(names)
 }
 
 fn pinned_links(pins: &Pins) -> Result<Vec<String>> {
-    let mut names = Pins::list(&pins.links()).map_err(kernel("list", "the pinned links"))?;
+    let mut names = Pins::list(&pins.links()).map_err(|e| AgentError::kernel(Step::ListLinks, e))?;
     // What an operator left there is none of ours.
     names.retain(|name| name.starts_with("kiln_"));
     Ok(names)
@@ -79,13 +79,13 @@ pub fn attach_needed(pins: &Pins, run: &Path, header: &Header, revocation: bool)
     let unloaded: Vec<&str> = missing.iter().copied().filter(|name| !loaded.iter().any(|l| l == name)).collect();
     if !unloaded.is_empty() {
         for (name, program) in object::load(pins, &|name| unloaded.contains(&name))?.programs {
-            program.pin(&pins.progs().join(&name)).map_err(kernel("pin the program", &name))?;
+            program.pin(&pins.progs().join(&name)).map_err(kernel(Act::Pin, &name))?;
         }
     }
     for name in missing.into_iter().filter(|name| *name != hooks::MARK_GROUPS) {
-        let program = Prog::open(&pins.progs().join(name)).map_err(kernel("open the program", name))?;
-        let link = program.attach().map_err(kernel("attach", name))?;
-        link.pin(&pins.links().join(name)).map_err(kernel("pin the link of", name))?;
+        let program = Prog::open(&pins.progs().join(name)).map_err(kernel(Act::Open, name))?;
+        let link = program.attach().map_err(kernel(Act::Attach, name))?;
+        link.pin(&pins.links().join(name)).map_err(kernel(Act::PinLink, name))?;
     }
     Ok(())
 }
@@ -98,7 +98,7 @@ pub fn mark_groups(pins: &Pins) -> Result<()> {
     let name = hooks::MARK_GROUPS;
     Prog::open(&pins.progs().join(name))
         .and_then(|program| iter::every_cgroup(&program))
-        .map_err(kernel("run the program", name))
+        .map_err(kernel(Act::Run, name))
 }
 
 /// Detaches what the policy does not ask for.
@@ -108,7 +108,7 @@ pub fn mark_groups(pins: &Pins) -> Result<()> {
 pub fn detach_unneeded(pins: &Pins, header: &Header, revocation: bool) -> Result<()> {
     for name in pinned_links(pins)? {
         if !hooks::needs(&name, header, revocation)? {
-            fs::remove_file(pins.links().join(&name)).map_err(kernel("detach", &name))?;
+            fs::remove_file(pins.links().join(&name)).map_err(kernel(Act::Detach, &name))?;
         }
     }
     Ok(())
@@ -121,8 +121,8 @@ pub fn detach_unneeded(pins: &Pins, header: &Header, revocation: bool) -> Result
 pub fn inventory(pins: &Pins) -> Result<(Vec<event::Program>, Vec<event::Link>)> {
     let (mut programs, mut links) = (Vec::new(), Vec::new());
     for name in pinned_links(pins)? {
-        let link = Link::open(&pins.links().join(&name)).map_err(kernel("open the link of", &name))?;
-        let program = Prog::by_id(link.program()).map_err(kernel("look at the program of", &name))?;
+        let link = Link::open(&pins.links().join(&name)).map_err(kernel(Act::OpenLink, &name))?;
+        let program = Prog::by_id(link.program()).map_err(kernel(Act::LookAt, &name))?;
         programs.push(event::Program {
             name: program.name().to_owned(),
             id: program.id(),
@@ -163,7 +163,7 @@ fn exchange(pins: &Pins, programs: Vec<(String, Prog)>) -> Result<()> {
     let _ = fs::remove_dir_all(&next);
     match fs::create_dir(&next) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(AgentError::kernel(format!("cannot make {}", next.display()), e));
+            return Err(AgentError::kernel(Step::Folder(next), e));
         }
         _ => {}
     }
@@ -176,19 +176,19 @@ fn exchange(pins: &Pins, programs: Vec<(String, Prog)>) -> Result<()> {
     };
     for (name, program) in &programs {
         let path = aside(name);
-        program.pin(&path).map_err(kernel("pin the program", name))?;
-        replace(&path, &pins.progs().join(name)).map_err(kernel("exchange the program", name))?;
+        program.pin(&path).map_err(kernel(Act::Pin, name))?;
+        replace(&path, &pins.progs().join(name)).map_err(kernel(Act::Exchange, name))?;
         if attached.contains(name) {
-            let link = program.attach().map_err(kernel("attach", name))?;
-            link.pin(&path).map_err(kernel("pin the link of", name))?;
-            replace(&path, &pins.links().join(name)).map_err(kernel("exchange the link of", name))?;
+            let link = program.attach().map_err(kernel(Act::Attach, name))?;
+            link.pin(&path).map_err(kernel(Act::PinLink, name))?;
+            replace(&path, &pins.links().join(name)).map_err(kernel(Act::ExchangeLink, name))?;
         }
     }
     // Programs that the new object does not have.
     for name in pinned_programs(pins)? {
         if !programs.iter().any(|(n, _)| *n == name) {
             let _ = fs::remove_file(pins.links().join(&name));
-            fs::remove_file(pins.progs().join(&name)).map_err(kernel("remove the program", &name))?;
+            fs::remove_file(pins.progs().join(&name)).map_err(kernel(Act::Remove, &name))?;
         }
     }
     let _ = fs::remove_dir(&next);

@@ -9,7 +9,7 @@ use kiln_base::model::Digest;
 use zerocopy::IntoBytes;
 
 use crate::bpf::map::{ANY, Map, map_name};
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Result, Stage, Step, Unproven};
 use crate::label::slots::Slots;
 
 /// Bytes in front of the kernel part.
@@ -41,33 +41,33 @@ fn value(kernel: &Kernel, slots: &Slots) -> Vec<u8> {
 /// # Errors
 /// If the kernel has no memory, or what is read back is not what was written.
 pub fn build(outer: &Map, index: u32, tables: &Tables, slots: &Slots) -> Result<Built> {
-    let fail = |what: &str, e: io::Error| AgentError::kernel(format!("cannot {what} the map of generation {index}"), e);
+    let fail = |stage, e: io::Error| AgentError::kernel(Step::Build { stage, index }, e);
     if index >= GENERATIONS || slots.slot.len() != SLOTS || slots.label_of.len() != SUBJECTS {
-        return Err(fail("lay out", io::ErrorKind::InvalidInput.into()));
+        return Err(fail(Stage::LayOut, io::ErrorKind::InvalidInput.into()));
     }
     let mut buffer = value(&tables.kernel, slots);
     if buffer.len() != TABLES_BYTES {
-        return Err(fail("lay out", io::ErrorKind::InvalidInput.into()));
+        return Err(fail(Stage::LayOut, io::ErrorKind::InvalidInput.into()));
     }
     let used = FRONT + HEADER_BYTES + tables.kernel.words.len() * 8;
     let front = Digest::of(&buffer[..FRONT]);
-    let inner =
-        Map::create(ARRAY, &map_name("kiln_generation"), 4, TABLES_BYTES as u32, 1, 0).map_err(|e| fail("make", e))?;
+    let inner = Map::create(ARRAY, &map_name("kiln_generation"), 4, TABLES_BYTES as u32, 1, 0)
+        .map_err(|e| fail(Stage::Make, e))?;
     const ONLY: [u8; 4] = [0; 4];
-    inner.set(&ONLY, &buffer, ANY).map_err(|e| fail("fill", e))?;
-    inner.freeze().map_err(|e| fail("freeze", e))?;
+    inner.set(&ONLY, &buffer, ANY).map_err(|e| fail(Stage::Fill, e))?;
+    inner.freeze().map_err(|e| fail(Stage::Freeze, e))?;
     buffer.fill(0xff);
-    inner.get_into(&ONLY, &mut buffer).map_err(|e| fail("read back", e))?;
+    inner.get_into(&ONLY, &mut buffer).map_err(|e| fail(Stage::ReadBack, e))?;
     let readback = Digest::of(&buffer[FRONT..used]);
     let whole = Digest::of(&tables.kernel.to_bytes()) == readback
         && Digest::of(&buffer[..FRONT]) == front
         && buffer[used..].iter().all(|b| *b == 0);
     if !whole {
-        return Err(AgentError::Proof(format!("generation {index} reads back other than it was written")));
+        return Err(Unproven::Altered(index).into());
     }
     use std::os::fd::{AsFd, AsRawFd};
     let fd = inner.as_fd().as_raw_fd() as u32;
-    outer.write(&index, &fd).map_err(|e| fail("install", e))?;
+    outer.write(&index, &fd).map_err(|e| fail(Stage::Install, e))?;
     Ok(Built { index, readback })
 }
 
@@ -76,7 +76,7 @@ pub fn build(outer: &Map, index: u32, tables: &Tables, slots: &Slots) -> Result<
 /// # Errors
 /// If the generation is absent or cannot be read.
 pub fn read_back(outer: &Map, index: u32, words: usize) -> Result<Digest> {
-    let fail = |e: io::Error| AgentError::kernel(format!("cannot read back generation {index}"), e);
+    let fail = |e: io::Error| AgentError::kernel(Step::ReadBack(index), e);
     let absent = || fail(io::ErrorKind::NotFound.into());
     let id = outer.read::<u32>(&index).map_err(fail)?.ok_or_else(absent)?;
     let inner = Map::by_id(id).map_err(fail)?;

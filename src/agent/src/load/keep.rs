@@ -18,7 +18,7 @@ use crate::bpf::map::Map;
 use crate::bpf::pins::Pins;
 use crate::bpf::word::StateWord;
 use crate::config::Places;
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Result, Step};
 use crate::load::maps::Maps;
 use crate::machine::process;
 
@@ -114,7 +114,7 @@ fn wait(pause: Duration) -> bool {
 /// # Errors
 /// If nothing can.
 pub fn keep(places: &Places, maps: &Maps) -> Result<Anchor> {
-    let fail = |e: io::Error| AgentError::kernel("cannot keep the pins' file system", e);
+    let fail = |e: io::Error| AgentError::kernel(Step::KeepPins, e);
     let anchor = match places.pins.anchor() {
         Some(anchor) => anchor.clone(),
         None => make(&places.pins).map_err(fail)?,

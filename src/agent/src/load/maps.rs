@@ -11,7 +11,7 @@ use crate::bpf::map::{Map, NOEXIST, map_name};
 use crate::bpf::pins::Pins;
 use crate::bpf::ring::Ring;
 use crate::bpf::word::StateWord;
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Result, Step};
 use crate::label::slots::{MAX_KEY, Registry};
 use crate::machine::process::Identity;
 
@@ -91,12 +91,11 @@ impl Maps {
         let name = "kiln_state";
         let state = match Map::open(&pins.maps().join(name)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(AgentError::NotLoaded),
-            other => other.map_err(|e| AgentError::kernel(format!("cannot open the pinned map {name}"), e))?,
+            other => other.map_err(|e| AgentError::kernel(Step::OpenMap(name), e))?,
         };
-        let enforces = StateWord::enforces(&state)
-            .map_err(|e| AgentError::kernel(format!("cannot look at the pinned map {name}"), e))?;
-        Maps::open_all(pins, &state).map_err(|(name, e)| {
-            if enforces { AgentError::OtherBuild(format!("{name}: {e}")) } else { AgentError::NotLoaded }
+        let enforces = StateWord::enforces(&state).map_err(|e| AgentError::kernel(Step::LookAtMap(name), e))?;
+        Maps::open_all(pins, &state).map_err(|(map, source)| {
+            if enforces { AgentError::OtherBuild { map, source } } else { AgentError::NotLoaded }
         })
     }
 
@@ -125,7 +124,7 @@ impl Maps {
     pub fn create_registry(pins: &Pins) -> Result<()> {
         Map::create(HASH, &map_name(KEYS), 4, size_of::<Entry>() as u32, SLOTS as u32, NO_PREALLOC)
             .and_then(|map| map.pin(&pins.maps().join(KEYS)))
-            .map_err(|e| AgentError::kernel("cannot make the label registry", e))
+            .map_err(|e| AgentError::kernel(Step::MakeRegistry, e))
     }
 
     /// Reads the registry.
@@ -133,7 +132,7 @@ impl Maps {
     /// # Errors
     /// If it is damaged.
     pub fn registry(&self) -> Result<Registry> {
-        let fail = |e| AgentError::kernel("cannot read the label registry", e);
+        let fail = |e| AgentError::kernel(Step::ReadRegistry, e);
         let mut entries = Vec::new();
         for key in self.keys.keys().map_err(fail)? {
             let label = u32::read_from_bytes(&key).unwrap_or(0);
@@ -151,7 +150,7 @@ impl Maps {
         for (label, key) in registry.entries() {
             match self.keys.set(label.as_bytes(), Entry::of(key).as_bytes(), NOEXIST) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(AgentError::kernel("cannot write the label registry", e));
+                    return Err(AgentError::kernel(Step::WriteRegistry, e));
                 }
                 _ => {}
             }
@@ -170,7 +169,7 @@ impl Maps {
     /// # Errors
     /// Of the kernel.
     pub fn set_agent(&self, pid: u32) -> Result<()> {
-        let fail = |e| AgentError::kernel("cannot register the agent with the kernel programs", e);
+        let fail = |e| AgentError::kernel(Step::RegisterAgent, e);
         let set = |index: u32, value: u32| self.agent_word(index, value);
         if pid != 0 {
             use std::os::unix::fs::MetadataExt;
@@ -193,9 +192,7 @@ impl Maps {
     /// # Errors
     /// Of the kernel.
     pub fn agent_word(&self, index: u32, value: u32) -> Result<()> {
-        self.agent
-            .write(&index, &value)
-            .map_err(|e| AgentError::kernel("cannot register the agent with the kernel programs", e))
+        self.agent.write(&index, &value).map_err(|e| AgentError::kernel(Step::RegisterAgent, e))
     }
 
     /// The process that keeps the pins, as it was told.
@@ -204,7 +201,7 @@ impl Maps {
     /// Of the kernel.
     pub fn keeper(&self) -> Result<Option<Identity>> {
         let word = |index: u32| -> Result<u32> {
-            let value = self.agent.read(&index).map_err(|e| AgentError::kernel("cannot read the keeper", e))?;
+            let value = self.agent.read(&index).map_err(|e| AgentError::kernel(Step::ReadKeeper, e))?;
             Ok(value.unwrap_or(0))
         };
         let (pid, start) = (word(agent_word::KEEPER_PID)?, word(agent_word::KEEPER_START)?);
@@ -227,9 +224,7 @@ impl Maps {
     /// # Errors
     /// Of the kernel.
     pub fn set_helper(&self, index: u32, distance: i32) -> Result<()> {
-        self.helpers
-            .write(&index, &distance)
-            .map_err(|e| AgentError::kernel("cannot tell the kernel programs where a helper is", e))
+        self.helpers.write(&index, &distance).map_err(|e| AgentError::kernel(Step::TellHelper, e))
     }
 
     /// The sentinel's own buffer. Only the holder of the agent's lock may read it.
@@ -237,7 +232,7 @@ impl Maps {
     /// # Errors
     /// Of the kernel.
     pub fn proofs(&self) -> Result<Ring> {
-        let fail = |e| AgentError::kernel("cannot map the buffer of proofs", e);
+        let fail = |e| AgentError::kernel(Step::MapProofs, e);
         let fd = self.proofs.as_fd().try_clone_to_owned().map_err(fail)?;
         Map::from_fd(fd).and_then(Ring::open).map_err(fail)
     }
@@ -248,10 +243,8 @@ impl Maps {
     /// Of the kernel.
     pub fn counters(&self) -> Result<Counters> {
         let sum = |index: u32| -> Result<u64> {
-            let values = self
-                .counters
-                .get_per_cpu(index.as_bytes())
-                .map_err(|e| AgentError::kernel("cannot read the counters", e))?;
+            let values =
+                self.counters.get_per_cpu(index.as_bytes()).map_err(|e| AgentError::kernel(Step::ReadCounters, e))?;
             Ok(values.iter().filter_map(|value| u64::read_from_bytes(value).ok()).sum())
         };
         Ok(Counters { events: sum(0)?, dropped: sum(1)?, denied: sum(2)?, would_deny: sum(3)?, failed_closed: sum(4)? })
@@ -262,7 +255,7 @@ impl Maps {
     /// # Errors
     /// Of the kernel.
     pub fn ring(&self) -> Result<Ring> {
-        let fail = |e| AgentError::kernel("cannot map the event buffer", e);
+        let fail = |e| AgentError::kernel(Step::MapEvents, e);
         let fd = self.events.as_fd().try_clone_to_owned().map_err(fail)?;
         Map::from_fd(fd).and_then(Ring::open).map_err(fail)
     }

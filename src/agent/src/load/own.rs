@@ -17,7 +17,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::bpf::map::Map;
 use crate::config::Places;
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Lack, Result, Step};
 use crate::load::maps::Maps;
 
 /// Tells everything anew; what was told before and is not any more is forgotten last.
@@ -25,7 +25,7 @@ use crate::load::maps::Maps;
 /// # Errors
 /// If it cannot be told: what should be protected would not be.
 pub fn tell(places: &Places, maps: &Maps) -> Result<()> {
-    let fail = |e| AgentError::kernel("cannot tell the kernel programs what is Kiln's own", e);
+    let fail = |e| AgentError::kernel(Step::TellOwn, e);
     let entries = |map: &Map| -> Result<Vec<(OwnKey, u32)>> {
         let mut found = Vec::new();
         for key in map.keys().map_err(fail)? {
@@ -55,9 +55,7 @@ pub fn tell(places: &Places, maps: &Maps) -> Result<()> {
     }
     maps.agent_word(agent_word::TELLING, 0)?;
     if entries(&maps.belongings)?.iter().filter(|(_, value)| *value == told(OWN_TREE)).count() < 2 {
-        return Err(AgentError::Unsupported(
-            "the kernel programs do not learn what is Kiln's own: its hook of flock(2) does not run".into(),
-        ));
+        return Err(Lack::OwnUnknown.into());
     }
     let number = |number: u64, device: u32| -> Result<()> {
         let key = OwnKey { number, device, pad: 0 };

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, FileFault, Result};
 use crate::machine::lines::notice;
 
 /// Reads a file of at most `most` bytes.
@@ -16,7 +16,7 @@ pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path).map_err(fail)?.take(most + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > most {
-        return Err(AgentError::Format { path: path.to_owned(), reason: format!("it is longer than {most} bytes") });
+        return Err(AgentError::Format { path: path.to_owned(), fault: FileFault::Longer(most) });
     }
     Ok(bytes)
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Holder, Result};
 use crate::machine::files::tidy;
 
 /// The held lock; it is free again when the process ends, however it ends.
@@ -37,7 +37,7 @@ impl Lock {
             Err(Errno::WOULDBLOCK) => {
                 let mut holder = String::new();
                 let _ = file.take(20).read_to_string(&mut holder);
-                return Err(AgentError::Busy(holder.trim().to_owned()));
+                return Err(AgentError::Busy(Holder { pid: holder.trim().parse().ok(), in_the_way: false }));
             }
             Err(e) => return Err(fail(e.into())),
         }
@@ -57,7 +57,7 @@ mod tests {
         let run = dir.path().join("kiln");
         let held = Lock::take(&run).unwrap();
         let error = Lock::take(&run).unwrap_err();
-        assert!(matches!(&error, AgentError::Busy(pid) if *pid == std::process::id().to_string()), "{error}");
+        assert!(matches!(&error, AgentError::Busy(holder) if holder.pid == Some(std::process::id())), "{error}");
         drop(held);
         Lock::take(&run).unwrap();
     }

@@ -11,7 +11,7 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-use crate::error::{AgentError, Result};
+use crate::error::{Credential, PosFault, Result};
 use crate::machine::files::read_bounded;
 use crate::pos::identity::Identity;
 use crate::pos::wire::Problem;
@@ -59,16 +59,16 @@ impl Client {
     /// # Errors
     /// If the CA, the certificate or the key is not understood.
     pub fn new(base: &str, ca: &Path, identity: Option<&Identity>) -> Result<Client> {
-        let fail = |what: &str, e: &dyn std::fmt::Display| AgentError::Pos(format!("{what} is not understood: {e}"));
+        let fail = |what| move |e| PosFault::Credential { what, source: Box::new(e) };
         let pem = read_bounded(ca, 256 * 1024)?;
-        let root = Certificate::from_pem(&pem).map_err(|e| fail("the POS's CA (pos-ca.pem)", &e))?;
+        let root = Certificate::from_pem(&pem).map_err(fail(Credential::Ca))?;
         let mut tls = TlsConfig::builder()
             .root_certs(RootCerts::Specific(Arc::new(vec![root])))
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
         if let Some(identity) = identity {
-            let certificate = Certificate::from_pem(identity.certificate.as_bytes())
-                .map_err(|e| fail("this instance's certificate", &e))?;
-            let key = PrivateKey::from_pem(identity.key.as_bytes()).map_err(|e| fail("this instance's key", &e))?;
+            let certificate =
+                Certificate::from_pem(identity.certificate.as_bytes()).map_err(fail(Credential::Certificate))?;
+            let key = PrivateKey::from_pem(identity.key.as_bytes()).map_err(fail(Credential::Key))?;
             tls = tls.client_cert(Some(ClientCert::new_with_certs(&[certificate], key)));
         }
         let agent = Agent::config_builder()

@@ -8,7 +8,7 @@ use kiln_base::abi::tables::MAX_FILE;
 use kiln_base::bundle::TrustedKeys;
 
 use crate::config::{Config, Places};
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Refusal, Result, Step};
 use crate::machine::lines::notice;
 use crate::pos::backoff::Backoff;
 use crate::pos::client::{Client, Failure};
@@ -47,7 +47,7 @@ pub fn start(places: &Places, config: &Config, credentials: Option<&Path>) -> Re
         .name("pos".into())
         .stack_size(512 * 1024)
         .spawn(move || session.run())
-        .map_err(|e| AgentError::kernel("cannot start a thread", e))?;
+        .map_err(|e| AgentError::kernel(Step::Thread, e))?;
     Ok(Some((inbox, spool)))
 }
 
@@ -283,8 +283,7 @@ impl Session {
         let order = kiln_base::bundle::Assignment::verify(&assigned.assignment, &trusted).map_err(|e| bad(e.into()))?;
         order.agrees(&statement, &identity.instance).map_err(|e| bad(e.into()))?;
         if (order.sequence, order.serial, order.tables) != (assigned.sequence, assigned.serial, assigned.tables) {
-            let text = "the fields beside the signed assignment differ from it";
-            return Err(bad(AgentError::Refused(text.into())));
+            return Err(bad(Refusal::Beside.into()));
         }
         let file = client.get(&format!("/v1/agent/tables/{}", order.tables), MAX_FILE as u64)?;
         let envelope = assigned.statement.to_json().into_bytes();

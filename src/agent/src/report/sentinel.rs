@@ -11,7 +11,7 @@ use kiln_base::abi::layout::{Header, LABEL_SENTINEL, Task};
 use kiln_base::model::Verb;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Result, Step, Unproven};
 use crate::label::bearer::Labels;
 
 /// What the child tries.
@@ -31,20 +31,25 @@ pub enum Attempt {
     Bpf,
 }
 
+/// Each attempt but bpf(2), by its verb; the first that a policy has hooks for is taken.
+const BY_VERB: [(Verb, Attempt); 5] = [
+    (Verb::Read, Attempt::Read),
+    (Verb::Create, Attempt::Create),
+    (Verb::Exec, Attempt::Exec),
+    (Verb::Connect, Attempt::Connect),
+    (Verb::Bind, Attempt::Bind),
+];
+
 impl Attempt {
+    /// What it does; none: bpf(2).
+    fn verb(self) -> Option<Verb> {
+        BY_VERB.iter().find(|(_, attempt)| *attempt == self).map(|(verb, _)| *verb)
+    }
+
     /// The first that a policy with these hooks refuses.
     pub fn choose(header: &Header) -> Attempt {
         let has = |verb: Verb| header.required_hooks_lo & 1 << verb as u8 != 0;
-        [
-            (Verb::Read, Attempt::Read),
-            (Verb::Create, Attempt::Create),
-            (Verb::Exec, Attempt::Exec),
-            (Verb::Connect, Attempt::Connect),
-            (Verb::Bind, Attempt::Bind),
-        ]
-        .into_iter()
-        .find(|(verb, _)| has(*verb))
-        .map_or(Attempt::Bpf, |(_, attempt)| attempt)
+        BY_VERB.into_iter().find(|(verb, _)| has(*verb)).map_or(Attempt::Bpf, |(_, attempt)| attempt)
     }
 }
 
@@ -62,7 +67,7 @@ const OTHER: i32 = 2;
 /// # Errors
 /// If the child could not be made, was not refused, or was refused by something else.
 pub fn provoke(labels: Labels<'_>, attempt: Attempt) -> Result<u32> {
-    let fail = |e: io::Error| AgentError::kernel("cannot make the sentinel process", e);
+    let fail = |e: io::Error| AgentError::kernel(Step::MakeSentinel, e);
     let (go_read, go_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| fail(e.into()))?;
     // SAFETY: the child makes system calls only (`child` below), so no lock of another thread can be needed.
     let pid = unsafe { libc::fork() };
@@ -94,16 +99,16 @@ pub fn provoke(labels: Labels<'_>, attempt: Attempt) -> Result<u32> {
             if attempt == Attempt::Create {
                 let _ = std::fs::remove_dir("/run/kiln/sentinel");
             }
-            Err(AgentError::Proof(format!("the sentinel was permitted to {attempt:?}; is `bpf` an active LSM?")))
+            Err(Unproven::Permitted(attempt.verb()).into())
         }
         // A policy may kill what it refuses.
         (false, _) if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL => Ok(pid as u32),
-        _ => Err(AgentError::Proof(format!("the sentinel was refused by something else (status {status:#x})"))),
+        _ => Err(Unproven::Otherwise(status).into()),
     }
 }
 
 fn label(labels: Labels<'_>, pid: i32) -> Result<()> {
-    let fail = |e: io::Error| AgentError::kernel("cannot label the sentinel process", e);
+    let fail = |e: io::Error| AgentError::kernel(Step::LabelSentinel, e);
     let pid = Pid::from_raw(pid).ok_or_else(|| fail(io::ErrorKind::InvalidInput.into()))?;
     let pidfd: OwnedFd = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| fail(e.into()))?;
     labels.set(&pidfd, Task { label: LABEL_SENTINEL, flags: 0 }).map_err(fail)

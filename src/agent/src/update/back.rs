@@ -2,7 +2,7 @@
 
 use kiln_base::event::Evidence;
 
-use crate::error::{AgentError, Result};
+use crate::error::{Lack, Result};
 use crate::load::{attach, generation};
 use crate::update::engine::Engine;
 use crate::update::flip::flip;
@@ -16,7 +16,7 @@ use crate::update::records::{Record, Records};
 pub fn revert(engine: &mut Engine) -> Result<Evidence> {
     let records = engine.records()?;
     let Some(previous) = records.previous.clone() else {
-        return Err(AgentError::Unsupported("there is no generation to go back to".into()));
+        return Err(Lack::NothingBefore.into());
     };
     let back = Records { active: previous.clone(), previous: None, pending: None, evidence: None, revocation: true };
     go_back(engine, &previous, back)

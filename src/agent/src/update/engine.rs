@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::bpf::object;
 use crate::bpf::pins::Pins;
 use crate::config::{Config, Places};
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Lack, Result, Step};
 use crate::label::slots::Registry;
 use crate::load::maps::Maps;
 use crate::load::{attach, keep, own};
@@ -81,10 +81,7 @@ impl Engine {
     /// If the kernel cannot.
     pub fn load_fresh(places: Places, lock: Lock, policy: &Verified) -> Result<Engine> {
         object::check_lsm(&places.security)?;
-        places
-            .pins
-            .remove_all()
-            .map_err(|e| AgentError::kernel("cannot remove what an unfinished load left behind", e))?;
+        places.pins.remove_all().map_err(|e| AgentError::kernel(Step::RemoveUnfinished, e))?;
         Keeper::new(&places.run).clear();
         attach::load_fresh(&places.pins, &places.run, &policy.tables.kernel.header)?;
         Maps::create_registry(&places.pins)?;
@@ -134,12 +131,7 @@ impl Engine {
         if let Some(known) = &known {
             self.keeper.write(known)?;
         }
-        known.ok_or_else(|| {
-            AgentError::Unsupported(format!(
-                "generation {active} is enforced, but its record in {} is lost; it stays in force until a reboot or `kiln-agent unload`",
-                self.places.run.display()
-            ))
-        })
+        known.ok_or_else(|| Lack::LostRecord { index: active, run: self.places.run.clone() }.into())
     }
 
     /// Reads events and reports them; returns how many.
@@ -155,7 +147,7 @@ impl Engine {
         self.events.drain_present(&self.registry);
         self.maps.state.end();
         keep::release(&self.places, &self.maps)?;
-        self.places.pins.remove_all().map_err(|e| AgentError::kernel("cannot remove the pins", e))?;
+        self.places.pins.remove_all().map_err(|e| AgentError::kernel(Step::RemovePins, e))?;
         self.keeper.clear();
         self.events.end()
     }

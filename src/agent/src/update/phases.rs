@@ -32,7 +32,7 @@ use kiln_base::abi::narrow::Narrowing;
 use kiln_base::event::Evidence;
 use kiln_base::model::Verb;
 
-use crate::error::{AgentError, Result};
+use crate::error::{Lack, Result};
 use crate::label::slots::Slots;
 use crate::load::generation::{self, Built as Generation};
 use crate::load::{attach, helpers, known, own};
@@ -59,7 +59,7 @@ struct Update<'a> {
 
 impl Update<'_> {
     fn build(&mut self, tables: &Tables, slots: &Slots, serial: u64) -> Result<Generation> {
-        let index = self.free.pop().ok_or_else(|| AgentError::Unsupported("no generation is free".into()))?;
+        let index = self.free.pop().ok_or(Lack::NoGeneration)?;
         let built = generation::build(&self.engine.maps.outer, index, tables, slots)?;
         self.engine.maps.state.set_serial(index, serial);
         Ok(built)

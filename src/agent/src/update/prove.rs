@@ -3,7 +3,7 @@
 use kiln_base::abi::Tables;
 use kiln_base::event::{Evidence, Sentinel};
 
-use crate::error::{AgentError, Result};
+use crate::error::{Result, Unproven};
 use crate::label::bearer::Labels;
 use crate::load::{attach, generation};
 use crate::report::sentinel::{self, Attempt};
@@ -20,7 +20,7 @@ const SENTINEL_ATTEMPTS: usize = 8;
 pub fn prove(engine: &mut Engine, tables: &Tables, record: &Record) -> Result<Evidence> {
     let readback = generation::read_back(&engine.maps.outer, record.index, tables.kernel.words.len())?;
     if readback != record.readback || engine.maps.active() != Some(record.index) {
-        return Err(AgentError::Proof("the active generation is not the one that was built".into()));
+        return Err(Unproven::NotActive.into());
     }
     let sentinel = refused(engine, Attempt::choose(&tables.kernel.header), record.serial)?;
     let (programs, links) = attach::inventory(&engine.places.pins)?;
@@ -47,5 +47,5 @@ fn refused(engine: &mut Engine, attempt: Attempt, serial: u64) -> Result<Sentine
             return Ok(sentinel);
         }
     }
-    Err(AgentError::Proof("the sentinel was refused, but no event of this generation says so".into()))
+    Err(Unproven::NoEvent.into())
 }

@@ -10,7 +10,7 @@ use kiln_base::event::Evidence;
 use kiln_base::model::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, FileFault, Result, TablesFault};
 use crate::machine::files::{read_bounded, read_optional};
 use crate::update::store::Verified;
 
@@ -97,7 +97,7 @@ impl Keeper {
         let Some(bytes) = read_optional(&self.path(), MAX_RECORDS)? else { return Ok(None) };
         serde_json::from_slice(&bytes)
             .map(Some)
-            .map_err(|e| AgentError::Format { path: self.path(), reason: format!("not the agent's records: {e}") })
+            .map_err(|e| AgentError::Format { path: self.path(), fault: FileFault::Records(e) })
     }
 
     /// Writes the records, and removes tables that they do not name.
@@ -138,12 +138,12 @@ impl Keeper {
     /// If they are absent or not those that the record names.
     pub fn tables(&self, record: &Record) -> Result<Tables> {
         let path = self.tables_path(&record.tables);
-        let fail = |reason: String| AgentError::Tables { place: path.display().to_string(), reason };
+        let fail = |fault| AgentError::Tables { place: path.display().to_string(), fault };
         let file = read_bounded(&path, MAX_FILE as u64)?;
         if Digest::of(&file) != record.tables {
-            return Err(fail("not the tables that were loaded".into()));
+            return Err(fail(TablesFault::NotLoaded));
         }
-        Tables::read(&file).map_err(|e| fail(e.to_string()))
+        Tables::read(&file).map_err(|e| fail(e.into()))
     }
 
     /// The kept tables and signature of a generation, as they came.

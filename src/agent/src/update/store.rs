@@ -8,7 +8,7 @@ use kiln_base::bundle::{Assignment, Envelope, MAX_ENVELOPE, PolicyStatement, Tru
 use kiln_base::model::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, FileFault, Number, Result, TablesFault};
 use crate::machine::files::{read_bounded, read_optional};
 
 const MAX_STATE: u64 = 64 * 1024;
@@ -75,16 +75,13 @@ impl Verified {
     pub fn check(place: &str, file: Vec<u8>, signature: Vec<u8>, trusted: &TrustedKeys) -> Result<Verified> {
         let statement = PolicyStatement::verify(&Envelope::parse(&signature)?, trusted)?;
         statement.covers(&file)?;
-        let fail = |reason: String| AgentError::Tables { place: place.to_owned(), reason };
-        let tables = Tables::read(&file).map_err(|e| fail(e.to_string()))?;
+        let fail = |fault| AgentError::Tables { place: place.to_owned(), fault };
+        let tables = Tables::read(&file).map_err(|e| fail(e.into()))?;
         if tables.metadata.serial != statement.serial {
-            return Err(fail(format!(
-                "the tables have serial {} and their statement {}; compile and sign again",
-                tables.metadata.serial, statement.serial
-            )));
+            return Err(fail(TablesFault::Serial { tables: tables.metadata.serial, statement: statement.serial }));
         }
         if tables.metadata.policy != statement.policy {
-            return Err(fail("the tables are of another policy than their statement; compile and sign again".into()));
+            return Err(fail(TablesFault::Policy));
         }
         let digest = Digest::of(&file);
         Ok(Verified { statement, tables, digest, file, signature, sequence: 0 })
@@ -136,10 +133,9 @@ impl Store {
         let path = self.marks_path();
         match read_optional(&path, MAX_STATE)? {
             None => Ok(Marks::default()),
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| AgentError::Format {
-                reason: format!("not the agent's marks ({e}); restore it, or remove it to begin anew"),
-                path,
-            }),
+            Some(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|e| AgentError::Format { path, fault: FileFault::Marks(e) })
+            }
         }
     }
 
@@ -156,10 +152,10 @@ impl Store {
     pub fn check_new(marks: &Marks, offered: &Verified) -> Result<()> {
         let (serial, sequence) = (offered.statement.serial, offered.sequence);
         if serial <= marks.serial {
-            return Err(AgentError::Replay { what: "serial", offered: serial, seen: marks.serial });
+            return Err(AgentError::Replay { what: Number::Serial, offered: serial, seen: marks.serial });
         }
         if sequence != 0 && sequence <= marks.sequence {
-            return Err(AgentError::Replay { what: "sequence", offered: sequence, seen: marks.sequence });
+            return Err(AgentError::Replay { what: Number::Sequence, offered: sequence, seen: marks.sequence });
         }
         Ok(())
     }
@@ -224,8 +220,8 @@ impl Store {
     pub fn last_good(&self, trusted: &TrustedKeys) -> Result<Option<Verified>> {
         let path = self.path("good.json");
         let Some(bytes) = read_optional(&path, 2 * MAX_ENVELOPE as u64)? else { return Ok(None) };
-        let record: Good = serde_json::from_slice(&bytes)
-            .map_err(|e| AgentError::Format { path, reason: format!("not the record of a policy: {e}") })?;
+        let record: Good =
+            serde_json::from_slice(&bytes).map_err(|e| AgentError::Format { path, fault: FileFault::Good(e) })?;
         let tables = self.tables_path(&record.tables);
         let file = read_bounded(&tables, MAX_FILE as u64)?;
         let mut verified =

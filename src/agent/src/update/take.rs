@@ -5,7 +5,7 @@ use std::path::Path;
 use kiln_base::bundle::{Envelope, MAX_ENVELOPE, TrustedKeys};
 use kiln_base::event::Evidence;
 
-use crate::error::{AgentError, Result};
+use crate::error::{AgentError, Number, Result};
 use crate::machine::clock::now_ns;
 use crate::machine::files::read_bounded;
 use crate::update::engine::Engine;
@@ -29,7 +29,7 @@ pub fn apply(engine: &mut Engine, policy: &Verified, confirm_within: Option<u64>
     }
     Store::check_new(&marks, policy)?;
     if policy.statement.serial <= active.serial {
-        return Err(AgentError::Replay { what: "serial", offered: policy.statement.serial, seen: active.serial });
+        return Err(AgentError::Replay { what: Number::Serial, offered: policy.statement.serial, seen: active.serial });
     }
     // Before the flip: what was once accepted is never accepted again, however this ends.
     let accepted = engine.store.accept(policy)?;

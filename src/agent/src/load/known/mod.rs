@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use libbpf_rs::btf::types::Enum;
 use libbpf_rs::btf::{Btf, BtfKind, BtfType};
 
-use crate::error::{AgentError, Result};
+use crate::error::{Lack, Result};
 use crate::unknown::Unknown;
 
 /// `hook NAME`, `call NAME` and `ring NAME`, sorted; written by a test from `tests/coverage`.
@@ -24,8 +24,7 @@ const CALLS: [&str; 3] = ["__x64_sys_", "__ia32_compat_sys_", "__ia32_sys_"];
 /// # Errors
 /// If it has no type information.
 pub fn unknown() -> Result<Unknown> {
-    let kernel = Btf::from_vmlinux()
-        .map_err(|e| AgentError::Unsupported(format!("it has no type information (CONFIG_DEBUG_INFO_BTF): {e}")))?;
+    let kernel = Btf::from_vmlinux().map_err(Lack::Types)?;
     let mut names = Vec::new();
     for kind in kernel.type_by_kind::<BtfType<'_>>() {
         let Some(name) = kind.name().and_then(|n| n.to_str()) else { continue };
@@ -56,7 +55,7 @@ pub fn at_least(needed: &str) -> Result<()> {
     if version(&release) >= version(needed) {
         return Ok(());
     }
-    Err(AgentError::Unsupported(format!("it is {release}, and the policy was compiled for {needed} and newer")))
+    Err(Lack::Older { release: release.into_owned(), needed: needed.to_owned() }.into())
 }
 
 /// The entry of a function of the kernel; none if it is neither a hook nor a system call.
