@@ -152,7 +152,7 @@ static __always_inline void kiln_mark_group(struct cgroup *group, u32 label)
 
 /*
  * Called by the agent, with every cgroup under cgroup_mutex, after it has labelled some that were there before their
- * policy (src/agent/seed.rs).
+ * policy (src/agent/src/label).
  */
 SEC("iter/cgroup")
 NEEDS("always")

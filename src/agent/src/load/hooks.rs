@@ -189,8 +189,8 @@ mod tests {
         // A walk over combinations of bits that meets each pair.
         let (mut lo, mut hi) = (0u32, 0u32);
         for step in 0u32..4096 {
-            lo ^= 1 << (step.wrapping_mul(2_654_435_761) >> 16) % 19;
-            hi ^= 1 << (step.wrapping_mul(2_246_822_519) >> 17) % 15;
+            lo ^= 1 << ((step.wrapping_mul(2_654_435_761) >> 16) % 19);
+            hi ^= 1 << ((step.wrapping_mul(2_246_822_519) >> 17) % 15);
             for narrowed in [false, true] {
                 let bits = |mask: u32| (0..32).map(|bit| 1 << bit).filter(move |bit| mask & bit != 0);
                 let mut classes = set(0, 0, narrowed);
