@@ -4,22 +4,23 @@
 //! below `/sys/fs/bpf/kiln`, and does not depend on any process.
 //!
 //! ```text
-//!                      commands     load, run, update, status, …: one at a time
-//!                     /       \
-//!        POS  <---  pos        |    the machine's stream to its POS, in threads of its own
-//!                     \       |
-//!                       update      verified policy -> generation -> flip -> proof, and back
-//!                      /   |   \
-//!     events  <---  report |    |   explains events, proves what is enforced
-//!                      \   |    |
-//!                        load   |   programs, maps and tables into the kernel
-//!                          \   |
-//!                          label    numbers for subjects, on cgroups and processes
-//!                            |
-//!     kernel  <---  bpf, config, machine, error
+//!  commands   the command line, the service and its socket, status
+//!     |  \
+//!     |  pos      the stream to the machine's POS: assignments in, acknowledgements and violations out
+//!     |  /
+//!  update     a verified policy becomes a generation, is flipped to and proven, or left again
+//!     |
+//!  report     events with the rule that decided them; the sentinel's refusal
+//!     |
+//!  load       programs, maps and tables into the kernel
+//!     |
+//!  label      numbers for subjects; cgroups and processes that have them
+//!     |
+//!  config · bpf · machine · error · unknown
+//!             settings and places; calls of bpf(2); files, processes, clocks; what can go wrong
 //! ```
 //!
-//! Each uses what is below it, never what is above: `tests/cli/style.rs` holds the order, and that no files use each
+//! Each uses what is below it, never what is above: `tests/cli/wings.rs` holds the order, and that no files use each
 //! other in a circle.
 
 pub mod bpf;

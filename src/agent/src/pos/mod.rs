@@ -4,6 +4,7 @@
 
 mod backoff;
 pub mod client;
+pub mod failure;
 pub mod identity;
 pub mod link;
 mod report;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::machine::lines::notice;
 use crate::pos::backoff::Backoff;
-use crate::pos::client::{Client, Failure};
+use crate::pos::client::Client;
+use crate::pos::failure::{Failure, Refused};
 use crate::pos::spool::Shared;
 use crate::pos::wire::{Stored, Violations};
 
@@ -27,11 +28,11 @@ pub fn run(client: &Client, spool: &Shared) {
                 backoff.reset();
                 spool.lock().stored(&batch, answer.stored);
             }
-            Err(Failure::Final { status: 403, code, text }) => {
+            Err(Failure::Final(Refused::ByPos { status: 403, code, text })) => {
                 notice(&format!("violations stay here: the POS refuses this instance ({code}): {text}"));
                 return;
             }
-            Err(failure @ Failure::Final { .. }) => {
+            Err(failure @ Failure::Final(_)) => {
                 // It would be refused for ever; it is in the journal.
                 notice(&format!("{} violations are not taken and dropped: {failure}", batch.violations.len()));
                 let last = batch.violations.last().map_or(0, |v| v.seq);
