@@ -122,6 +122,7 @@ static __noinline int kiln_check_accept(struct socket *sock, bool ok, bool forgo
 }
 
 SEC("lsm/socket_listen")
+NEEDS("bind accept") /* also remembers who listens, for the accept side */
 int BPF_PROG(kiln_socket_listen, struct socket *sock, int backlog)
 {
 	struct sock *sk = sock->sk;
@@ -208,6 +209,7 @@ static __noinline int kiln_accept_inet(struct socket *sock)
 }
 
 SEC("lsm/socket_accept")
+NEEDS("accept")
 int BPF_PROG(kiln_socket_accept, struct socket *sock, struct socket *newsock)
 {
 	struct kiln_me me = kiln_me();
@@ -254,6 +256,7 @@ static __always_inline void kiln_seal(struct sock *sk)
 
 /* A connection was taken from the queue, whoever was first when accept(2) began. */
 SEC("lsm/sock_graft")
+NEEDS("peers") /* a connection that was refused after it was handed out stays of no use */
 int BPF_PROG(kiln_sock_graft, struct sock *sk, struct socket *parent)
 {
 	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
@@ -290,6 +293,7 @@ static __always_inline bool kiln_is_refused(struct sock *sk)
 }
 
 SEC("lsm/socket_recvmsg")
+NEEDS("peers")
 int BPF_PROG(kiln_socket_recvmsg, struct socket *sock)
 {
 	struct sock *sk = sock->sk;
@@ -299,6 +303,7 @@ int BPF_PROG(kiln_socket_recvmsg, struct socket *sock)
 
 /* TCP_ZEROCOPY_RECEIVE reads by this call. */
 SEC("lsm/socket_getsockopt")
+NEEDS("peers")
 int BPF_PROG(kiln_socket_getsockopt, struct socket *sock, int level, int option)
 {
 	struct sock *sk = sock->sk;
@@ -316,11 +321,13 @@ static __always_inline int kiln_end_splice(struct socket *sock)
 	return 0;
 }
 SEC("?fentry/tcp_splice_read")
+NEEDS("peers")
 int BPF_PROG(kiln_splice_read, struct socket *sock)
 {
 	return kiln_end_splice(sock);
 }
 SEC("?fentry/inet_sendpage")
+NEEDS("peers")
 int BPF_PROG(kiln_sendpage, struct socket *sock)
 {
 	return kiln_end_splice(sock);
@@ -328,6 +335,7 @@ int BPF_PROG(kiln_sendpage, struct socket *sock)
 
 /* A SYN arrived: the only place where a stranger can be turned away before the handshake. */
 SEC("lsm/inet_conn_request")
+NEEDS("accept")
 int BPF_PROG(kiln_inet_conn_request, struct sock *sk, struct sk_buff *skb, struct request_sock *req)
 {
 	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
@@ -352,6 +360,7 @@ int BPF_PROG(kiln_inet_conn_request, struct sock *sk, struct sk_buff *skb, struc
 
 /* The same of SCTP, of which rules know the protocol only. */
 SEC("lsm/sctp_assoc_request")
+NEEDS("accept")
 int BPF_PROG(kiln_sctp_assoc_request, struct sctp_association *asoc, struct sk_buff *skb)
 {
 	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};

@@ -8,12 +8,14 @@
 #define ATTR_TOUCH (1u << 17)
 
 SEC("lsm/path_chmod")
+NEEDS("setattr")
 int BPF_PROG(kiln_path_chmod, const struct path *path, unsigned short mode)
 {
 	return kiln_check_path(V(SETATTR), path->mnt, path->dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_chown")
+NEEDS("setattr")
 int BPF_PROG(kiln_path_chown, const struct path *path, u64 uid, u64 gid)
 {
 	return kiln_check_path(V(SETATTR), path->mnt, path->dentry, KILN_NAMED);
@@ -21,6 +23,7 @@ int BPF_PROG(kiln_path_chown, const struct path *path, u64 uid, u64 gid)
 
 /* Attached for those that follow: they don't know the mount. */
 SEC("fentry/mnt_want_write")
+NEEDS("setattr")
 int BPF_PROG(kiln_mnt_want_write, struct vfsmount *mnt)
 {
 	kiln_want(mnt);
@@ -28,6 +31,7 @@ int BPF_PROG(kiln_mnt_want_write, struct vfsmount *mnt)
 }
 
 SEC("fentry/mnt_want_write_file")
+NEEDS("setattr")
 int BPF_PROG(kiln_mnt_want_write_file, struct file *file)
 {
 	kiln_want(file->f_path.mnt);
@@ -77,24 +81,28 @@ static __always_inline int kiln_setattr(struct dentry *dentry, struct iattr *att
 
 /* The kernel's BTF says which of the two fits: the hook gained the mount's id mapping after 6.1. */
 SEC("?lsm/inode_setattr")
+NEEDS("always")
 int BPF_PROG(kiln_inode_setattr, struct dentry *dentry, struct iattr *attr)
 {
 	return kiln_setattr(dentry, attr);
 }
 
 SEC("?lsm/inode_setattr")
+NEEDS("always")
 int BPF_PROG(kiln_inode_setattr_idmap, void *idmap, struct dentry *dentry, struct iattr *attr)
 {
 	return kiln_setattr(dentry, attr);
 }
 
 SEC("lsm/inode_setxattr")
+NEEDS("always")
 int BPF_PROG(kiln_inode_setxattr, void *idmap, struct dentry *dentry)
 {
 	return kiln_check_extended(dentry);
 }
 
 SEC("lsm/inode_removexattr")
+NEEDS("always")
 int BPF_PROG(kiln_inode_removexattr, void *idmap, struct dentry *dentry)
 {
 	return kiln_check_extended(dentry);
@@ -102,12 +110,14 @@ int BPF_PROG(kiln_inode_removexattr, void *idmap, struct dentry *dentry)
 
 /* From 6.2 on POSIX access lists, which are extended attributes to setxattr(2), have hooks of their own. */
 SEC("?lsm/inode_set_acl")
+NEEDS("always")
 int BPF_PROG(kiln_inode_set_acl, void *idmap, struct dentry *dentry)
 {
 	return kiln_check_extended(dentry);
 }
 
 SEC("?lsm/inode_remove_acl")
+NEEDS("always")
 int BPF_PROG(kiln_inode_remove_acl, void *idmap, struct dentry *dentry)
 {
 	return kiln_check_extended(dentry);

@@ -105,6 +105,7 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
  * started.
  */
 SEC("lsm/bprm_check_security")
+NEEDS("always") /* also a unit's first program; the label of a process whose thread executes */
 int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 {
 	struct kiln_me me = kiln_me();
@@ -114,6 +115,7 @@ int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 
 /* The new program runs: an exec selector may attach a subject. Attached only where some subject has one. */
 SEC("lsm/bprm_committed_creds")
+NEEDS("exec_changes")
 int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
@@ -136,6 +138,7 @@ int BPF_PROG(kiln_bprm_committed_creds, struct linux_binprm *bprm)
  * by a file. Where the ids were different before, the kernel's own word says nothing new.
  */
 SEC("lsm/bprm_creds_from_file")
+NEEDS("kernel:setuid")
 int BPF_PROG(kiln_bprm_creds_from_file, struct linux_binprm *bprm)
 {
 	struct kiln_me me = kiln_me();
@@ -207,12 +210,14 @@ static __noinline int kiln_map(unsigned long long *ctx)
 }
 
 SEC("lsm/mmap_file")
+NEEDS("load kernel:exec_memory")
 int BPF_PROG(kiln_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
 {
 	return prot & PROT_EXEC ? kiln_map(ctx) : 0;
 }
 
 SEC("lsm/file_mprotect")
+NEEDS("load kernel:exec_memory")
 int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)
 {
 	unsigned long flags = vma->vm_flags;
@@ -243,6 +248,7 @@ int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqpr
  * whole host except the agent, it would make anyone the agent.
  */
 SEC("lsm/task_prctl")
+NEEDS("always")
 int BPF_PROG(kiln_task_prctl, int option, unsigned long what)
 {
 	u64 active = kiln_active();

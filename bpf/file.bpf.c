@@ -59,6 +59,7 @@ static __noinline int kiln_open(struct file *file)
 }
 
 SEC("lsm/file_open")
+NEEDS("always") /* also who opens /proc/PID/mem; confined tasks do not write to Kiln's files */
 int BPF_PROG(kiln_file_open, struct file *file)
 {
 	struct kiln_me me = kiln_me();
@@ -82,6 +83,7 @@ static __always_inline bool kiln_pathless(struct file *file)
 }
 
 SEC("lsm/file_receive")
+NEEDS("read modify kernel:exec_memory")
 int BPF_PROG(kiln_file_receive, struct file *file)
 {
 	int ret;
@@ -93,6 +95,7 @@ int BPF_PROG(kiln_file_receive, struct file *file)
 }
 
 SEC("lsm/path_truncate")
+NEEDS("modify")
 int BPF_PROG(kiln_path_truncate, const struct path *path)
 {
 	return kiln_check_path(V(MODIFY), path->mnt, path->dentry, KILN_NAMED);
@@ -100,12 +103,14 @@ int BPF_PROG(kiln_path_truncate, const struct path *path)
 
 /* From 6.2 on ftruncate(2) comes here instead. */
 SEC("?lsm/file_truncate")
+NEEDS("modify")
 int BPF_PROG(kiln_file_truncate, struct file *file)
 {
 	return kiln_check_path(V(MODIFY), file->f_path.mnt, file->f_path.dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_mknod")
+NEEDS("create bind")
 int BPF_PROG(kiln_path_mknod, const struct path *dir, struct dentry *dentry, unsigned int mode, unsigned int dev)
 {
 	/*
@@ -116,24 +121,28 @@ int BPF_PROG(kiln_path_mknod, const struct path *dir, struct dentry *dentry, uns
 }
 
 SEC("lsm/path_mkdir")
+NEEDS("create")
 int BPF_PROG(kiln_path_mkdir, const struct path *dir, struct dentry *dentry, unsigned int mode)
 {
 	return kiln_check_path(V(CREATE), dir->mnt, dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_symlink")
+NEEDS("create")
 int BPF_PROG(kiln_path_symlink, const struct path *dir, struct dentry *dentry, const char *old_name)
 {
 	return kiln_check_path(V(CREATE), dir->mnt, dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_rmdir")
+NEEDS("delete")
 int BPF_PROG(kiln_path_rmdir, const struct path *dir, struct dentry *dentry)
 {
 	return kiln_check_path(V(DELETE), dir->mnt, dentry, KILN_NAMED);
 }
 
 SEC("lsm/path_unlink")
+NEEDS("delete")
 int BPF_PROG(kiln_path_unlink, const struct path *dir, struct dentry *dentry)
 {
 	return kiln_check_path(V(DELETE), dir->mnt, dentry, KILN_NAMED);
@@ -143,6 +152,7 @@ int BPF_PROG(kiln_path_unlink, const struct path *dir, struct dentry *dentry)
 #define RENAME_WHITEOUT 4u /* something is made in the old place */
 
 SEC("lsm/path_rename")
+NEEDS("file bind connect accept") /* a second name must give no verb that the first lacks */
 int BPF_PROG(kiln_path_rename, const struct path *old_dir, struct dentry *old_dentry, const struct path *new_dir,
 	     struct dentry *new_dentry, unsigned int flags)
 {
@@ -168,6 +178,7 @@ int BPF_PROG(kiln_path_rename, const struct path *old_dir, struct dentry *old_de
 
 /* A hard link gives its maker a second name: it needs all that the first name allows to be used for. */
 SEC("lsm/path_link")
+NEEDS("file bind connect accept") /* a second name must give no verb that the first lacks */
 int BPF_PROG(kiln_path_link, struct dentry *old_dentry, const struct path *new_dir, struct dentry *new_dentry)
 {
 	int ret = kiln_check_path(V(READ) | V(MODIFY), new_dir->mnt, old_dentry, KILN_NAMED);

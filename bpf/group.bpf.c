@@ -152,9 +152,10 @@ static __always_inline void kiln_mark_group(struct cgroup *group, u32 label)
 
 /*
  * Called by the agent, with every cgroup under cgroup_mutex, after it has labelled some that were there before their
- * policy (src/agent/seed.rs).
+ * policy (src/agent/src/label).
  */
 SEC("iter/cgroup")
+NEEDS("always")
 int BPF_PROG(kiln_mark_groups, void *meta, struct cgroup *group)
 {
 	u32 label;
@@ -168,6 +169,7 @@ int BPF_PROG(kiln_mark_groups, void *meta, struct cgroup *group)
 }
 
 SEC("tp_btf/cgroup_mkdir")
+NEEDS("always")
 int BPF_PROG(kiln_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 {
 	u64 active = kiln_active();
@@ -204,6 +206,7 @@ static __always_inline void kiln_forget_group(struct cgroup *cgrp)
 
 /* No task lives in it, and none will. */
 SEC("tp_btf/cgroup_rmdir")
+NEEDS("always")
 int BPF_PROG(kiln_cgroup_rmdir, struct cgroup *cgrp, const char *path)
 {
 	kiln_forget_group(cgrp);
@@ -212,6 +215,7 @@ int BPF_PROG(kiln_cgroup_rmdir, struct cgroup *cgrp, const char *path)
 
 /* Much later, where it still has pages; what the agent labelled between is forgotten here. */
 SEC("tp_btf/cgroup_release")
+NEEDS("always")
 int BPF_PROG(kiln_cgroup_release, struct cgroup *cgrp, const char *path)
 {
 	kiln_forget_group(cgrp);
@@ -323,6 +327,7 @@ static __always_inline void kiln_expect(struct cgroup *dst, struct task_struct *
  * must have before. Only the mount of cgroup v2 has labels.
  */
 SEC("?fentry/cgroup_attach_task")
+NEEDS("always")
 int BPF_PROG(kiln_cgroup_leave, struct cgroup *dst, struct task_struct *task, bool threadgroup)
 {
 	struct task_struct *process = task->group_leader;
@@ -360,6 +365,7 @@ int BPF_PROG(kiln_cgroup_leave, struct cgroup *dst, struct task_struct *task, bo
 }
 
 SEC("tp_btf/cgroup_attach_task")
+NEEDS("always")
 int BPF_PROG(kiln_cgroup_attach_task, struct cgroup *dst, const char *path, struct task_struct *task, bool threadgroup)
 {
 	u64 moving = *(volatile u64 *)&kiln_state.moving;

@@ -15,6 +15,7 @@ static __always_inline int kiln_check_held(u32 verbs, struct file *file)
 
 /* Descriptors opened before it are decided again at each use. */
 SEC("lsm/file_permission")
+NEEDS("read modify kernel:exec_memory kernel:ptrace narrowed") /* files, and memory that is opened as one */
 int BPF_PROG(kiln_file_permission, struct file *file, int mask)
 {
 	u32 verbs = 0;
@@ -58,6 +59,7 @@ static __noinline int kiln_map_held(struct file *file, unsigned long prot, unsig
 }
 
 SEC("lsm/mmap_file")
+NEEDS("read modify narrowed")
 int BPF_PROG(kiln_mmap_held, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
 {
 	return kiln_has_file(ctx, file) ? kiln_map_held(file, prot, flags) : 0;
@@ -65,6 +67,7 @@ int BPF_PROG(kiln_mmap_held, struct file *file, unsigned long reqprot, unsigned 
 
 /* A mapping gets a right that it was made without. */
 SEC("lsm/file_mprotect")
+NEEDS("read modify narrowed")
 int BPF_PROG(kiln_mprotect_held, struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)
 {
 	unsigned long flags = vma->vm_flags, more = 0;
@@ -92,12 +95,14 @@ static __always_inline int kiln_check_request(struct task_struct *child, long re
 }
 
 SEC("?fentry/arch_ptrace")
+NEEDS("kernel:ptrace narrowed")
 int BPF_PROG(kiln_arch_ptrace, struct task_struct *child, long request)
 {
 	return kiln_check_request(child, request);
 }
 
 SEC("?fentry/compat_arch_ptrace")
+NEEDS("kernel:ptrace narrowed")
 int BPF_PROG(kiln_arch_ptrace_compat, struct task_struct *child, int request)
 {
 	return kiln_check_request(child, request);

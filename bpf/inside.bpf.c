@@ -6,6 +6,7 @@
  * there are anybody's.
  */
 SEC("?fexit/alloc_empty_backing_file")
+NEEDS("file kernel:exec_memory")
 int BPF_PROG(kiln_backing, int flags)
 {
 	u64 made = 0;

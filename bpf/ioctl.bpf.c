@@ -104,6 +104,7 @@ static __noinline int kiln_check_own_ioctl(struct file *file, unsigned int cmd)
 }
 
 SEC("lsm/file_ioctl")
+NEEDS("always")
 int BPF_PROG(kiln_file_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
 {
 	int ret = kiln_check_own_ioctl(file, cmd);
@@ -113,6 +114,7 @@ int BPF_PROG(kiln_file_ioctl, struct file *file, unsigned int cmd, unsigned long
 
 /* A 32-bit ioctl(2), which any process makes by int 0x80, comes here where the kernel has the hook. */
 SEC("?lsm/file_ioctl_compat")
+NEEDS("always")
 int BPF_PROG(kiln_file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg)
 {
 	int ret = kiln_check_own_ioctl(file, cmd);

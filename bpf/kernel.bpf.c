@@ -4,16 +4,19 @@
 #define KERNEL_OP(op) kiln_check_bit(KILN_KERNEL, KILN_K_##op, 0)
 
 SEC("lsm/path_chroot")
+NEEDS("kernel:chroot")
 int BPF_PROG(kiln_path_chroot)
 {
 	return KERNEL_OP(CHROOT);
 }
 SEC("lsm/userns_create")
+NEEDS("kernel:userns")
 int BPF_PROG(kiln_userns_create)
 {
 	return KERNEL_OP(USERNS);
 }
 SEC("lsm/kernel_module_request")
+NEEDS("kernel:module")
 int BPF_PROG(kiln_kernel_module_request)
 {
 	/* The host's own modprobe(8) loads one of the host's own modules. */
@@ -26,6 +29,7 @@ int BPF_PROG(kiln_kernel_module_request)
  */
 #define KILN_IS(list, id, name) ((id) == bpf_core_enum_value(enum list, name))
 SEC("lsm/kernel_read_file")
+NEEDS("kernel:module kernel:kexec")
 int BPF_PROG(kiln_kernel_read_file, struct file *file, int id, bool contents)
 {
 	if (!id || KILN_IS(kernel_read_file_id, id, READING_FIRMWARE) ||
@@ -38,6 +42,7 @@ int BPF_PROG(kiln_kernel_read_file, struct file *file, int id, bool contents)
 	return KERNEL_OP(MODULE);
 }
 SEC("lsm/kernel_load_data")
+NEEDS("kernel:module kernel:kexec")
 int BPF_PROG(kiln_kernel_load_data, int id, bool contents)
 {
 	if (!id || KILN_IS(kernel_load_data_id, id, LOADING_FIRMWARE) ||
@@ -75,6 +80,7 @@ static __always_inline int kiln_check_acting_as(struct task_struct *other)
 }
 
 SEC("lsm/ptrace_access_check")
+NEEDS("always")
 int BPF_PROG(kiln_ptrace_access_check, struct task_struct *child, unsigned int mode)
 {
 	bool looks = mode & PTRACE_MODE_READ && !(mode & PTRACE_MODE_ATTACH);
@@ -89,11 +95,13 @@ int BPF_PROG(kiln_ptrace_access_check, struct task_struct *child, unsigned int m
 	return looks ? kiln_check_harmless(KILN_K_PTRACE, quiet) : kiln_check_acting_as(child);
 }
 SEC("lsm/ptrace_traceme")
+NEEDS("kernel:ptrace")
 int BPF_PROG(kiln_ptrace_traceme, struct task_struct *parent)
 {
 	return kiln_check_acting_as(parent);
 }
 SEC("lsm/perf_event_open")
+NEEDS("kernel:perf")
 int BPF_PROG(kiln_perf_event_open)
 {
 	return KERNEL_OP(PERF);
@@ -109,6 +117,7 @@ int BPF_PROG(kiln_perf_event_open)
  * execve(2) that switches: reading another's memory. One that a child has from its parent was decided.
  */
 SEC("lsm/perf_event_alloc")
+NEEDS("kernel:ptrace")
 int BPF_PROG(kiln_perf_event_alloc, struct perf_event *event)
 {
 	u64 memory = PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER | PERF_SAMPLE_REGS_INTR;
@@ -116,41 +125,49 @@ int BPF_PROG(kiln_perf_event_alloc, struct perf_event *event)
 	return event->attr.sample_type & memory && !event->parent ? KERNEL_OP(PTRACE) : 0;
 }
 SEC("lsm/uring_override_creds")
+NEEDS("kernel:io_uring")
 int BPF_PROG(kiln_uring_override_creds)
 {
 	return KERNEL_OP(IO_URING);
 }
 SEC("lsm/uring_sqpoll")
+NEEDS("kernel:io_uring")
 int BPF_PROG(kiln_uring_sqpoll)
 {
 	return KERNEL_OP(IO_URING);
 }
 SEC("lsm/uring_cmd")
+NEEDS("kernel:io_uring")
 int BPF_PROG(kiln_uring_cmd)
 {
 	return KERNEL_OP(IO_URING);
 }
 SEC("lsm/settime")
+NEEDS("kernel:clock")
 int BPF_PROG(kiln_settime)
 {
 	return KERNEL_OP(CLOCK);
 }
 SEC("lsm/task_fix_setuid")
+NEEDS("kernel:setuid")
 int BPF_PROG(kiln_task_fix_setuid)
 {
 	return KERNEL_OP(SETUID);
 }
 SEC("lsm/task_fix_setgid")
+NEEDS("kernel:setuid")
 int BPF_PROG(kiln_task_fix_setgid)
 {
 	return KERNEL_OP(SETUID);
 }
 SEC("lsm/task_fix_setgroups")
+NEEDS("kernel:setuid")
 int BPF_PROG(kiln_task_fix_setgroups)
 {
 	return KERNEL_OP(SETUID);
 }
 SEC("lsm/locked_down")
+NEEDS("kernel:lockdown")
 int BPF_PROG(kiln_locked_down)
 {
 	return KERNEL_OP(LOCKDOWN);

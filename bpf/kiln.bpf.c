@@ -8,6 +8,7 @@
 #include <bpf_core_read.h>
 #include <bpf_tracing.h>
 #include "include/abi.h"
+#include "include/needs.h"
 #include "include/maps.h"
 #include "include/dfa.h"
 #include "include/path.h"

@@ -179,12 +179,14 @@ static __always_inline int kiln_check_sent(struct sock *sk, struct msghdr *msg)
 }
 
 SEC("?fentry/ip_cmsg_send")
+NEEDS("connect") /* messages that sendmmsg(2) asks nobody about */
 int BPF_PROG(kiln_ip_cmsg_send, struct sock *sk, struct msghdr *msg)
 {
 	return kiln_check_sent(sk, msg);
 }
 
 SEC("?fentry/ip6_datagram_send_ctl")
+NEEDS("connect") /* messages that sendmmsg(2) asks nobody about */
 int BPF_PROG(kiln_ip6_datagram_send_ctl, void *net, struct sock *sk, struct msghdr *msg)
 {
 	return kiln_check_sent(sk, msg);

@@ -52,6 +52,7 @@ static __always_inline int kiln_made_ring(struct inode *inode);
  * io_uring is made.
  */
 SEC("lsm/inode_init_security_anon")
+NEEDS("read modify kernel:exec_memory") /* also remembers who makes an io_uring */
 int BPF_PROG(kiln_inode_init_security_anon, struct inode *inode, const struct qstr *name)
 {
 	char head[4] = {};
@@ -80,6 +81,7 @@ static __noinline int kiln_end_for_memory(void)
  * process.
  */
 SEC("tp_btf/sched_process_exec")
+NEEDS("kernel:exec_memory") /* what execve(2) makes executable by itself */
 int BPF_PROG(kiln_sched_process_exec, struct task_struct *task, int before, struct linux_binprm *bprm)
 {
 	struct vm_area_struct *stack = bprm->vma;
@@ -91,6 +93,7 @@ int BPF_PROG(kiln_sched_process_exec, struct task_struct *task, int before, stru
 
 /* The end of an executable segment that the file does not fill is memory that is written and executed. */
 SEC("?fentry/vm_brk_flags")
+NEEDS("kernel:exec_memory")
 int BPF_PROG(kiln_vm_brk_flags, unsigned long address, unsigned long length, unsigned long flags)
 {
 	return flags & VM_EXEC ? kiln_end_for_memory() : 0;
@@ -109,12 +112,14 @@ static __always_inline int kiln_check_personality(u32 persona)
 
 /* By x86's two entries. */
 SEC("?fentry/__x64_sys_personality")
+NEEDS("kernel:exec_memory")
 int BPF_PROG(kiln_personality, const struct pt_regs *regs)
 {
 	return kiln_check_personality((u32)regs->di);
 }
 
 SEC("?fentry/__ia32_sys_personality")
+NEEDS("kernel:exec_memory")
 int BPF_PROG(kiln_personality_compat, const struct pt_regs *regs)
 {
 	return kiln_check_personality((u32)regs->bx);

@@ -38,6 +38,7 @@ static __always_inline bool kiln_mount_touches_own(const struct path *path, unsi
 }
 
 SEC("lsm/sb_mount")
+NEEDS("always")
 int BPF_PROG(kiln_sb_mount, const char *name, const struct path *path, const char *type, unsigned long flags)
 {
 	if (kiln_confined() && kiln_mount_touches_own(path, flags))
@@ -58,6 +59,7 @@ static __always_inline bool kiln_is_support(struct mount *mount)
 
 /* No unmounting of a bpffs: with its last mount go the pins on it. */
 SEC("lsm/sb_umount")
+NEEDS("always")
 int BPF_PROG(kiln_sb_umount, struct vfsmount *mnt, int flags)
 {
 	if (kiln_confined() &&
@@ -67,6 +69,7 @@ int BPF_PROG(kiln_sb_umount, struct vfsmount *mnt, int flags)
 }
 
 SEC("lsm/move_mount")
+NEEDS("always")
 int BPF_PROG(kiln_move_mount, const struct path *from, const struct path *to)
 {
 	if (kiln_confined() && (kiln_covers_own(to) || kiln_is_support(kiln_real_mount(from->mnt))))
@@ -76,6 +79,7 @@ int BPF_PROG(kiln_move_mount, const struct path *from, const struct path *to)
 
 /* The root of the host's namespace is the agent's, too: it would read its keys from another place. */
 SEC("lsm/sb_pivotroot")
+NEEDS("always")
 int BPF_PROG(kiln_sb_pivotroot)
 {
 	if (kiln_confined() && kiln_in_hosts_namespace())
@@ -84,6 +88,7 @@ int BPF_PROG(kiln_sb_pivotroot)
 }
 
 SEC("lsm/sb_remount")
+NEEDS("always")
 int BPF_PROG(kiln_sb_remount, struct super_block *sb)
 {
 	if (kiln_confined() && BPF_CORE_READ(sb, s_magic) == BPF_FS_MAGIC &&

@@ -17,17 +17,20 @@ static __always_inline bool kiln_on_mqueue(struct dentry *dentry)
 }
 
 SEC("lsm/inode_create")
+NEEDS("always")
 int BPF_PROG(kiln_inode_create, struct inode *dir, struct dentry *dentry)
 {
 	return kiln_on_mqueue(dentry) ? kiln_check_dentry(V(CREATE), dentry)
 				      : kiln_check_own(dentry, KILN_OWN_TREE, KILN_CREATE);
 }
 SEC("lsm/inode_symlink")
+NEEDS("always")
 int BPF_PROG(kiln_inode_symlink, struct inode *dir, struct dentry *dentry)
 {
 	return kiln_check_own(dentry, KILN_OWN_TREE, KILN_CREATE);
 }
 SEC("lsm/inode_mknod")
+NEEDS("always")
 int BPF_PROG(kiln_inode_mknod, struct inode *dir, struct dentry *dentry)
 {
 	return kiln_check_own(dentry, KILN_OWN_TREE, KILN_CREATE);
@@ -55,6 +58,7 @@ static __noinline bool kiln_is_false_unit(struct inode *dir, struct dentry *dent
 }
 
 SEC("lsm/inode_mkdir")
+NEEDS("always")
 int BPF_PROG(kiln_inode_mkdir, struct inode *dir, struct dentry *dentry)
 {
 	if (!kiln_confined())
@@ -85,6 +89,7 @@ static __always_inline struct kernfs_node *kiln_node_above(struct kernfs_node *n
  * above both, too, which may be above the agent's.
  */
 SEC("?fentry/kernfs_get_inode")
+NEEDS("always")
 int BPF_PROG(kiln_born_there, struct super_block *sb, struct kernfs_node *node)
 {
 	u32 device, flags = 0;
@@ -106,6 +111,7 @@ int BPF_PROG(kiln_born_there, struct super_block *sb, struct kernfs_node *node)
 }
 
 SEC("lsm/inode_unlink")
+NEEDS("always")
 int BPF_PROG(kiln_inode_unlink, struct inode *dir, struct dentry *dentry)
 {
 	if (kiln_on_mqueue(dentry))
@@ -115,11 +121,13 @@ int BPF_PROG(kiln_inode_unlink, struct inode *dir, struct dentry *dentry)
 	return kiln_check_own(dentry, KILN_OWN_TREE, KILN_DELETE);
 }
 SEC("lsm/inode_rmdir")
+NEEDS("always")
 int BPF_PROG(kiln_inode_rmdir, struct inode *dir, struct dentry *dentry)
 {
 	return kiln_check_own(dentry, KILN_OWN_TREE | KILN_OWN_WAY | KILN_OWN_GROUP, KILN_DELETE);
 }
 SEC("lsm/inode_rename")
+NEEDS("always")
 int BPF_PROG(kiln_inode_rename, struct inode *old_dir, struct dentry *old_dentry, struct inode *new_dir,
 	     struct dentry *new_dentry)
 {
@@ -131,6 +139,7 @@ int BPF_PROG(kiln_inode_rename, struct inode *old_dir, struct dentry *old_dentry
 		   : 0;
 }
 SEC("lsm/inode_link")
+NEEDS("always")
 int BPF_PROG(kiln_inode_link, struct dentry *old_dentry, struct inode *dir, struct dentry *new_dentry)
 {
 	if (!kiln_confined())

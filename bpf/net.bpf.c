@@ -39,6 +39,7 @@ static __always_inline bool kiln_portless(struct sock *sk)
 }
 
 SEC("lsm/socket_bind")
+NEEDS("bind")
 int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, int addrlen)
 {
 	struct kiln_about about = {.kind = KILN_O_UNIX, .pos = PATH_FAIL};
@@ -87,6 +88,7 @@ static __noinline int kiln_connect(struct socket *sock, struct sockaddr *address
 }
 
 SEC("lsm/socket_connect")
+NEEDS("bind connect") /* also a port that is taken without bind(2) */
 int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address, int addrlen)
 {
 	struct kiln_me me = kiln_me();
@@ -108,6 +110,7 @@ int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address,
 #define IPV6_FLOWLABEL_MGR 32
 
 SEC("lsm/socket_setsockopt")
+NEEDS("connect peers") /* a source route goes round the addresses */
 int BPF_PROG(kiln_socket_setsockopt, struct socket *sock, int level, int option)
 {
 	struct sock *sk = sock->sk;
@@ -129,6 +132,7 @@ static __noinline int kiln_send_to(struct socket *sock, struct msghdr *msg)
 }
 
 SEC("lsm/socket_sendmsg")
+NEEDS("bind connect peers")
 int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int size)
 {
 	struct sock *sk = sock->sk;
@@ -166,6 +170,7 @@ static __always_inline bool kiln_is_agents(struct sock *other)
 }
 
 SEC("lsm/unix_stream_connect")
+NEEDS("always") /* guards the agent's own socket, too */
 int BPF_PROG(kiln_unix_stream_connect, struct sock *sock, struct sock *other)
 {
 	if (kiln_confined() && kiln_is_agents(other))
@@ -174,6 +179,7 @@ int BPF_PROG(kiln_unix_stream_connect, struct sock *sock, struct sock *other)
 }
 
 SEC("lsm/unix_may_send")
+NEEDS("connect")
 int BPF_PROG(kiln_unix_may_send, struct socket *sock, struct socket *other)
 {
 	return kiln_check_unix(KILN_CONNECT, BPF_CORE_READ(other, sk));
@@ -188,6 +194,7 @@ int BPF_PROG(kiln_unix_may_send, struct socket *sock, struct socket *other)
 
 /* Addresses of SCTP that come by setsockopt(2) or with a message. */
 SEC("lsm/sctp_bind_connect")
+NEEDS("bind connect")
 int BPF_PROG(kiln_sctp_bind_connect, struct sock *sk, int option, struct sockaddr *address, int addrlen)
 {
 	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};

@@ -6,6 +6,7 @@
 
 /* bpf(2): by profile where it governs the kernel class; what is Kiln's own, never. */
 SEC("lsm/bpf")
+NEEDS("always")
 int BPF_PROG(kiln_bpf, int cmd, void *attr, unsigned int size)
 {
 	/* Commands on links carry no map or program for the hooks below: BPF_LINK_*, BPF_OBJ_GET. */
@@ -14,6 +15,7 @@ int BPF_PROG(kiln_bpf, int cmd, void *attr, unsigned int size)
 	return KERNEL_OP(BPF);
 }
 SEC("lsm/bpf_map")
+NEEDS("always")
 int BPF_PROG(kiln_bpf_map, struct bpf_map *map, unsigned int fmode)
 {
 	char name[8] = {};
@@ -100,6 +102,7 @@ static __noinline bool kiln_is_weapon(struct bpf_prog *prog)
 
 /* Comes with each descriptor of a program, the first included, which is made after the program was verified. */
 SEC("lsm/bpf_prog")
+NEEDS("always")
 int BPF_PROG(kiln_bpf_prog, struct bpf_prog *prog)
 {
 	char name[8] = {};
@@ -117,6 +120,7 @@ static __always_inline int kiln_check_victim(struct task_struct *task)
 }
 
 SEC("lsm/task_kill")
+NEEDS("always")
 int BPF_PROG(kiln_task_kill, struct task_struct *p, void *info, int sig)
 {
 	return sig ? kiln_check_victim(p) : 0;
@@ -127,6 +131,7 @@ int BPF_PROG(kiln_task_kill, struct task_struct *p, void *info, int sig)
  * happens to a file, in whatever context it happens. The agent asks for none.
  */
 SEC("lsm/file_send_sigiotask")
+NEEDS("always")
 int BPF_PROG(kiln_file_send_sigiotask, struct task_struct *task)
 {
 	return kiln_is_protected(task) ? kiln_refuse_self(KILN_KERNEL) : 0;
@@ -134,6 +139,7 @@ int BPF_PROG(kiln_file_send_sigiotask, struct task_struct *task)
 
 /* A limit of processor time or file size kills, too. */
 SEC("lsm/task_setrlimit")
+NEEDS("always")
 int BPF_PROG(kiln_task_setrlimit, struct task_struct *task)
 {
 	return kiln_check_victim(task);
@@ -141,27 +147,32 @@ int BPF_PROG(kiln_task_setrlimit, struct task_struct *task)
 
 /* The rest starves it. */
 SEC("lsm/task_setnice")
+NEEDS("always")
 int BPF_PROG(kiln_task_setnice, struct task_struct *p)
 {
 	return kiln_check_victim(p);
 }
 SEC("lsm/task_setioprio")
+NEEDS("always")
 int BPF_PROG(kiln_task_setioprio, struct task_struct *p)
 {
 	return kiln_check_victim(p);
 }
 /* Also affinity and utilization clamping. */
 SEC("lsm/task_setscheduler")
+NEEDS("always")
 int BPF_PROG(kiln_task_setscheduler, struct task_struct *p)
 {
 	return kiln_check_victim(p);
 }
 SEC("lsm/task_movememory")
+NEEDS("always")
 int BPF_PROG(kiln_task_movememory, struct task_struct *p)
 {
 	return kiln_check_victim(p);
 }
 SEC("lsm/task_setpgid")
+NEEDS("always")
 int BPF_PROG(kiln_task_setpgid, struct task_struct *p)
 {
 	return kiln_check_victim(p);
@@ -204,6 +215,7 @@ static __noinline void kiln_tell_covered(struct file *file, u32 telling)
  * of them on this file system.
  */
 SEC("lsm/file_lock")
+NEEDS("always")
 int BPF_PROG(kiln_file_lock, struct file *file)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -238,6 +250,7 @@ static __always_inline bool kiln_agent_opens(struct dentry *dentry)
  * would hold up the machine.
  */
 SEC("lsm/path_notify")
+NEEDS("always")
 int BPF_PROG(kiln_path_notify, const struct path *path, u64 mask, unsigned int kind)
 {
 	if (!(mask & FAN_WAITS) || !kiln_confined())

@@ -66,6 +66,7 @@ static __noinline int kiln_kernel_socket(int type)
 }
 
 SEC("lsm/socket_create")
+NEEDS("kernel:raw_socket kernel:mount")
 int BPF_PROG(kiln_socket_create, int family, int type, int protocol, int kern)
 {
 	struct kiln_who who = {};
@@ -98,6 +99,7 @@ static __always_inline bool kiln_remote(u64 name)
 
 /* Each option of a file system that is going to be mounted: such a one has some, before it connects. */
 SEC("lsm/fs_context_parse_param")
+NEEDS("kernel:mount") /* mounting a network file system connects */
 int BPF_PROG(kiln_fs_context_parse_param, struct fs_context *fc)
 {
 	struct kiln_who who = {};

@@ -51,6 +51,7 @@ static __noinline int kiln_born(struct task_struct *child, unsigned long clone_f
  * where tasks leave a cgroup unseen. Whoever moves the parent or the child meanwhile gives it its label.
  */
 SEC("tp_btf/task_newtask")
+NEEDS("always")
 int BPF_PROG(kiln_task_newtask, struct task_struct *child, unsigned long clone_flags)
 {
 	if (!(clone_flags & CLONE_INTO_CGROUP) && !bpf_get_current_task_btf()->group_leader->bpf_storage &&

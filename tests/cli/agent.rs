@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use kiln::agent::choice::choose;
 use kiln::agent::error::AgentError;
-use kiln::agent::store::{Marks, Store, Verified};
+use kiln::agent::update::choice::choose;
+use kiln::agent::update::store::{Marks, Store, Verified};
 use kiln::bundle::{Assignment, PolicyStatement, SigningKey, TrustedKeys};
 use kiln::model::Digest;
 use tempfile::TempDir;

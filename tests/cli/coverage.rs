@@ -1,5 +1,5 @@
 //! The table of what the kernel offers and what Kiln makes of it: `tests/coverage/*.toml` is its source, docs/coverage.md
-//! its readable form, `src/agent/src/known/names.txt` what the agent holds a running kernel against.
+//! its readable form, `src/agent/src/load/known/names.txt` what the agent holds a running kernel against.
 //! `KILN_WRITE=1 cargo test --test cli coverage` writes both again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,7 +129,7 @@ fn the_agent_knows_the_same_names() {
         let Some(prefix) = prefix else { continue };
         names.extend(rows(&part(name)).keys().map(|of| format!("{prefix} {of}\n")));
     }
-    hold("src/agent/src/known/names.txt", &names.into_iter().collect::<String>());
+    hold("src/agent/src/load/known/names.txt", &names.into_iter().collect::<String>());
 }
 
 #[test]

@@ -17,3 +17,4 @@ mod pos;
 mod reach;
 mod style;
 mod walk;
+mod wings;

@@ -41,7 +41,7 @@ const PURE: &[&str] = &["base/src/model", "lang/src", "derive/src"];
 /// Where `unsafe` may be.
 const UNSAFE: &[&str] = &["agent/src", "base/src/abi"];
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -57,7 +57,7 @@ fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
 }
 
 /// Lines of code below a folder of `src` with their place; comments and what follows `#[cfg(test)]` left out.
-fn lines(folder: &str) -> Vec<(String, String)> {
+pub(crate) fn lines(folder: &str) -> Vec<(String, String)> {
     let dir = root().join("src").join(folder);
     let mut files = Vec::new();
     sources(&dir, &mut files);

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::error::{AgentError, Result};
-use super::files::{read_bounded, read_optional};
-use super::known::OnUnknown;
+use crate::error::{AgentError, Result, SettingsFault};
+use crate::machine::files::{read_bounded, read_optional};
+use crate::unknown::OnUnknown;
 
 /// Longest configuration that is read.
 const MAX_CONFIG: u64 = 64 * 1024;
@@ -39,24 +39,26 @@ impl Config {
     pub fn read(path: &Path) -> Result<Config> {
         match read_optional(path, MAX_CONFIG)? {
             None => Ok(Config::default()),
-            Some(bytes) => Config::parse(&bytes).map_err(|reason| AgentError::Format { path: path.to_owned(), reason }),
+            Some(bytes) => {
+                Config::parse(&bytes).map_err(|fault| AgentError::Format { path: path.to_owned(), fault: fault.into() })
+            }
         }
     }
 
-    fn parse(bytes: &[u8]) -> std::result::Result<Config, String> {
+    fn parse(bytes: &[u8]) -> std::result::Result<Config, SettingsFault> {
         // serde takes a list for a struct, too.
         if !bytes.trim_ascii_start().starts_with(b"{") {
-            return Err("not a JSON object".into());
+            return Err(SettingsFault::NotAnObject);
         }
-        let config: Config = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let config: Config = serde_json::from_slice(bytes)?;
         if config.pos.as_deref().is_some_and(|p| !p.starts_with("https://")) {
-            return Err("`pos` must begin with https://".into());
+            return Err(SettingsFault::Pos);
         }
         if !(5..=86_400).contains(&config.confirm_seconds) {
-            return Err("`confirm_seconds` must be between 5 and 86400".into());
+            return Err(SettingsFault::ConfirmSeconds);
         }
         if !((64 << 10)..=(1 << 30)).contains(&config.spool_bytes) {
-            return Err("`spool_bytes` must be between 65536 and 1073741824".into());
+            return Err(SettingsFault::SpoolBytes);
         }
         Ok(config)
     }
@@ -72,7 +74,7 @@ pub struct Places {
     /// What does not.
     pub run: PathBuf,
     /// Pinned maps and links.
-    pub pins: super::bpf::pins::Pins,
+    pub pins: crate::bpf::pins::Pins,
     /// cgroup v2.
     pub cgroups: PathBuf,
     /// procfs.
@@ -87,7 +89,7 @@ impl Default for Places {
             lib: "/usr/lib/kiln".into(),
             state: "/var/lib/kiln".into(),
             run: "/run/kiln".into(),
-            pins: super::bpf::pins::Pins::new(super::bpf::pins::Pins::DEFAULT),
+            pins: crate::bpf::pins::Pins::new(crate::bpf::pins::Pins::DEFAULT),
             cgroups: "/sys/fs/cgroup".into(),
             proc: "/proc".into(),
             security: "/sys/kernel/security".into(),

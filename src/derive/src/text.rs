@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use kiln_base::model::{Because, Mode, Verb, VerbSet, quote_pattern};
+use kiln_base::model::{Because, Mode, VerbSet, quote_pattern};
 
 use super::Derived;
 use super::rule::{Rule, Section, What};
@@ -85,11 +85,7 @@ fn allow(rule: &Rule) -> String {
         What::File { verbs, paths } => format!("{} {}", verb_list(*verbs), list(paths)),
         What::Switch { paths, profile } => format!("exec {} as {profile}", list(paths)),
         What::Net { verb, proto, address, ports } => {
-            let word = match verb {
-                Verb::Bind => "on",
-                Verb::Accept => "from",
-                _ => "to",
-            };
+            let word = verb.preposition().unwrap_or("to");
             let address =
                 if matches!(address.as_str(), "any" | "loopback") { address.clone() } else { pattern(address) };
             let mut text = format!("{verb} {} {word} {address}", proto.name());
@@ -107,17 +103,8 @@ fn allow(rule: &Rule) -> String {
     format!("allow {object} because {}", because.join(", "))
 }
 
-/// `read, write`: the four verbs that `write` stands for are written so.
 fn verb_list(verbs: VerbSet) -> String {
-    let whole = verbs.intersection(VerbSet::WRITE) == VerbSet::WRITE;
-    let mut words: Vec<&str> = Vec::new();
-    for verb in verbs.iter() {
-        let word = if whole && VerbSet::WRITE.contains(verb) { "write" } else { verb.name() };
-        if !words.contains(&word) {
-            words.push(word);
-        }
-    }
-    words.join(", ")
+    verbs.words().join(", ")
 }
 
 /// A pattern in quotes: backslashes quote within it already (see `quote_pattern`), a quote gets one.
@@ -157,6 +144,7 @@ fn single_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kiln_base::model::Verb;
     use proptest::prelude::*;
 
     #[test]

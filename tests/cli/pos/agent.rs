@@ -88,7 +88,7 @@ fn the_agent_enrols_takes_an_assignment_and_reports() {
     assert_eq!(second.sequence, 1, "confirmed only after the service has the evidence");
 
     for seq in [3, 9] {
-        kiln::agent::sink::Spool::keep(&mut spool.clone(), &violation(seq));
+        kiln::agent::report::explain::Spool::keep(&mut spool.clone(), &violation(seq));
     }
     let kept = wait(|| {
         let page: Page<ViolationView> = service.as_operator().get("/v1/violations").json();

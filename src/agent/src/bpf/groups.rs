@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use kiln_base::abi::layout::{Groups as Layout, LOOK_AGENT, LOOK_STRAYS, LOOK_VERBS, PLACES};
 
-use super::map::Map;
-use super::mapping::Mapping;
+use crate::bpf::map::Map;
+use crate::bpf::mapping::Mapping;
 
 /// `kiln_groups`, mapped.
 #[derive(Debug)]

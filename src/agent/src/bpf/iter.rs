@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-use super::own;
-use super::prog::Prog;
+use crate::bpf::own;
+use crate::bpf::prog::Prog;
 
 /// BPF_CGROUP_ITER_DESCENDANTS_PRE of linux/bpf.h.
 const DESCENDANTS_PRE: u32 = 2;

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-use super::{check, obj_get, obj_pin};
+use crate::bpf::{check, obj_get, obj_pin};
 
 /// An open link.
 #[derive(Debug)]

@@ -5,7 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::{check, obj_get, obj_pin, own, text};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::bpf::{check, obj_get, obj_pin, own, text};
 
 /// An open map.
 #[derive(Debug)]
@@ -133,6 +135,27 @@ impl Map {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// Reads an entry as the value that it is, `None` if it is absent.
+    ///
+    /// # Errors
+    /// As [`Map::get`], and where values of the map are of another size.
+    pub fn read<V: FromBytes>(&self, key: &(impl IntoBytes + Immutable + ?Sized)) -> io::Result<Option<V>> {
+        let Some(bytes) = self.get(key.as_bytes())? else { return Ok(None) };
+        V::read_from_bytes(&bytes).map(Some).map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Sets an entry to a value, whatever was there.
+    ///
+    /// # Errors
+    /// As [`Map::set`].
+    pub fn write(
+        &self,
+        key: &(impl IntoBytes + Immutable + ?Sized),
+        value: &(impl IntoBytes + Immutable + ?Sized),
+    ) -> io::Result<()> {
+        self.set(key.as_bytes(), value.as_bytes(), ANY)
     }
 
     /// The values of all CPUs of a per-CPU map's entry.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::map::Map;
+use crate::bpf::map::Map;
 
 /// BPF_F_MMAPABLE of linux/bpf.h.
 const MMAPABLE: u32 = 1 << 10;

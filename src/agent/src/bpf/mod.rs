@@ -1,5 +1,6 @@
 //! The few calls of bpf(2) that the agent makes on pinned objects. Loading the object file is libbpf's work ([`object`]).
 
+pub mod anchor;
 pub mod groups;
 pub mod iter;
 pub mod link;
@@ -8,6 +9,7 @@ pub mod mapping;
 pub mod object;
 pub mod pins;
 pub mod prog;
+pub mod ring;
 pub mod word;
 
 use std::ffi::CString;

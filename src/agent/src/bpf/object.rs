@@ -1,18 +1,20 @@
 //! The embedded BPF object: loading it, onto maps of an earlier load where there are any.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kiln_base::abi::layout::SCRATCHES;
 use libbpf_rs::btf::Btf;
-use libbpf_rs::btf::types::{Func, FuncProto};
-use libbpf_rs::{MapCore, ObjectBuilder, PrintLevel, ProgramType, ReferencesType};
+use libbpf_rs::btf::types::{DeclTag, Func, FuncProto};
+use libbpf_rs::{AsRawLibbpf, MapCore, ObjectBuilder, OpenProgram, PrintLevel, ProgramType, ReferencesType};
 
-use super::map::Map;
-use super::pins::Pins;
-use super::prog::Prog;
-use crate::error::{AgentError, Result};
+use crate::bpf::map::Map;
+use crate::bpf::pins::Pins;
+use crate::bpf::prog::Prog;
+use crate::error::{AgentError, Lack, ObjectStep, Result, Step};
 
 /// libbpf reads the file in place and wants it aligned as an ELF file in memory.
 #[repr(C, align(16))]
@@ -33,7 +35,7 @@ pub const ORIGIN: &str = env!("KILN_BPF_ORIGIN");
 const SECTIONS: [(&str, &str); 2] = [(".data.state", "kiln_state"), (".bss.groups", "kiln_groups")];
 
 /// What a map is pinned as.
-fn pin_name(map: &std::ffi::OsStr) -> String {
+fn pin_name(map: &OsStr) -> String {
     let section = SECTIONS.iter().find(|(section, _)| map == *section);
     section.map_or_else(|| map.to_string_lossy().into_owned(), |(_, name)| (*name).to_owned())
 }
@@ -48,18 +50,39 @@ pub struct Loaded {
     pub absent: Vec<String>,
 }
 
+/// What `NEEDS()` of `bpf/include/needs.h` writes before its words.
+const NEEDS: &str = "kiln:needs ";
+
+/// The names of the object's programs, and what each says of when it must be attached.
+///
+/// # Errors
+/// If the embedded object cannot be read.
+pub fn needs() -> Result<Vec<(String, Option<String>)>> {
+    let open =
+        ObjectBuilder::default().name("kiln").and_then(|b| b.open_memory(bytes())).map_err(failed(ObjectStep::Open))?;
+    // SAFETY: the object is open, and stays so for longer than its type information is looked at.
+    let object = unsafe { open.as_libbpf_object().as_ref() };
+    let types = Btf::from_bpf_object(object).map_err(failed(ObjectStep::Open))?;
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for tag in types.iter().flat_map(|types| types.type_by_kind::<DeclTag<'_>>()) {
+        let words = tag.name().and_then(OsStr::to_str).and_then(|text| text.strip_prefix(NEEDS));
+        if let (Some(words), Some(program)) = (words, tag.referenced_type().name()) {
+            found.insert(program.to_string_lossy().into_owned(), words.to_owned());
+        }
+    }
+    let name = |program: OpenProgram<'_>| program.name().to_string_lossy().into_owned();
+    Ok(open.progs().map(name).map(|name| (name.clone(), found.remove(&name))).collect())
+}
+
 /// Loads the programs that are wanted and whose hook the kernel has: each costs the verifier's time, at boot too. Maps
 /// that are pinned already are shared.
 ///
 /// # Errors
 /// If the kernel refuses; the verifier's words are in the error.
 pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
-    let kernel = Btf::from_vmlinux()
-        .map_err(|e| AgentError::Unsupported(format!("it has no type information (CONFIG_DEBUG_INFO_BTF): {e}")))?;
-    let mut open = ObjectBuilder::default()
-        .name("kiln")
-        .and_then(|b| b.open_memory(bytes()))
-        .map_err(|e| failed("cannot open the embedded BPF object", &e))?;
+    let kernel = Btf::from_vmlinux().map_err(Lack::Types)?;
+    let mut open =
+        ObjectBuilder::default().name("kiln").and_then(|b| b.open_memory(bytes())).map_err(failed(ObjectStep::Open))?;
     let mut absent = Vec::new();
     for mut program in open.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
@@ -73,20 +96,20 @@ pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
     for mut map in open.maps_mut() {
         let path = pins.maps().join(pin_name(map.name()));
         if path.exists() {
-            map.reuse_pinned_map(&path).map_err(|e| failed(&format!("cannot share {}", path.display()), &e))?;
+            map.reuse_pinned_map(&path).map_err(failed(ObjectStep::Share(path)))?;
         } else if map.name() == "kiln_scratches" {
-            let cpus = libbpf_rs::num_possible_cpus().map_err(|e| failed("cannot count the CPUs", &e))?;
-            map.set_max_entries(SCRATCHES * cpus as u32).map_err(|e| failed("cannot size kiln_scratches", &e))?;
+            let cpus = libbpf_rs::num_possible_cpus().map_err(failed(ObjectStep::CountCpus))?;
+            map.set_max_entries(SCRATCHES * cpus as u32).map_err(failed(ObjectStep::SizeScratches))?;
         }
     }
     said().clear();
     let object = open.load().map_err(|e| {
         let said = said();
         let tail = said.len().saturating_sub(WORDS);
-        failed(&format!("the kernel refuses the BPF object; it says\n{}", said[tail..].concat().trim_end()), &e)
+        failed(ObjectStep::Load(said[tail..].concat().trim_end().to_owned()))(e)
     })?;
     let dup = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
-    let io = |what: &str, e: io::Error| AgentError::kernel(format!("cannot take {what} from the loaded object"), e);
+    let io = |what: &str, e: io::Error| AgentError::kernel(Step::Take(what.to_owned()), e);
     let mut loaded = Loaded { programs: Vec::new(), maps: Vec::new(), absent };
     for program in object.progs() {
         let name = program.name().to_string_lossy().into_owned();
@@ -124,8 +147,8 @@ fn has_hook(kernel: &Btf<'_>, program: &str, kind: ProgramType, section: &str) -
     }
 }
 
-fn failed(what: &str, e: &libbpf_rs::Error) -> AgentError {
-    AgentError::Unsupported(format!("{what}: {e:#}"))
+fn failed(step: ObjectStep) -> impl FnOnce(libbpf_rs::Error) -> AgentError {
+    move |source| Lack::Object { step, source }.into()
 }
 
 /// Whether the BPF LSM decides: `bpf` among the active LSMs.
@@ -139,10 +162,7 @@ pub fn check_lsm(securityfs: &Path) -> Result<()> {
     if list.trim().split(',').any(|l| l == "bpf") {
         return Ok(());
     }
-    Err(AgentError::Unsupported(format!(
-        "`bpf` is not among the active LSMs ({}); add it to the `lsm=` boot parameter, as `kiln bake` does",
-        list.trim()
-    )))
+    Err(Lack::Lsm(list.trim().to_owned()).into())
 }
 
 /// Lines of libbpf's messages, which have the verifier's log, that an error shows.

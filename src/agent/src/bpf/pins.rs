@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::anchor::Anchor;
+use crate::bpf::anchor::Anchor;
 
 /// The folder of pins: `maps/NAME`, `progs/NAME` and `links/NAME`.
 #[derive(Debug, Clone)]
@@ -22,8 +22,9 @@ impl Pins {
     pub fn new(root: impl Into<PathBuf>) -> Pins {
         Pins { root: root.into(), anchor: None }
     }
-    /// Pins below a folder that is reached by a descriptor, which lives as long as the result.
-    pub fn held(root: PathBuf, anchor: Anchor) -> Pins {
+    /// The pins of a folder, reached by a descriptor, which lives as long as the result.
+    pub fn held(root: &Path, anchor: Anchor) -> Pins {
+        let root = anchor.path().join(root.file_name().unwrap_or_default());
         Pins { root, anchor: Some(anchor) }
     }
     /// The descriptor, if the folder is reached by one.

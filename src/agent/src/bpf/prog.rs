@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-use super::link::Link;
-use super::{check, obj_get, obj_pin, own, text};
+use crate::bpf::link::Link;
+use crate::bpf::{check, obj_get, obj_pin, own, text};
 
 /// A loaded program.
 #[derive(Debug)]

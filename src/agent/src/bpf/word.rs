@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use kiln_base::abi::layout::{GENERATIONS, INACTIVE, State, TURN_SHIFT};
 
-use super::map::Map;
-use super::mapping::Mapping;
+use crate::bpf::map::Map;
+use crate::bpf::mapping::Mapping;
 
 /// `kiln_state`, mapped.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl StateWord {
         self.0.word(serial_offset(generation)).store(serial, Ordering::Release);
     }
 
-    /// Says that [`super::groups::Groups::strays`] was.
+    /// Says that [`crate::bpf::groups::Groups::strays`] was.
     pub fn set_strays(&self) {
         self.0.word(offset_of!(State, strays)).store(1, Ordering::SeqCst);
     }

@@ -11,40 +11,16 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-use super::identity::Identity;
-use super::wire::Problem;
-use crate::error::{AgentError, Result};
-use crate::files::read_bounded;
+use crate::error::{Credential, PosFault, Result};
+use crate::machine::files::read_bounded;
+use crate::pos::failure::{self, Hitch, Refused};
+use crate::pos::identity::Identity;
+use crate::pos::wire::Problem;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);
 /// Longest answer that is read into memory, tables aside.
 const MAX_ANSWER: u64 = 1 << 20;
-
-/// Why a request did not succeed.
-#[derive(Debug)]
-pub enum Failure {
-    /// Worth another try: no connection, an overloaded or restarting POS.
-    Retry(String),
-    /// Refused for good; `code` is the POS's.
-    Final {
-        /// HTTP status.
-        status: u16,
-        /// The problem's code.
-        code: String,
-        /// Its words.
-        text: String,
-    },
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Failure::Retry(text) => f.write_str(text),
-            Failure::Final { status, code, text } => write!(f, "the POS refuses ({status} {code}): {text}"),
-        }
-    }
-}
 
 /// A client of one POS.
 #[derive(Debug, Clone)]
@@ -59,16 +35,16 @@ impl Client {
     /// # Errors
     /// If the CA, the certificate or the key is not understood.
     pub fn new(base: &str, ca: &Path, identity: Option<&Identity>) -> Result<Client> {
-        let fail = |what: &str, e: &dyn std::fmt::Display| AgentError::Pos(format!("{what} is not understood: {e}"));
+        let fail = |what| move |e| PosFault::Credential { what, source: Box::new(e) };
         let pem = read_bounded(ca, 256 * 1024)?;
-        let root = Certificate::from_pem(&pem).map_err(|e| fail("the POS's CA (pos-ca.pem)", &e))?;
+        let root = Certificate::from_pem(&pem).map_err(fail(Credential::Ca))?;
         let mut tls = TlsConfig::builder()
             .root_certs(RootCerts::Specific(Arc::new(vec![root])))
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
         if let Some(identity) = identity {
-            let certificate = Certificate::from_pem(identity.certificate.as_bytes())
-                .map_err(|e| fail("this instance's certificate", &e))?;
-            let key = PrivateKey::from_pem(identity.key.as_bytes()).map_err(|e| fail("this instance's key", &e))?;
+            let certificate =
+                Certificate::from_pem(identity.certificate.as_bytes()).map_err(fail(Credential::Certificate))?;
+            let key = PrivateKey::from_pem(identity.key.as_bytes()).map_err(fail(Credential::Key))?;
             tls = tls.client_cert(Some(ClientCert::new_with_certs(&[certificate], key)));
         }
         let agent = Agent::config_builder()
@@ -90,9 +66,9 @@ impl Client {
     /// POSTs JSON and reads JSON.
     ///
     /// # Errors
-    /// As [`Failure`].
-    pub fn post<B: Serialize, A: DeserializeOwned>(&self, path: &str, body: &B) -> std::result::Result<A, Failure> {
-        let body = serde_json::to_vec(body).map_err(|e| Failure::Retry(e.to_string()))?;
+    /// As [`failure::Failure`].
+    pub fn post<B: Serialize, A: DeserializeOwned>(&self, path: &str, body: &B) -> failure::Result<A> {
+        let body = serde_json::to_vec(body).map_err(Hitch::Request)?;
         let request = self
             .agent
             .post(format!("{}{path}", self.base))
@@ -102,14 +78,14 @@ impl Client {
             .build();
         let answer = checked(request.send(&body[..]))?;
         let bytes = read_body(answer, MAX_ANSWER)?;
-        serde_json::from_slice(&bytes).map_err(|e| Failure::Retry(format!("the POS's answer is not understood: {e}")))
+        serde_json::from_slice(&bytes).map_err(|e| Hitch::Answer(e).into())
     }
 
     /// GETs bytes, at most `most`.
     ///
     /// # Errors
-    /// As [`Failure`].
-    pub fn get(&self, path: &str, most: u64) -> std::result::Result<Vec<u8>, Failure> {
+    /// As [`failure::Failure`].
+    pub fn get(&self, path: &str, most: u64) -> failure::Result<Vec<u8>> {
         let request = self.agent.get(format!("{}{path}", self.base)).config().timeout_per_read(Some(ANSWER)).build();
         read_body(checked(request.call())?, most)
     }
@@ -117,8 +93,8 @@ impl Client {
     /// Opens an endless answer; a silence of `idle` ends it with an error.
     ///
     /// # Errors
-    /// As [`Failure`].
-    pub fn stream(&self, path: &str, idle: Duration) -> std::result::Result<impl Read + use<>, Failure> {
+    /// As [`failure::Failure`].
+    pub fn stream(&self, path: &str, idle: Duration) -> failure::Result<impl Read + use<>> {
         let request = self.agent.get(format!("{}{path}", self.base)).config().timeout_per_read(Some(idle)).build();
         let answer = checked(request.call())?;
         Ok(answer.into_body().into_reader())
@@ -126,28 +102,28 @@ impl Client {
 }
 
 /// Sorts out answers that are not 200 or 201.
-fn checked(result: std::result::Result<Response<Body>, ureq::Error>) -> std::result::Result<Response<Body>, Failure> {
-    let answer = result.map_err(|e| Failure::Retry(format!("the POS cannot be reached: {e}")))?;
+fn checked(result: std::result::Result<Response<Body>, ureq::Error>) -> failure::Result<Response<Body>> {
+    let answer = result.map_err(|e| Hitch::Unreachable(Box::new(e)))?;
     let status = answer.status().as_u16();
     match status {
         200 | 201 => Ok(answer),
-        408 | 429 | 500..=599 => Err(Failure::Retry(format!("the POS answers {status}"))),
+        408 | 429 | 500..=599 => Err(Hitch::Status(status).into()),
         _ => {
             let bytes = read_body(answer, 64 * 1024).unwrap_or_default();
             let problem: Problem = serde_json::from_slice(&bytes).unwrap_or_default();
             let text = if problem.detail.is_empty() { problem.title } else { problem.detail };
             let clean = |s: String| s.chars().filter(|c| !c.is_control()).take(500).collect();
-            Err(Failure::Final { status, code: clean(problem.code), text: clean(text) })
+            Err(Refused::ByPos { status, code: clean(problem.code), text: clean(text) }.into())
         }
     }
 }
 
-fn read_body(answer: Response<Body>, most: u64) -> std::result::Result<Vec<u8>, Failure> {
+fn read_body(answer: Response<Body>, most: u64) -> failure::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = answer.into_body().into_reader().take(most + 1).read_to_end(&mut bytes);
-    read.map_err(|e| Failure::Retry(format!("the POS's answer broke off: {e}")))?;
+    read.map_err(Hitch::BrokeOff)?;
     if bytes.len() as u64 > most {
-        return Err(Failure::Retry(format!("the POS's answer is longer than {most} bytes")));
+        return Err(Hitch::Longer(most).into());
     }
     Ok(bytes)
 }

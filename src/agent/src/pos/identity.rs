@@ -6,9 +6,9 @@ use kiln_base::bundle::write_aside;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde::Deserialize;
 
-use crate::error::{AgentError, Result};
-use crate::files::{read_bounded, read_optional};
-use crate::store::Store;
+use crate::error::{AgentError, FileFault, JoinFault, PosFault, Result};
+use crate::machine::files::{read_bounded, read_optional};
+use crate::update::store::Store;
 
 const MAX_FILE: u64 = 64 * 1024;
 
@@ -31,19 +31,19 @@ impl Join {
     pub fn read(credentials: Option<&Path>) -> Result<Option<Join>> {
         let Some(path) = credentials.map(|c| c.join("kiln.join")) else { return Ok(None) };
         let Some(bytes) = read_optional(&path, MAX_FILE)? else { return Ok(None) };
-        Join::parse(&bytes).map(Some).map_err(|reason| AgentError::Format { path, reason })
+        Join::parse(&bytes).map(Some).map_err(|fault| AgentError::Format { path, fault: fault.into() })
     }
 
-    fn parse(bytes: &[u8]) -> std::result::Result<Join, String> {
-        let join: Join = serde_json::from_slice(bytes).map_err(|e| format!("not a join credential: {e}"))?;
+    fn parse(bytes: &[u8]) -> std::result::Result<Join, JoinFault> {
+        let join: Join = serde_json::from_slice(bytes)?;
         if join.schema != "kiln.join.v1" {
-            return Err(format!("its schema is `{}`, not kiln.join.v1", join.schema.escape_debug()));
+            return Err(JoinFault::Schema(join.schema));
         }
         if join.pos.as_deref().is_some_and(|p| !p.starts_with("https://")) {
-            return Err("its `pos` must begin with https://".into());
+            return Err(JoinFault::Pos);
         }
         if join.token.len() > 256 || !join.token.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) {
-            return Err("its token has characters that no token has".into());
+            return Err(JoinFault::Token);
         }
         Ok(join)
     }
@@ -64,7 +64,7 @@ pub struct Identity {
 
 fn text(path: &Path) -> Result<Option<String>> {
     let Some(bytes) = read_optional(path, MAX_FILE)? else { return Ok(None) };
-    let bad = |_| AgentError::Format { path: path.to_owned(), reason: "not UTF-8".into() };
+    let bad = |_| AgentError::Format { path: path.to_owned(), fault: FileFault::NotUtf8 };
     String::from_utf8(bytes).map(Some).map_err(bad)
 }
 
@@ -94,7 +94,7 @@ impl Identity {
         let id = self.instance.as_str();
         let plausible = !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !plausible {
-            return Err(AgentError::Pos(format!("the POS gave the instance id `{}`", id.escape_debug())));
+            return Err(PosFault::InstanceId(id.to_owned()).into());
         }
         expiry(&self.certificate)?;
         write_aside(&store.path("instance.crt"), self.certificate.as_bytes(), 0o600)?;
@@ -109,7 +109,7 @@ impl Identity {
 /// If it cannot be made, kept or read.
 pub fn own_key(store: &Store) -> Result<KeyPair> {
     let path = store.path("instance.key");
-    let crypto = |e: rcgen::Error| AgentError::Format { path: path.clone(), reason: e.to_string() };
+    let crypto = |e: rcgen::Error| AgentError::Format { path: path.clone(), fault: e.into() };
     if path.exists() {
         let pem = read_bounded(&path, MAX_FILE)?;
         return KeyPair::from_pem(&String::from_utf8_lossy(&pem)).map_err(crypto);
@@ -124,8 +124,8 @@ pub fn own_key(store: &Store) -> Result<KeyPair> {
 /// # Errors
 /// If the key cannot sign.
 pub fn request(key: &KeyPair) -> Result<String> {
-    let fail = |e: rcgen::Error| AgentError::Pos(format!("cannot make a certificate request: {e}"));
-    CertificateParams::new(Vec::new()).map_err(fail)?.serialize_request(key).and_then(|r| r.pem()).map_err(fail)
+    let request = CertificateParams::new(Vec::new()).and_then(|params| params.serialize_request(key)?.pem());
+    Ok(request.map_err(PosFault::Request)?)
 }
 
 /// Begin and end of a certificate's validity, in seconds since the Unix epoch.
@@ -133,9 +133,8 @@ pub fn request(key: &KeyPair) -> Result<String> {
 /// # Errors
 /// If it is not a certificate in PEM.
 pub fn expiry(certificate: &str) -> Result<(i64, i64)> {
-    let fail = |what: &dyn std::fmt::Display| AgentError::Pos(format!("the certificate is not understood: {what}"));
-    let (_, pem) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()).map_err(|e| fail(&e))?;
-    let certificate = pem.parse_x509().map_err(|e| fail(&e))?;
+    let (_, pem) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()).map_err(PosFault::Pem)?;
+    let certificate = pem.parse_x509().map_err(PosFault::Certificate)?;
     let validity = certificate.validity();
     Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }

@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use kiln_base::event::Evidence;
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::error::{AgentError, Result};
-use crate::store::Verified;
+use crate::error::{AgentError, Result, Step};
+use crate::update::store::Verified;
 
 /// What is asked of the main thread.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Outbox {
 /// If the kernel has no descriptor left.
 pub fn pair() -> Result<(Outbox, Inbox)> {
     let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-        .map_err(|e| AgentError::kernel("cannot make an eventfd", e.into()))?;
+        .map_err(|e| AgentError::kernel(Step::Eventfd, e.into()))?;
     let wake = Arc::new(wake);
     let (sender, receiver) = channel();
     Ok((Outbox { questions: sender, wake: wake.clone() }, Inbox { questions: receiver, wake }))

@@ -2,7 +2,9 @@
 //!
 //! Runs in threads of its own. What touches the kernel is asked of the main thread, so there is one order of things.
 
+mod backoff;
 pub mod client;
+pub mod failure;
 pub mod identity;
 pub mod link;
 mod report;

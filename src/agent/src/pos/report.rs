@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::client::{Client, Failure};
-use super::session::{Backoff, log};
-use super::spool::Shared;
-use super::wire::{Stored, Violations};
+use crate::machine::lines::notice;
+use crate::pos::backoff::Backoff;
+use crate::pos::client::Client;
+use crate::pos::failure::{Failure, Refused};
+use crate::pos::spool::Shared;
+use crate::pos::wire::{Stored, Violations};
 
 /// Fewer than the protocol's 1,000, and well within its 1 MiB.
 const BATCH: usize = 200;
@@ -26,13 +28,13 @@ pub fn run(client: &Client, spool: &Shared) {
                 backoff.reset();
                 spool.lock().stored(&batch, answer.stored);
             }
-            Err(Failure::Final { status: 403, code, text }) => {
-                log(&format!("violations stay here: the POS refuses this instance ({code}): {text}"));
+            Err(Failure::Final(Refused::ByPos { status: 403, code, text })) => {
+                notice(&format!("violations stay here: the POS refuses this instance ({code}): {text}"));
                 return;
             }
-            Err(failure @ Failure::Final { .. }) => {
+            Err(failure @ Failure::Final(_)) => {
                 // It would be refused for ever; it is in the journal.
-                log(&format!("{} violations are not taken and dropped: {failure}", batch.violations.len()));
+                notice(&format!("{} violations are not taken and dropped: {failure}", batch.violations.len()));
                 let last = batch.violations.last().map_or(0, |v| v.seq);
                 spool.lock().stored(&batch, last);
             }

@@ -7,16 +7,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use kiln_base::abi::tables::MAX_FILE;
 use kiln_base::bundle::TrustedKeys;
 
-use super::client::{Client, Failure};
-use super::identity::{self, Identity, Join};
-use super::link::{Ask, Inbox, Outbox, pair};
-use super::report;
-use super::spool::{Queue, Shared};
-use super::wire::{Ack, Assigned, EnrolRequest, Enrolled, Facts, Message, RenewRequest, Renewed};
 use crate::config::{Config, Places};
-use crate::error::{AgentError, Result};
-use crate::sink;
-use crate::store::{Store, Verified};
+use crate::error::{AgentError, Refusal, Result, Step};
+use crate::machine::lines::notice;
+use crate::pos::backoff::Backoff;
+use crate::pos::client::Client;
+use crate::pos::failure::{self, Failure, Hitch, Refused};
+use crate::pos::identity::{self, Identity, Join};
+use crate::pos::link::{Ask, Inbox, Outbox, pair};
+use crate::pos::report;
+use crate::pos::spool::{Queue, Shared};
+use crate::pos::wire::{Ack, Assigned, EnrolRequest, Enrolled, Facts, Message, RenewRequest, Renewed};
+use crate::update::store::{Store, Verified};
 
 /// Longest line of the stream.
 const MAX_LINE: u64 = 64 * 1024;
@@ -24,41 +26,6 @@ const MAX_LINE: u64 = 64 * 1024;
 const FIRST_SILENCE: Duration = Duration::from_secs(60);
 /// A stream that lived this long clears the count of tries.
 const LIFE: Duration = Duration::from_secs(60);
-
-/// Tells the journal.
-pub fn log(notice: &str) {
-    sink::print_line(&serde_json::json!({"schema": "kiln.notice.v1", "notice": notice}));
-}
-
-/// Full jitter: a random time in 0…min(60 s, 1 s · 2^n).
-#[derive(Debug, Default)]
-pub struct Backoff {
-    tries: u32,
-}
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        let most = 1_000u64.saturating_mul(1 << self.tries.min(6)).min(60_000);
-        self.tries = self.tries.saturating_add(1);
-        let mut random = [0; 8];
-        // Without random bytes the longest time is waited.
-        let random = match rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()) {
-            Ok(8) => u64::from_ne_bytes(random),
-            _ => most,
-        };
-        Duration::from_millis(random % (most + 1))
-    }
-
-    /// Waits, at least `least`.
-    pub fn sleep(&mut self, least: Duration) {
-        std::thread::sleep(self.next().max(least));
-    }
-
-    /// Begins anew.
-    pub fn reset(&mut self) {
-        self.tries = 0;
-    }
-}
 
 /// Starts the POS's threads where this machine has a POS: it is enrolled, or was given a join credential in the folder
 /// `credentials` (systemd's CREDENTIALS_DIRECTORY).
@@ -81,7 +48,7 @@ pub fn start(places: &Places, config: &Config, credentials: Option<&Path>) -> Re
         .name("pos".into())
         .stack_size(512 * 1024)
         .spawn(move || session.run())
-        .map_err(|e| AgentError::kernel("cannot start a thread", e))?;
+        .map_err(|e| AgentError::kernel(Step::Thread, e))?;
     Ok(Some((inbox, spool)))
 }
 
@@ -109,12 +76,12 @@ impl Session {
         let identity = loop {
             match self.identity() {
                 Ok(identity) => break identity,
-                Err(Failure::Retry(text)) => {
-                    log(&format!("not enrolled yet: {text}"));
+                Err(Failure::Retry(hitch)) => {
+                    notice(&format_args!("not enrolled yet: {hitch}"));
                     backoff.sleep(Duration::ZERO);
                 }
                 Err(failure) => {
-                    log(&format!(
+                    notice(&format!(
                         "this machine cannot be enrolled: {failure}; give it a new join token and restart kiln-agent.service"
                     ));
                     return;
@@ -123,12 +90,12 @@ impl Session {
         };
         let client = match Client::new(&identity.pos, &self.places.pos_ca(), Some(&identity)) {
             Ok(client) => client,
-            Err(e) => return log(&e.to_string()),
+            Err(e) => return notice(&e),
         };
         let (sender, spool) = (client.clone(), self.spool.clone());
         let report = std::thread::Builder::new().name("report".into()).stack_size(512 * 1024);
         if let Err(e) = report.spawn(move || report::run(&sender, &spool)) {
-            log(&format!("violations are not sent: {e}"));
+            notice(&format!("violations are not sent: {e}"));
         }
         backoff.reset();
         let mut acknowledged = false;
@@ -140,9 +107,9 @@ impl Session {
             }
             match end {
                 Ok(End::Again(least)) => backoff.sleep(least),
-                Ok(End::Revoked) => return log("this instance is revoked; its policy stays in force"),
-                Err(text) => {
-                    log(&text);
+                Ok(End::Revoked) => return notice(&"this instance is revoked; its policy stays in force"),
+                Err(failure) => {
+                    notice(&failure);
                     backoff.sleep(Duration::ZERO);
                 }
             }
@@ -151,19 +118,17 @@ impl Session {
     }
 
     /// The identity on disk, or a new one by the join token.
-    fn identity(&self) -> std::result::Result<Identity, Failure> {
-        let retry = |e: AgentError| Failure::Retry(e.to_string());
-        if let Some(identity) = Identity::read(&self.store).map_err(retry)? {
+    fn identity(&self) -> failure::Result<Identity> {
+        if let Some(identity) = Identity::read(&self.store)? {
             return Ok(identity);
         }
-        let stuck = |text: &str| Failure::Final { status: 0, code: "no-join".into(), text: text.into() };
-        let join = self.join.as_ref().ok_or_else(|| stuck("it has no join credential"))?;
+        let join = self.join.as_ref().ok_or(Refused::NoCredential)?;
         // The image's word counts before the credential's.
         let pos = self.config.pos.as_ref().or(join.pos.as_ref());
-        let pos = pos.ok_or_else(|| stuck("neither the image nor the credential names a POS"))?;
-        let key = identity::own_key(&self.store).map_err(retry)?;
-        let csr = identity::request(&key).map_err(retry)?;
-        let client = Client::new(pos, &self.places.pos_ca(), None).map_err(retry)?;
+        let pos = pos.ok_or(Refused::NoPos)?;
+        let key = identity::own_key(&self.store)?;
+        let csr = identity::request(&key)?;
+        let client = Client::new(pos, &self.places.pos_ca(), None)?;
         let body = EnrolRequest { token: &join.token, csr: &csr, facts: self.facts() };
         let answer: Enrolled = client.post("/v1/enrol", &body)?;
         let identity = Identity {
@@ -172,8 +137,8 @@ impl Session {
             key: key.serialize_pem(),
             certificate: answer.certificate,
         };
-        identity.write(&self.store).map_err(retry)?;
-        log(&format!("enrolled as {}", identity.instance));
+        identity.write(&self.store)?;
+        notice(&format!("enrolled as {}", identity.instance));
         Ok(identity)
     }
 
@@ -190,23 +155,18 @@ impl Session {
     }
 
     /// One life of the stream.
-    fn stream(
-        &self,
-        client: &Client,
-        identity: &Identity,
-        acknowledged: &mut bool,
-    ) -> std::result::Result<End, String> {
-        let after = self.store.marks().map(|m| m.sequence).map_err(|e| e.to_string())?;
+    fn stream(&self, client: &Client, identity: &Identity, acknowledged: &mut bool) -> failure::Result<End> {
+        let after = self.store.marks()?.sequence;
         let path = format!("/v1/agent/stream?boot_id={}&after={after}", self.boot);
         let opened = client.stream(&path, FIRST_SILENCE);
         let reader = match opened {
             Ok(reader) => reader,
-            Err(Failure::Final { status: 403, .. }) => return Ok(End::Revoked),
-            Err(failure) => return Err(format!("no stream from the POS: {failure}")),
+            Err(Failure::Final(Refused::ByPos { status: 403, .. })) => return Ok(End::Revoked),
+            Err(failure) => return Err(Hitch::NoStream(Box::new(failure)).into()),
         };
         let mut reader = BufReader::new(reader);
         loop {
-            let line = read_line(&mut reader).map_err(|e| format!("the stream from the POS ended: {e}"))?;
+            let line = read_line(&mut reader).map_err(Hitch::StreamEnded)?;
             match serde_json::from_slice(&line) {
                 Ok(Message::Hello { heartbeat_seconds }) => {
                     // The read timeout covers three heartbeats of the protocol's 15 s; a slower POS just reconnects.
@@ -224,7 +184,7 @@ impl Session {
                 Ok(Message::Close { retry_after_ms, .. }) => {
                     return Ok(End::Again(Duration::from_millis(retry_after_ms.min(300_000))));
                 }
-                Err(e) => return Err(format!("a line from the POS is not understood: {e}")),
+                Err(e) => return Err(Hitch::Line(e).into()),
             }
         }
     }
@@ -243,7 +203,7 @@ impl Session {
             }
             Ok(None) => false,
             Err(e) => {
-                log(&format!("what is in force could not be proven: {e}"));
+                notice(&format!("what is in force could not be proven: {e}"));
                 false
             }
         }
@@ -256,12 +216,12 @@ impl Session {
         loop {
             match client.post::<_, serde_json::Value>("/v1/agent/acks", ack) {
                 Ok(_) => return true,
-                Err(failure @ Failure::Final { .. }) => {
-                    log(&format!("an acknowledgement is not taken: {failure}"));
+                Err(Failure::Final(refused)) => {
+                    notice(&format_args!("an acknowledgement is not taken: {refused}"));
                     return false;
                 }
-                Err(Failure::Retry(text)) if Instant::now() >= until => {
-                    log(&format!("an acknowledgement could not be sent: {text}"));
+                Err(Failure::Retry(hitch)) if Instant::now() >= until => {
+                    notice(&format_args!("an acknowledgement could not be sent: {hitch}"));
                     return false;
                 }
                 Err(Failure::Retry(_)) => backoff.sleep(Duration::ZERO),
@@ -271,22 +231,22 @@ impl Session {
 
     fn confirm(&self, serial: u64) {
         if let Err(e) = self.outbox.ask(Ask::Confirm(serial)) {
-            log(&format!("serial {serial} is in force, but not kept: {e}"));
+            notice(&format!("serial {serial} is in force, but not kept: {e}"));
         }
     }
 
     /// Carries out an assignment; returns whether the POS was told how it went.
-    fn assigned(&self, client: &Client, identity: &Identity, assigned: &Assigned) -> std::result::Result<bool, String> {
+    fn assigned(&self, client: &Client, identity: &Identity, assigned: &Assigned) -> failure::Result<bool> {
         let (sequence, serial) = (assigned.sequence, assigned.serial);
         let refuse = |reason: String| {
-            log(&format!("assignment {sequence} (serial {serial}) is refused: {reason}"));
+            notice(&format!("assignment {sequence} (serial {serial}) is refused: {reason}"));
             let reason = reason.chars().take(250).collect(); // at most 1,000 bytes
             self.send(client, &Ack::Refused { sequence, serial, reason })
         };
         let policy = match self.fetch(client, identity, assigned) {
             Ok(policy) => policy,
-            Err(Failure::Retry(text)) => return Err(text), // the stream begins again, and with it this assignment
-            Err(Failure::Final { text, .. }) => return Ok(refuse(text)),
+            Err(hitch @ Failure::Retry(_)) => return Err(hitch), // the stream begins again, and with it this assignment
+            Err(Failure::Final(refused)) => return Ok(refuse(refused.reason())),
         };
         Ok(match self.outbox.ask(Ask::Apply(Box::new(policy))) {
             Ok(Some((evidence, _))) => {
@@ -303,13 +263,8 @@ impl Session {
     }
 
     /// Verifies the assignment, fetches the tables and verifies them.
-    fn fetch(
-        &self,
-        client: &Client,
-        identity: &Identity,
-        assigned: &Assigned,
-    ) -> std::result::Result<Verified, Failure> {
-        let bad = |e: AgentError| Failure::Final { status: 0, code: "refused".into(), text: e.to_string() };
+    fn fetch(&self, client: &Client, identity: &Identity, assigned: &Assigned) -> failure::Result<Verified> {
+        let bad = |e: AgentError| Refused::Policy(Box::new(e));
         let trusted = TrustedKeys::read(&self.places.trust()).map_err(|e| bad(e.into()))?;
         // The signatures first: nothing is fetched for an assignment that nobody signed.
         let statement =
@@ -317,14 +272,13 @@ impl Session {
         let order = kiln_base::bundle::Assignment::verify(&assigned.assignment, &trusted).map_err(|e| bad(e.into()))?;
         order.agrees(&statement, &identity.instance).map_err(|e| bad(e.into()))?;
         if (order.sequence, order.serial, order.tables) != (assigned.sequence, assigned.serial, assigned.tables) {
-            let text = "the fields beside the signed assignment differ from it";
-            return Err(bad(AgentError::Refused(text.into())));
+            return Err(bad(Refusal::Beside.into()).into());
         }
         let file = client.get(&format!("/v1/agent/tables/{}", order.tables), MAX_FILE as u64)?;
         let envelope = assigned.statement.to_json().into_bytes();
-        Verified::check("the assigned tables", file, envelope, &trusted)
-            .and_then(|v| v.assigned(&assigned.assignment, &identity.instance, &trusted))
-            .map_err(bad)
+        let verified = Verified::check("the assigned tables", file, envelope, &trusted)
+            .and_then(|v| v.assigned(&assigned.assignment, &identity.instance, &trusted));
+        Ok(verified.map_err(bad)?)
     }
 
     /// Renews the certificate when a third of its time is left; used from the next start on.
@@ -334,17 +288,16 @@ impl Session {
         if !identity::expiry(&current.certificate).is_ok_and(|v| identity::should_renew(v, now)) {
             return;
         }
-        let renewed = identity::own_key(&self.store).and_then(|key| identity::request(&key)).map_err(|e| e.to_string());
-        let renewed = renewed.and_then(|csr| {
-            client.post::<_, Renewed>("/v1/agent/renew", &RenewRequest { csr: &csr }).map_err(|e| e.to_string())
-        });
-        let kept = renewed.and_then(|r| {
-            Identity { certificate: r.certificate, ..identity.clone() }.write(&self.store).map_err(|e| e.to_string())
-        });
-        log(&match kept {
-            Ok(()) => "the certificate is renewed".to_owned(),
-            Err(e) => format!("the certificate could not be renewed: {e}"),
-        });
+        match self.renewed(client, identity) {
+            Ok(()) => notice(&"the certificate is renewed"),
+            Err(e) => notice(&format_args!("the certificate could not be renewed: {e}")),
+        }
+    }
+
+    fn renewed(&self, client: &Client, identity: &Identity) -> failure::Result<()> {
+        let csr = identity::request(&identity::own_key(&self.store)?)?;
+        let Renewed { certificate } = client.post("/v1/agent/renew", &RenewRequest { csr: &csr })?;
+        Ok(Identity { certificate, ..identity.clone() }.write(&self.store)?)
     }
 }
 
@@ -363,17 +316,6 @@ fn read_line(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn jitter_is_bounded_and_grows() {
-        let mut backoff = Backoff::default();
-        for n in 0..50u32 {
-            let most = 1_000 * (1 << n.min(6));
-            assert!(backoff.next() <= Duration::from_millis(most.min(60_000)));
-        }
-        backoff.reset();
-        assert!(backoff.next() <= Duration::from_secs(1));
-    }
 
     #[test]
     fn lines_are_bounded() {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use kiln_base::event::Violation;
 
 use crate::error::{AgentError, Result};
-use crate::sink;
+use crate::report::explain::Spool;
 
 /// Bytes after which a segment is closed.
 const SEGMENT: u64 = 256 * 1024;
@@ -237,7 +237,7 @@ impl Shared {
     }
 }
 
-impl sink::Spool for Shared {
+impl Spool for Shared {
     fn keep(&mut self, violation: &Violation) {
         self.lock().push(violation);
         self.queue.1.notify_one();

@@ -16,4 +16,4 @@ pub use outcome::{Action, Mode, Outcome, Severity};
 pub use pattern::{literal_of_pattern, quote_pattern};
 pub use suggest::closest;
 pub use unit::{cgroup_name, unit_of_cgroup};
-pub use verb::{KernelOp, ParseVerbError, Verb, VerbSet, capability_name, capability_names, capability_number};
+pub use verb::{Class, KernelOp, ParseVerbError, Verb, VerbSet, capability_name, capability_names, capability_number};

@@ -5,39 +5,77 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a subject asks of the kernel. The number is the bit in every mask of `bpf/include/abi.h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[repr(u8)]
-pub enum Verb {
-    /// Open for reading.
-    Read = 0,
-    /// Open an existing file for writing, or truncate it.
-    Modify = 1,
-    /// Make a new name: create, mknod, mkdir, symlink, the new name of link and rename.
-    Create = 2,
-    /// Remove a name: unlink, rmdir, the old name of rename.
-    Delete = 3,
-    /// Change mode, owner, times or extended attributes.
-    Setattr = 4,
-    /// Run as a program, script or interpreter.
-    Exec = 5,
-    /// Map executable (a library).
-    Load = 6,
-    /// Bind or listen on an address.
-    Bind = 7,
-    /// Connect or send to an address.
-    Connect = 8,
-    /// Accept a connection from an address.
-    Accept = 9,
-    /// Use a capability (capabilities(7)).
-    Capability = 10,
-    /// Use a kernel facility; see [`KernelOp`].
-    Kernel = 11,
-    /// Call a system call.
-    Syscall = 12,
+/// What the object of a verb is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A path.
+    File,
+    /// A socket address.
+    Network,
+    /// A name of a list of its own: capabilities, kernel operations, system calls.
+    Names,
 }
+
+macro_rules! verbs {
+    ($($variant:ident = $bit:literal, $keyword:literal, $class:ident $($preposition:literal)?, $doc:literal;)*) => {
+        /// What a subject asks of the kernel. The number is the bit in every mask of `bpf/include/abi.h`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(rename_all = "snake_case")]
+        #[repr(u8)]
+        pub enum Verb { $(#[doc = $doc] $variant = $bit,)* }
+
+        impl Verb {
+            /// All verbs, in bit order.
+            pub const ALL: [Verb; [$($bit),*].len()] = [$(Verb::$variant,)*];
+
+            /// The PDL keyword.
+            pub const fn name(self) -> &'static str {
+                match self { $(Verb::$variant => $keyword,)* }
+            }
+
+            /// What its object is.
+            pub const fn class(self) -> Class {
+                match self { $(Verb::$variant => Class::$class,)* }
+            }
+
+            /// The word before the address in a rule, where the object is one.
+            pub const fn preposition(self) -> Option<&'static str> {
+                match self {
+                    $($(Verb::$variant => Some($preposition),)?)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+// The one table of verbs: bit, keyword, class with its preposition. Which hooks a verb needs stands at the hooks:
+// `NEEDS()` in `bpf/` has the keywords of this table, and the agent reads them from the object.
+//
+// A bit is never used again, and none is ever moved. A verb to come takes the next one: masks have room for 16. If its
+// object is a path or an address, its outcome is one more of a decision's (`KILN_OBJECT_VERBS` is then its bit and 1),
+// which makes a new `KILN_ABI_VERSION` and renumbers nothing.
+verbs! {
+    Read = 0, "read", File, "Open for reading.";
+    Modify = 1, "modify", File, "Open an existing file for writing, or truncate it.";
+    Create = 2, "create", File, "Make a new name: create, mknod, mkdir, symlink, the new name of link and rename.";
+    Delete = 3, "delete", File, "Remove a name: unlink, rmdir, the old name of rename.";
+    Setattr = 4, "setattr", File, "Change mode, owner, times or extended attributes.";
+    Exec = 5, "exec", File, "Run as a program, script or interpreter.";
+    Load = 6, "load", File, "Map executable (a library).";
+    Bind = 7, "bind", Network "on", "Bind or listen on an address.";
+    Connect = 8, "connect", Network "to", "Connect or send to an address.";
+    Accept = 9, "accept", Network "from", "Accept a connection from an address.";
+    Capability = 10, "capability", Names, "Use a capability (capabilities(7)).";
+    Kernel = 11, "kernel", Names, "Use a kernel facility; see [`KernelOp`].";
+    Syscall = 12, "syscall", Names, "Call a system call.";
+}
+
+/// Bits of a set of verbs, and so verbs that there can ever be: the bits above them mean other things in
+/// `required_hooks_lo` and `host_verbs`.
+const MOST_VERBS: usize = u16::BITS as usize;
+const _: () = assert!(Verb::ALL.len() <= MOST_VERBS);
 
 /// A name that is not a verb, class, capability or kernel operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,50 +83,36 @@ pub enum Verb {
 pub struct ParseVerbError(String);
 
 impl Verb {
-    /// All verbs, in bit order.
-    pub const ALL: [Verb; 13] = [
-        Verb::Read,
-        Verb::Modify,
-        Verb::Create,
-        Verb::Delete,
-        Verb::Setattr,
-        Verb::Exec,
-        Verb::Load,
-        Verb::Bind,
-        Verb::Connect,
-        Verb::Accept,
-        Verb::Capability,
-        Verb::Kernel,
-        Verb::Syscall,
-    ];
-
-    /// The PDL keyword.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Verb::Read => "read",
-            Verb::Modify => "modify",
-            Verb::Create => "create",
-            Verb::Delete => "delete",
-            Verb::Setattr => "setattr",
-            Verb::Exec => "exec",
-            Verb::Load => "load",
-            Verb::Bind => "bind",
-            Verb::Connect => "connect",
-            Verb::Accept => "accept",
-            Verb::Capability => "capability",
-            Verb::Kernel => "kernel",
-            Verb::Syscall => "syscall",
-        }
-    }
-
     /// Whether the object of this verb is a path.
     pub const fn is_file(self) -> bool {
-        (self as u8) <= Verb::Load as u8
+        self.is(Class::File)
     }
 
     /// Whether the object of this verb is a socket address.
     pub const fn is_network(self) -> bool {
-        matches!(self, Verb::Bind | Verb::Connect | Verb::Accept)
+        self.is(Class::Network)
+    }
+
+    /// As `==`, which is for values that are made at run time.
+    const fn is(self, class: Class) -> bool {
+        self.class() as u8 == class as u8
+    }
+
+    /// The keywords of a class, in bit order, for tables of the parser.
+    ///
+    /// # Panics
+    /// If they are not `N`; when it is compiled, where the result is a constant.
+    pub const fn keywords<const N: usize>(class: Class) -> [&'static str; N] {
+        let (mut words, mut at, mut found) = ([""; N], 0, 0);
+        while at < Verb::ALL.len() {
+            if Verb::ALL[at].is(class) {
+                words[found] = Verb::ALL[at].name();
+                found += 1;
+            }
+            at += 1;
+        }
+        assert!(found == N, "the class has another number of verbs");
+        words
     }
 
     /// The verb of a bit number.
@@ -132,14 +156,32 @@ impl VerbSet {
     /// No verb.
     pub const EMPTY: VerbSet = VerbSet(0);
     /// Every verb.
-    pub const ALL: VerbSet = VerbSet(0x1fff);
+    pub const ALL: VerbSet = VerbSet((1 << Verb::ALL.len()) - 1);
     /// `write` of PDL: modify, create, delete and setattr.
-    pub const WRITE: VerbSet = VerbSet(0b1_1110);
+    pub const WRITE: VerbSet = VerbSet::of(&[Verb::Modify, Verb::Create, Verb::Delete, Verb::Setattr]);
     /// The verbs whose object is a path.
-    pub const FILE: VerbSet = VerbSet(0x7f);
+    pub const FILE: VerbSet = VerbSet::of_class(Class::File);
     /// bind, connect and accept.
-    pub const NETWORK: VerbSet = VerbSet(0x380);
+    pub const NETWORK: VerbSet = VerbSet::of_class(Class::Network);
 
+    const fn of(verbs: &[Verb]) -> VerbSet {
+        let (mut bits, mut at) = (0, 0);
+        while at < verbs.len() {
+            bits |= 1 << verbs[at] as u8;
+            at += 1;
+        }
+        VerbSet(bits)
+    }
+    const fn of_class(class: Class) -> VerbSet {
+        let (mut bits, mut at) = (0, 0);
+        while at < Verb::ALL.len() {
+            if Verb::ALL[at].is(class) {
+                bits |= 1 << Verb::ALL[at] as u8;
+            }
+            at += 1;
+        }
+        VerbSet(bits)
+    }
     /// From the bits of abi.h; unknown bits are dropped.
     pub const fn from_bits(bits: u16) -> VerbSet {
         VerbSet(bits & Self::ALL.0)
@@ -167,6 +209,14 @@ impl VerbSet {
     /// The verbs of both sets.
     pub const fn intersection(self, other: VerbSet) -> VerbSet {
         VerbSet(self.0 & other.0)
+    }
+    /// The words of PDL for the verbs, in bit order; `write` for its four.
+    pub fn words(self) -> Vec<&'static str> {
+        let write = self.intersection(VerbSet::WRITE) == VerbSet::WRITE;
+        let word = |verb: Verb| if write && VerbSet::WRITE.contains(verb) { "write" } else { verb.name() };
+        let mut words: Vec<&str> = self.iter().map(word).collect();
+        words.dedup();
+        words
     }
     /// The verbs, in bit order.
     pub fn iter(self) -> impl Iterator<Item = Verb> {
@@ -295,11 +345,22 @@ mod tests {
         for verb in Verb::ALL {
             assert_eq!(verb.name().parse(), Ok(verb));
             assert_eq!(Verb::from_bit(verb as u8), Some(verb));
+            assert_eq!(serde_json::to_value(verb).unwrap(), verb.name());
         }
         for op in KernelOp::ALL {
             assert_eq!(op.name().parse(), Ok(*op));
         }
         assert_eq!(capability_number("checkpoint_restore"), Some(40));
         assert_eq!(capability_name(10), Some("net_bind_service"));
+    }
+
+    #[test]
+    fn sets_are_of_the_table() {
+        let sets = [VerbSet::ALL, VerbSet::FILE, VerbSet::NETWORK, VerbSet::WRITE].map(VerbSet::bits);
+        assert_eq!(sets, [0x1fff, 0x7f, 0x380, 0x1e]);
+        assert_eq!(Verb::keywords::<3>(Class::Network), ["bind", "connect", "accept"]);
+        assert_eq!(VerbSet::FILE.words(), ["read", "write", "exec", "load"]);
+        assert_eq!(VerbSet::from_bits(0x0b).words(), ["read", "modify", "delete"]);
+        assert_eq!(VerbSet::from_bits(0xe000), VerbSet::EMPTY, "verbs to come");
     }
 }

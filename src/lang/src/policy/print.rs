@@ -122,11 +122,7 @@ pub fn object_text(object: &Object) -> String {
         }
         Object::Net { verbs: set, proto, addresses, ports } => {
             let verb = set.iter().next().unwrap_or(Verb::Connect);
-            let preposition = match verb {
-                Verb::Accept => "from",
-                Verb::Bind => "on",
-                _ => "to",
-            };
+            let preposition = verb.preposition().unwrap_or("to");
             let mut out = format!("{} {} {preposition} {}", verbs(*set), proto.name(), address_text(addresses));
             if ports != &[PortRange::ANY] {
                 let list: Vec<String> = ports.iter().map(PortRange::to_string).collect();
@@ -220,18 +216,8 @@ fn selectors(list: &[Selector]) -> String {
     list.join(", ")
 }
 
-/// Verbs, with `write` for its four.
 fn verbs(set: VerbSet) -> String {
-    let write = set.intersection(VerbSet::WRITE) == VerbSet::WRITE;
-    let mut names = Vec::new();
-    for verb in set.iter() {
-        match (write && VerbSet::WRITE.contains(verb), verb) {
-            (true, Verb::Modify) => names.push("write"),
-            (true, _) => {}
-            (false, _) => names.push(verb.name()),
-        }
-    }
-    names.join(", ")
+    set.words().join(", ")
 }
 
 fn globs(list: &[Glob]) -> String {

@@ -1,11 +1,26 @@
 //! Rules and their objects.
 
+use kiln_base::model::{Class, Verb};
+
 use super::*;
 
-const FILE_VERBS: &[&str] = &["read", "write", "modify", "create", "delete", "setattr", "exec", "load"];
-const NET_VERBS: &[&str] = &["bind", "connect", "accept"];
+/// Every verb, and `write`, which is not one but four of them and stands before those.
+pub(super) const CLASSES: &[&str] = &{
+    let (mut words, mut at) = ([""; Verb::ALL.len() + 1], 0);
+    while at < Verb::ALL.len() {
+        words[if at == 0 { 0 } else { at + 1 }] = Verb::ALL[at].name();
+        at += 1;
+    }
+    words[1] = "write";
+    words
+};
+const FILE_VERBS: &[&str] = &{
+    let [read, modify, create, delete, setattr, exec, load] = Verb::keywords(Class::File);
+    [read, "write", modify, create, delete, setattr, exec, load]
+};
+const NET_VERBS: &[&str] = &Verb::keywords::<3>(Class::Network);
+const NAME_VERBS: &[&str] = &Verb::keywords::<3>(Class::Names);
 const PROTOCOLS: &[&str] = &["tcp", "udp", "sctp", "icmp", "unix"];
-const PREPOSITIONS: &[&str] = &["to", "from", "on"];
 
 impl Parser<'_> {
     /// `("allow"|"deny"|"watch") object {cond} outcome [because] ";"`
@@ -54,13 +69,13 @@ impl Parser<'_> {
             self.file_object();
         } else if self.at_any(NET_VERBS) {
             self.net_object();
-        } else if self.at_any(&["capability", "kernel", "syscall"]) {
+        } else if self.at_any(NAME_VERBS) {
             self.node(NamesObject, |p| {
                 p.bump();
                 p.node(Names, |p| p.comma_list(Self::class_name));
             });
         } else {
-            self.expect_word("a verb", block::CLASSES);
+            self.expect_word("a verb", CLASSES);
         }
     }
 
@@ -101,7 +116,7 @@ impl Parser<'_> {
                 p.terms();
                 return p.except();
             }
-            if p.at_any(PREPOSITIONS) {
+            if Verb::ALL.iter().filter_map(|verb| verb.preposition()).any(|word| p.at_word(word)) {
                 p.node(Address, |p| {
                     p.bump();
                     if p.at_word("dns") {

@@ -148,9 +148,7 @@ impl Resolver<'_> {
 
     fn preposition(&mut self, module: usize, verbs: VerbSet, address: &ast::Address) -> Option<()> {
         let word = address.preposition()?;
-        let (verb, right) = [(Verb::Connect, "to"), (Verb::Accept, "from"), (Verb::Bind, "on")]
-            .into_iter()
-            .find(|(verb, _)| verbs.contains(*verb))?;
+        let (verb, right) = verbs.iter().find_map(|verb| Some((verb, verb.preposition()?)))?;
         if word.text() == right {
             return Some(());
         }

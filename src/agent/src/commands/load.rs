@@ -1,0 +1,95 @@
+//! `kiln-agent load`: before anything that the policy confines.
+
+use kiln_base::bundle::TrustedKeys;
+use kiln_base::event::Evidence;
+
+use crate::config::{Config, Places};
+use crate::error::{AgentError, Result};
+use crate::load::attach;
+use crate::load::keep;
+use crate::load::known;
+use crate::load::maps::Maps;
+use crate::machine::lock::Lock;
+use crate::unknown::OnUnknown;
+use crate::update::choice::{Choice, choose};
+use crate::update::engine::Engine;
+use crate::update::stay;
+use crate::update::store::{Accepted, Store, Verified};
+use crate::update::switch::switch;
+
+/// What was done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Proof of what is enforced now.
+    pub evidence: Evidence,
+    /// What to report beside it: a candidate that did not verify, a downgrade.
+    pub problems: Vec<AgentError>,
+    /// What this kernel has that this build does not know; the image permits to load all the same.
+    pub unknown: Option<AgentError>,
+}
+
+/// Loads the newest valid policy. Where one is enforced already it stays so throughout: programs of another build are
+/// exchanged one by one, and a newer policy comes in as a live update.
+///
+/// # Errors
+/// If no policy verifies, or the kernel cannot enforce it.
+pub fn load(places: Places) -> Result<Outcome> {
+    let trusted = TrustedKeys::read(&places.trust())?;
+    let store = Store::new(&places.state);
+    // Damaged marks must not keep the image's policy from being enforced.
+    let (marks, damaged) = match store.marks() {
+        Ok(marks) => (marks, None),
+        Err(e) => (Default::default(), Some(e)),
+    };
+    let baked = Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted);
+    let Choice { policy, problems, .. } = choose(baked, store.last_good(&trusted), &marks)?;
+    let mut problems: Vec<AgentError> = damaged.into_iter().chain(problems).collect();
+
+    let lock = Lock::take(&places.run)?;
+    let unknown = Some(known::unknown()?).filter(|u| !u.is_empty()).map(AgentError::UnknownKernel);
+    let unknown = match (unknown, Config::read(&places.config())?.unknown_kernel) {
+        (Some(unknown), OnUnknown::Refuse) => return Err(unknown),
+        (unknown, _) => unknown,
+    };
+    let places = Places { pins: keep::find(&places), ..places };
+    // What is in force is never removed for being unreadable.
+    let active = match Maps::open(&places.pins) {
+        Ok(maps) => maps.active(),
+        Err(AgentError::NotLoaded) => None,
+        Err(e) => return Err(e),
+    };
+    let (mut engine, fresh) = match active {
+        Some(_) => {
+            attach::upgrade(&places.pins, &places.run)?;
+            (Engine::with_lock(places, lock)?, false)
+        }
+        None => (Engine::load_fresh(places, lock, &policy)?, true),
+    };
+    engine.maps.set_agent(std::process::id())?;
+    if !fresh {
+        engine.settle()?;
+    }
+    let evidence = if fresh {
+        switch(&mut engine, Accepted::at_boot(&policy), None)
+    } else {
+        let records = engine.records()?;
+        if policy.statement.serial > records.active.serial {
+            switch(&mut engine, Accepted::at_boot(&policy), None)
+        } else {
+            stay::affirm(&mut engine)
+        }
+    };
+    // Fresh programs learn it only now that they are attached.
+    let settled = if fresh && evidence.is_ok() { engine.settle() } else { Ok(()) };
+    let released = engine.maps.set_agent(0);
+    let evidence = evidence?;
+    released?;
+    settled?;
+    if evidence.tables == policy.digest
+        && let Err(e) = stay::confirm(&mut engine)
+    {
+        // Enforced all the same; only the next boot would not know it.
+        problems.push(e);
+    }
+    Ok(Outcome { evidence, problems, unknown })
+}

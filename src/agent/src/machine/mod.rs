@@ -1,0 +1,9 @@
+//! What the agent needs of the machine: its files, processes, clocks, the journal and the lock. Knows nothing of policies.
+
+pub mod clock;
+pub mod files;
+pub mod journal;
+pub mod lines;
+pub mod lock;
+pub mod process;
+pub mod procfs;

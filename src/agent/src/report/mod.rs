@@ -1,0 +1,11 @@
+//! What the agent tells.
+//!
+//! ```text
+//!  events    the buffers: each event explained, written as a line, kept for the POS
+//!  explain   the rule that decided an event, by the tables of its generation
+//!  sentinel  a harmless refusal that really happens, for the proof of a generation
+//! ```
+
+pub mod events;
+pub mod explain;
+pub mod sentinel;

@@ -1,0 +1,54 @@
+//! What is done about the policy in force: confirming it, proving it again, noting its assignment.
+
+use kiln_base::bundle::TrustedKeys;
+use kiln_base::event::Evidence;
+
+use crate::error::Result;
+use crate::load::{attach, own};
+use crate::update::engine::Engine;
+use crate::update::label::label;
+use crate::update::prove::prove;
+use crate::update::store::Verified;
+
+/// Notes the assignment by which the active policy came, where it came before its assignment.
+///
+/// # Errors
+/// If it cannot be noted.
+pub fn assign(engine: &mut Engine, sequence: u64) -> Result<()> {
+    let mut records = engine.records()?;
+    records.active.sequence = sequence;
+    engine.keeper.write(&records).map(drop)
+}
+
+/// The active policy is good: it is kept for the next boot, and programs that only the one before needed go.
+///
+/// # Errors
+/// If it cannot be kept; it stays enforced, unconfirmed.
+pub fn confirm(engine: &mut Engine) -> Result<()> {
+    let mut records = engine.records()?;
+    let (file, signature) = engine.keeper.files(&records.active)?;
+    let trusted = TrustedKeys::read(&engine.places.trust())?;
+    let mut policy = Verified::check("the active policy", file, signature, &trusted)?;
+    policy.sequence = records.active.sequence;
+    engine.store.confirm(&policy)?;
+    records.pending = None;
+    engine.keeper.write(&records)?;
+    attach::detach_unneeded(&engine.places.pins, &policy.tables.kernel.header, records.revocation)
+}
+
+/// Proves again what is active, and makes up for what is missing: links, labels.
+///
+/// # Errors
+/// If the proof fails.
+pub fn affirm(engine: &mut Engine) -> Result<Evidence> {
+    let mut records = engine.records()?;
+    let tables = engine.keeper.tables(&records.active)?;
+    attach::attach_needed(&engine.places.pins, &engine.places.run, &tables.kernel.header, records.revocation)?;
+    own::tell(&engine.places, &engine.maps)?;
+    let slots = engine.registry.slots(&tables.metadata.subjects);
+    label(engine, &tables, &slots, records.revocation)?;
+    let evidence = prove(engine, &tables, &records.active)?;
+    records.evidence = Some(evidence.clone());
+    engine.keeper.write(&records)?;
+    Ok(evidence)
+}

@@ -1,0 +1,240 @@
+//! What the agent remembers in `/var/lib/kiln`: the last good policy, and the highest numbers ever accepted.
+
+use std::path::{Path, PathBuf};
+
+use kiln_base::abi::Tables;
+use kiln_base::abi::tables::MAX_FILE;
+use kiln_base::bundle::{Assignment, Envelope, MAX_ENVELOPE, PolicyStatement, TrustedKeys, write_aside};
+use kiln_base::model::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{AgentError, FileFault, Number, Result, TablesFault};
+use crate::machine::files::{read_bounded, read_optional};
+
+const MAX_STATE: u64 = 64 * 1024;
+
+/// The state folder.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// Numbers that only grow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Marks {
+    /// Highest serial ever accepted, confirmed or not: nothing at or below it is accepted again.
+    pub serial: u64,
+    /// Highest sequence of an assignment ever accepted.
+    pub sequence: u64,
+    /// Serial of the policy that was last confirmed: nothing below it is loaded at boot without a report.
+    pub confirmed: u64,
+    /// Sequence that assigned the last confirmed policy; 0: the image's own, or a local update.
+    pub confirmed_sequence: u64,
+}
+
+/// A policy whose signature and digests hold.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// What was signed.
+    pub statement: PolicyStatement,
+    /// The tables, checked.
+    pub tables: Tables,
+    /// Digest of the tables file.
+    pub digest: Digest,
+    /// The bytes as they came, for the store.
+    pub file: Vec<u8>,
+    /// The envelope as it came.
+    pub signature: Vec<u8>,
+    /// Sequence of its assignment; 0: none.
+    pub sequence: u64,
+}
+
+/// A policy that may become active: however that ends, it is not accepted again.
+#[derive(Debug, Clone, Copy)]
+pub struct Accepted<'a>(&'a Verified);
+
+impl<'a> Accepted<'a> {
+    /// What was chosen at boot: the image's own policy, or one that was accepted and confirmed before. The store takes note
+    /// of it when it is confirmed.
+    pub fn at_boot(policy: &'a Verified) -> Accepted<'a> {
+        Accepted(policy)
+    }
+
+    /// The policy.
+    pub fn policy(self) -> &'a Verified {
+        self.0
+    }
+}
+
+impl Verified {
+    /// Verifies a tables file against its signature.
+    ///
+    /// # Errors
+    /// If any signature, digest, number or part of the tables does not hold. `place` names the file in errors.
+    pub fn check(place: &str, file: Vec<u8>, signature: Vec<u8>, trusted: &TrustedKeys) -> Result<Verified> {
+        let statement = PolicyStatement::verify(&Envelope::parse(&signature)?, trusted)?;
+        statement.covers(&file)?;
+        let fail = |fault| AgentError::Tables { place: place.to_owned(), fault };
+        let tables = Tables::read(&file).map_err(|e| fail(e.into()))?;
+        if tables.metadata.serial != statement.serial {
+            return Err(fail(TablesFault::Serial { tables: tables.metadata.serial, statement: statement.serial }));
+        }
+        if tables.metadata.policy != statement.policy {
+            return Err(fail(TablesFault::Policy));
+        }
+        let digest = Digest::of(&file);
+        Ok(Verified { statement, tables, digest, file, signature, sequence: 0 })
+    }
+
+    /// Reads and verifies a pair of files.
+    ///
+    /// # Errors
+    /// As [`Verified::check`], or if a file cannot be read.
+    pub fn read(tables: &Path, signature: &Path, trusted: &TrustedKeys) -> Result<Verified> {
+        let file = read_bounded(tables, MAX_FILE as u64)?;
+        let envelope = read_bounded(signature, MAX_ENVELOPE as u64)?;
+        Verified::check(&tables.display().to_string(), file, envelope, trusted)
+    }
+
+    /// Adds the assignment by which the policy came.
+    ///
+    /// # Errors
+    /// If it is not signed by the POS, not for this instance, or not for this policy.
+    pub fn assigned(mut self, envelope: &Envelope, instance: &str, trusted: &TrustedKeys) -> Result<Verified> {
+        let assignment = Assignment::verify(envelope, trusted)?;
+        assignment.agrees(&self.statement, instance)?;
+        self.sequence = assignment.sequence;
+        Ok(self)
+    }
+}
+
+impl Store {
+    /// The store of a folder, which must exist (systemd's StateDirectory= makes it).
+    pub fn new(folder: impl Into<PathBuf>) -> Store {
+        Store { folder: folder.into() }
+    }
+
+    /// A file of the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The file that holds the marks.
+    pub fn marks_path(&self) -> PathBuf {
+        self.path("marks.json")
+    }
+
+    /// Reads the marks; an absent file has zeros.
+    ///
+    /// # Errors
+    /// If the file is damaged: that must not look like a machine that never accepted anything.
+    pub fn marks(&self) -> Result<Marks> {
+        let path = self.marks_path();
+        match read_optional(&path, MAX_STATE)? {
+            None => Ok(Marks::default()),
+            Some(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|e| AgentError::Format { path, fault: FileFault::Marks(e) })
+            }
+        }
+    }
+
+    fn write_marks(&self, marks: &Marks) -> Result<()> {
+        // A struct of integers always serialises.
+        let text = serde_json::to_vec(marks).unwrap_or_default();
+        Ok(write_aside(&self.marks_path(), &text, 0o600)?)
+    }
+
+    /// Whether an offered policy is newer than all before.
+    ///
+    /// # Errors
+    /// [`AgentError::Replay`] if not.
+    pub fn check_new(marks: &Marks, offered: &Verified) -> Result<()> {
+        let (serial, sequence) = (offered.statement.serial, offered.sequence);
+        if serial <= marks.serial {
+            return Err(AgentError::Replay { what: Number::Serial, offered: serial, seen: marks.serial });
+        }
+        if sequence != 0 && sequence <= marks.sequence {
+            return Err(AgentError::Replay { what: Number::Sequence, offered: sequence, seen: marks.sequence });
+        }
+        Ok(())
+    }
+
+    /// Remembers that numbers were accepted, before anything is enforced.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn accept<'a>(&self, offered: &'a Verified) -> Result<Accepted<'a>> {
+        let mut marks = self.marks()?;
+        marks.serial = marks.serial.max(offered.statement.serial);
+        marks.sequence = marks.sequence.max(offered.sequence);
+        self.write_marks(&marks)?;
+        Ok(Accepted(offered))
+    }
+
+    /// Keeps a policy as the last good one. The three files are one folder that is exchanged whole.
+    ///
+    /// # Errors
+    /// If a file cannot be written; the last good one before stays.
+    pub fn confirm(&self, good: &Verified) -> Result<()> {
+        // The tables go under their digest; `good.json` names them, and is exchanged by a rename.
+        write_aside(&self.tables_path(&good.digest), &good.file, 0o600)?;
+        let record = Good {
+            tables: good.digest,
+            sequence: good.sequence,
+            signature: String::from_utf8_lossy(&good.signature).into_owned(),
+        };
+        let text = serde_json::to_vec(&record).unwrap_or_default();
+        write_aside(&self.path("good.json"), &text, 0o600)?;
+        let mut marks = self.marks()?;
+        marks.serial = marks.serial.max(good.statement.serial);
+        marks.sequence = marks.sequence.max(good.sequence);
+        marks.confirmed = good.statement.serial;
+        marks.confirmed_sequence = good.sequence;
+        self.write_marks(&marks)?;
+        self.sweep(&good.digest);
+        Ok(())
+    }
+
+    fn tables_path(&self, digest: &Digest) -> PathBuf {
+        self.path(&format!("good-{}.tables", digest.hex()))
+    }
+
+    /// Removes tables that are not the last good ones any more; what cannot be removed only takes room.
+    fn sweep(&self, keep: &Digest) {
+        let keep = self.tables_path(keep);
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            let stale = name.to_str().is_some_and(|n| n.starts_with("good-") && n.ends_with(".tables"));
+            if stale && path != keep {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    /// The last good policy, verified again: the folder is not trusted more than the network.
+    ///
+    /// # Errors
+    /// If its files are damaged or not signed any more (a key was withdrawn with a new image).
+    pub fn last_good(&self, trusted: &TrustedKeys) -> Result<Option<Verified>> {
+        let path = self.path("good.json");
+        let Some(bytes) = read_optional(&path, 2 * MAX_ENVELOPE as u64)? else { return Ok(None) };
+        let record: Good =
+            serde_json::from_slice(&bytes).map_err(|e| AgentError::Format { path, fault: FileFault::Good(e) })?;
+        let tables = self.tables_path(&record.tables);
+        let file = read_bounded(&tables, MAX_FILE as u64)?;
+        let mut verified =
+            Verified::check(&tables.display().to_string(), file, record.signature.into_bytes(), trusted)?;
+        verified.sequence = record.sequence;
+        Ok(Some(verified))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Good {
+    tables: Digest,
+    sequence: u64,
+    signature: String,
+}
