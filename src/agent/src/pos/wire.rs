@@ -131,4 +131,29 @@ mod tests {
         let value = serde_json::to_value(&refused).unwrap();
         assert_eq!(value, serde_json::json!({"outcome": "refused", "sequence": 3, "serial": 4, "reason": "x"}));
     }
+
+    #[test]
+    fn what_is_sent_byte_by_byte() {
+        let facts = Facts {
+            boot_id: "b".into(),
+            kernel: "6.1".into(),
+            hostname: Some("h".into()),
+            machine_id: None,
+            agent: "0.1.0",
+        };
+        fn text(value: &impl Serialize) -> String {
+            serde_json::to_string(value).unwrap()
+        }
+        let refused = Ack::Refused { sequence: 3, serial: 4, reason: "x".into() };
+        assert_eq!(
+            text(&EnrolRequest { token: "t", csr: "c", facts }),
+            r#"{"token":"t","csr":"c","facts":{"boot_id":"b","kernel":"6.1","hostname":"h","agent":"0.1.0"}}"#
+        );
+        assert_eq!(text(&RenewRequest { csr: "c" }), r#"{"csr":"c"}"#);
+        assert_eq!(text(&refused), r#"{"outcome":"refused","sequence":3,"serial":4,"reason":"x"}"#);
+        assert_eq!(
+            text(&Violations { boot_id: "b", dropped: 7, violations: &[] }),
+            r#"{"boot_id":"b","dropped":7,"violations":[]}"#
+        );
+    }
 }

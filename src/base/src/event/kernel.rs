@@ -362,6 +362,17 @@ mod tests {
     }
 
     #[test]
+    fn words_of_a_newer_agent_are_kept_as_they_came() {
+        let event = KernelEvent::decode(&record(b"/bin/sh")).unwrap();
+        let mut value = serde_json::to_value(event.describe(1, 0, "nginx|", None)).unwrap();
+        for field in ["verdict", "block_kind", "verb", "mode", "severity", "action"] {
+            value[field] = "of-tomorrow".into();
+        }
+        let violation: Violation = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&violation).unwrap(), value);
+    }
+
+    #[test]
     fn bytes_of_an_attacker_stay_on_their_line() {
         assert_eq!(escape(b"/a\n\x1b[2J\\\xff\xc3\xa9\xc2\x85"), "/a\\x0a\\x1b[2J\\x5c\\xff\u{e9}\\xc2\\x85");
     }
