@@ -10,7 +10,7 @@ use super::sources::{REFUSED, load};
 use super::{Exit, Format, Out};
 use crate::model::{Because, Verb};
 use crate::policy::eval::{Answer, Atom, Cause, Evaluator, Operation, Refusal, RuleRef, Target, Task, Verdict};
-use crate::policy::normal::{Block, BlockKind, Policy};
+use crate::policy::normal::{Block, Policy};
 
 const EXAMPLES: &str = "Examples:
   kiln eval web.pdl --subject unit=nginx.service --verb connect --object tcp:10.0.0.1:443 --at 2026-01-05T09:00:00Z
@@ -218,11 +218,7 @@ fn path(text: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 fn block_name(block: &Block) -> String {
-    let kind = match block.kind {
-        BlockKind::Profile => "profile",
-        BlockKind::Guard => "guard",
-    };
-    format!("{kind} {}", block.name)
+    format!("{} {}", block.kind, block.name)
 }
 
 fn by_rule(policy: &Policy, at: RuleRef, reason: &str) -> Deciding {

@@ -5,9 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::word::Vocabulary;
+
 /// What a subject asks of the kernel. The number is the bit in every mask of `bpf/include/abi.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Verb {
@@ -94,6 +97,15 @@ impl Verb {
     /// The verb of a bit number.
     pub fn from_bit(bit: u8) -> Option<Verb> {
         Verb::ALL.get(bit as usize).copied()
+    }
+}
+
+impl Vocabulary for Verb {
+    fn all() -> &'static [Verb] {
+        &Verb::ALL
+    }
+    fn word(self) -> &'static str {
+        self.name()
     }
 }
 

@@ -174,7 +174,6 @@ pub struct ViolationsRequest {
     #[serde(default)]
     pub dropped: u64,
     /// Sorted by strictly increasing `seq`.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     pub violations: Vec<Violation>,
 }
 

@@ -297,7 +297,6 @@ pub struct ViolationView {
     /// When it came.
     pub received: String,
     /// The event.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub violation: Violation,
 }
 

@@ -159,7 +159,7 @@ fn metadata_that_is_not_the_kernel_parts_is_refused() {
         }),
         ("another program", |m| m.blocks[1].exec = vec!["/opt/y".to_owned()]),
         ("no program", |m| m.blocks[1].exec.clear()),
-        ("a guard for a profile", |m| m.blocks[0].kind = "guard".to_owned()),
+        ("a guard for a profile", |m| m.blocks[0].kind = BlockKind::Guard),
         ("another name", |m| m.blocks[0].name = "other".to_owned()),
         ("every host", |m| m.blocks[1].host = true),
         ("another subject", |m| {

@@ -4,9 +4,7 @@ use std::fmt::Write;
 
 use kiln_base::model::{Because, Cidr, Outcome, PortRange, Verb, VerbSet, capability_name};
 
-use super::normal::{
-    Addresses, Amount, Block, BlockKind, Condition, Effect, Glob, Limit, Object, Policy, Rule, Selector, Window,
-};
+use super::normal::{Addresses, Amount, Block, Condition, Effect, Glob, Limit, Object, Policy, Rule, Selector, Window};
 
 /// The policy as one PDL text without imports, lets and abstractions, in canonical layout. Loading it gives the same
 /// policy but for the origins.
@@ -55,11 +53,7 @@ fn clock(minutes: u16) -> String {
 }
 
 fn block_text(block: &Block) -> String {
-    let kind = match block.kind {
-        BlockKind::Profile => "profile",
-        BlockKind::Guard => "guard",
-    };
-    let mut out = format!("\n{kind} {} {{\n", block.name);
+    let mut out = format!("\n{} {} {{\n", block.kind, block.name);
     for subject in &block.subjects {
         let _ = writeln!(out, "  subject {};", selectors(subject));
     }

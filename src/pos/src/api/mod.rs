@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use kiln_base::model::Digest;
+use kiln_base::model::{Action, BlockKind, Digest, EventMode, Severity, Verb, Verdict};
 use kiln_base::wire::{self, Code};
 use tokio::sync::Semaphore;
 use utoipa::openapi::security::SecurityScheme;
@@ -108,7 +108,7 @@ pub fn router(app: Arc<App>) -> Router {
         title = "Kiln Policy Orchestration Service",
         description = "The operator's and the agents' interface. docs/pos-protocol.md is the normative text."
     ),
-    components(schemas(wire::StreamMessage, wire::ProblemBody)),
+    components(schemas(wire::StreamMessage, wire::ProblemBody, Verdict, BlockKind, Verb, EventMode, Severity, Action)),
     modifiers(&MutualTls),
     security(("certificate" = []))
 )]

@@ -1,5 +1,7 @@
 //! The output line: the reference's field names, and what explains them.
 
+use kiln_base::model::Word;
+
 use super::terms::{Field, Term};
 use super::{Enforcement, Graded, Item};
 use crate::engine::event::Event;
@@ -293,8 +295,8 @@ pub(super) fn event(event: &Event<'_>, item: &Item, arena: &mut Arena) -> Span {
         m.boolean("terminal", terminal);
     }
     m.some("flags", &event.flags);
-    m.some("verdict", &event.verdict);
-    m.some("policy_action", &event.policy_action);
+    m.some("verdict", event.verdict.as_ref().map_or(b"", Word::bytes));
+    m.some("policy_action", event.policy_action.as_ref().map_or(b"", Word::bytes));
     let metadata = m.name("metadata");
     let mut inner = Members::open(metadata);
     inner.some("rule", &event.rule);

@@ -166,7 +166,7 @@ impl Roles {
         if event.source == Source::Kiln {
             // Kiln names no executable: its policy has tied the subject to one. What the policy objects to is no
             // ordinary work, whoever does it.
-            return role.executables.is_empty() && !matches!(&*event.verdict, b"denied" | b"would_deny");
+            return role.executables.is_empty() && !event.is_objected();
         }
         let contained = !event.container.is_empty();
         // A scheduler may start by a shell; a service manager may also have inherited an orphan, and everything on a host

@@ -1,5 +1,7 @@
 //! The evidence of one event, one term a field.
 
+use kiln_base::model::{Severity, Verdict};
+
 use super::kinds::{Kind, Kinds};
 use super::marks::Marks;
 use super::memory;
@@ -259,7 +261,7 @@ fn rule(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
 }
 
 fn verdict(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
-    let weight = weights.verdict.get(&*event.verdict)?;
+    let weight = weights.verdict.get(event.verdict.as_ref()?.bytes())?;
     // Of one policy each rule that is broken is evidence of its own.
     Some(Weight { kind: weight.kind.with_word(memory::hash(&[&event.rule])), ..*weight })
 }
@@ -290,7 +292,7 @@ fn lineage(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
 
 fn priority(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
     // The severity of a rule that only watches, and was given none: nobody has said that what it reports is suspect.
-    let unsaid = *event.verdict == *b"watched" && *event.priority == *b"low";
+    let unsaid = event.verdict == Some(Verdict::Watched.into()) && *event.priority == *Severity::Low.name().as_bytes();
     if unsaid { None } else { weights.priority.get(&*event.priority).copied() }
 }
 
@@ -314,8 +316,8 @@ fn executable(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
 
 fn response(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
     // What a policy would do is not evidence where it has found nothing.
-    let verdict = matches!(&*event.verdict, b"denied" | b"would_deny");
-    verdict.then(|| weights.response.get(&*event.policy_action).copied()).flatten()
+    let action = event.policy_action.as_ref().filter(|_| event.is_objected())?;
+    weights.response.get(action.bytes()).copied()
 }
 
 fn heaviest<'a>(list: impl Iterator<Item = &'a Weight>) -> Option<Weight> {

@@ -43,8 +43,8 @@ pub(super) fn event<'a>(line: &Line<'a>) -> Event<'a> {
         target: line.text(S::OBJECT),
         rule: line.text(S::RULE),
         priority: line.text(S::SEVERITY),
-        verdict: line.text(S::VERDICT),
-        policy_action: line.text(S::ACTION),
+        verdict: line.word(S::VERDICT),
+        policy_action: line.word(S::ACTION),
         // A subject is confined as a whole, as a container is: it shares the inflammation.
         container: line.text(S::SUBJECT),
         ..Event::default()

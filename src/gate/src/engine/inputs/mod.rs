@@ -9,9 +9,10 @@ mod time;
 
 use std::borrow::Cow;
 
+use kiln_base::model::{Vocabulary, Word};
 pub use time::parse_time;
 
-use super::event::{Event, Source, Text};
+use super::event::{Event, PolicyWord, Source, Text};
 use super::json::{self, Habits, JsonError, Kind, Token, decode_string};
 use schema::{All, S, SLOTS};
 
@@ -70,6 +71,11 @@ impl<'a> Line<'a> {
             text if *text == *b"<NA>" => Cow::Borrowed(b""),
             text => text,
         }
+    }
+
+    /// A word of the policy's, where there is one.
+    fn word<T: Vocabulary>(&self, slot: S) -> Option<PolicyWord<'a, T>> {
+        Some(self.text(slot)).filter(|text| !text.is_empty()).map(Word::of)
     }
 
     /// The first slot that holds something.
