@@ -90,7 +90,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     if !args.no_token {
         let issued = client.token(view.image, args.ttl)?;
         let pos = args.agent_url.as_deref().unwrap_or(client.base()).to_owned();
-        let credential = JoinCredential { schema: JOIN_SCHEMA.to_owned(), pos, token: issued.token };
+        let credential = JoinCredential { schema: JOIN_SCHEMA.to_owned(), pos: Some(pos), token: issued.token };
         let text = serde_json::to_string(&credential)?;
         let mut join =
             Join { token_id: issued.id, expires: issued.expires, file: None, credential: None, smbios: None };

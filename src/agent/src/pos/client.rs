@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kiln_base::wire::ProblemBody;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Response;
@@ -12,7 +13,6 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::identity::Identity;
-use super::wire::Problem;
 use crate::error::{AgentError, Result};
 use crate::files::read_bounded;
 
@@ -134,7 +134,7 @@ fn checked(result: std::result::Result<Response<Body>, ureq::Error>) -> std::res
         408 | 429 | 500..=599 => Err(Failure::Retry(format!("the POS answers {status}"))),
         _ => {
             let bytes = read_body(answer, 64 * 1024).unwrap_or_default();
-            let problem: Problem = serde_json::from_slice(&bytes).unwrap_or_default();
+            let problem: ProblemBody = serde_json::from_slice(&bytes).unwrap_or_default();
             let text = if problem.detail.is_empty() { problem.title } else { problem.detail };
             let clean = |s: String| s.chars().filter(|c| !c.is_control()).take(500).collect();
             Err(Failure::Final { status, code: clean(problem.code), text: clean(text) })

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use kiln_base::wire::{ViolationsAnswer, ViolationsRequest};
+
 use super::client::{Client, Failure};
 use super::session::{Backoff, log};
 use super::spool::Shared;
-use super::wire::{Stored, Violations};
 
 /// Fewer than the protocol's 1,000, and well within its 1 MiB.
 const BATCH: usize = 200;
@@ -15,13 +16,12 @@ const IDLE: Duration = Duration::from_secs(5);
 pub fn run(client: &Client, spool: &Shared) {
     let mut backoff = Backoff::default();
     loop {
-        let Some(batch) = spool.lock().batch(BATCH) else {
+        let Some(mut batch) = spool.lock().batch(BATCH) else {
             spool.wait(IDLE);
             continue;
         };
-        let dropped = spool.dropped();
-        let body = Violations { boot_id: &batch.boot, dropped, violations: &batch.violations };
-        match client.post::<_, Stored>("/v1/agent/violations", &body) {
+        batch.request.dropped = spool.dropped();
+        match client.post::<ViolationsRequest, ViolationsAnswer>("/v1/agent/violations", &batch.request) {
             Ok(answer) => {
                 backoff.reset();
                 spool.lock().stored(&batch, answer.stored);
@@ -32,8 +32,8 @@ pub fn run(client: &Client, spool: &Shared) {
             }
             Err(failure @ Failure::Final { .. }) => {
                 // It would be refused for ever; it is in the journal.
-                log(&format!("{} violations are not taken and dropped: {failure}", batch.violations.len()));
-                let last = batch.violations.last().map_or(0, |v| v.seq);
+                log(&format!("{} violations are not taken and dropped: {failure}", batch.request.violations.len()));
+                let last = batch.request.violations.last().map_or(0, |v| v.seq);
                 spool.lock().stored(&batch, last);
             }
             Err(Failure::Retry(_)) => backoff.sleep(Duration::ZERO),

@@ -6,20 +6,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kiln_base::abi::tables::MAX_FILE;
 use kiln_base::bundle::TrustedKeys;
+use kiln_base::event::Evidence;
+use kiln_base::wire::{
+    AckOutcome, AckRequest, AssignmentLine, EnrolAnswer, EnrolRequest, Facts, JoinCredential, MAX_LINE, RenewAnswer,
+    RenewRequest, StreamMessage,
+};
 
 use super::client::{Client, Failure};
-use super::identity::{self, Identity, Join};
+use super::identity::{self, Identity};
 use super::link::{Ask, Inbox, Outbox, pair};
 use super::report;
 use super::spool::{Queue, Shared};
-use super::wire::{Ack, Assigned, EnrolRequest, Enrolled, Facts, Message, RenewRequest, Renewed};
 use crate::config::{Config, Places};
 use crate::error::{AgentError, Result};
 use crate::sink;
 use crate::store::{Store, Verified};
 
-/// Longest line of the stream.
-const MAX_LINE: u64 = 64 * 1024;
 /// Longest silence before the first line tells the heartbeat.
 const FIRST_SILENCE: Duration = Duration::from_secs(60);
 /// A stream that lived this long clears the count of tries.
@@ -67,7 +69,7 @@ impl Backoff {
 /// If the credential, the configuration or the spool is not usable.
 pub fn start(places: &Places, config: &Config, credentials: Option<&Path>) -> Result<Option<(Inbox, Shared)>> {
     let store = Store::new(&places.state);
-    let join = Join::read(credentials)?;
+    let join = identity::join(credentials)?;
     let enrolled = Identity::read(&store)?;
     if enrolled.is_none() && join.is_none() {
         return Ok(None);
@@ -90,9 +92,18 @@ struct Session {
     config: Config,
     store: Store,
     boot: String,
-    join: Option<Join>,
+    join: Option<JoinCredential>,
     outbox: Outbox,
     spool: Shared,
+}
+
+fn enforced(sequence: u64, evidence: Evidence) -> AckRequest {
+    let serial = evidence.serial;
+    AckRequest { outcome: AckOutcome::Enforced, sequence, serial, evidence: Some(evidence), reason: None }
+}
+
+fn refused(sequence: u64, serial: u64, reason: String) -> AckRequest {
+    AckRequest { outcome: AckOutcome::Refused, sequence, serial, evidence: None, reason: Some(reason) }
 }
 
 /// How a stream ended.
@@ -164,8 +175,8 @@ impl Session {
         let key = identity::own_key(&self.store).map_err(retry)?;
         let csr = identity::request(&key).map_err(retry)?;
         let client = Client::new(pos, &self.places.pos_ca(), None).map_err(retry)?;
-        let body = EnrolRequest { token: &join.token, csr: &csr, facts: self.facts() };
-        let answer: Enrolled = client.post("/v1/enrol", &body)?;
+        let body = EnrolRequest { token: join.token.clone(), csr, facts: self.facts() };
+        let answer: EnrolAnswer = client.post("/v1/enrol", &body)?;
         let identity = Identity {
             instance: answer.instance,
             pos: pos.clone(),
@@ -185,7 +196,9 @@ impl Session {
             kernel: name.release().to_string_lossy().into_owned(),
             hostname: Some(name.nodename().to_string_lossy().chars().take(128).collect()),
             machine_id: text("/etc/machine-id"),
-            agent: env!("CARGO_PKG_VERSION"),
+            agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            serial: None,
+            tables: None,
         }
     }
 
@@ -208,20 +221,20 @@ impl Session {
         loop {
             let line = read_line(&mut reader).map_err(|e| format!("the stream from the POS ended: {e}"))?;
             match serde_json::from_slice(&line) {
-                Ok(Message::Hello { heartbeat_seconds }) => {
+                Ok(StreamMessage::Hello { heartbeat_seconds, .. }) => {
                     // The read timeout covers three heartbeats of the protocol's 15 s; a slower POS just reconnects.
                     let _ = heartbeat_seconds;
                     if !*acknowledged {
                         *acknowledged = self.acknowledge(client);
                     }
                 }
-                Ok(Message::Assignment(assigned)) => {
+                Ok(StreamMessage::Assignment(assigned)) => {
                     // What could not be told is told again, as it is then, when the POS is back.
                     *acknowledged &= self.assigned(client, identity, &assigned)?;
                 }
-                Ok(Message::Heartbeat {} | Message::Unknown) => {}
-                Ok(Message::Close { reason, .. }) if reason == "revoked" => return Ok(End::Revoked),
-                Ok(Message::Close { retry_after_ms, .. }) => {
+                Ok(StreamMessage::Heartbeat { .. } | StreamMessage::Unknown) => {}
+                Ok(StreamMessage::Close { reason, .. }) if reason == "revoked" => return Ok(End::Revoked),
+                Ok(StreamMessage::Close { retry_after_ms, .. }) => {
                     return Ok(End::Again(Duration::from_millis(retry_after_ms.min(300_000))));
                 }
                 Err(e) => return Err(format!("a line from the POS is not understood: {e}")),
@@ -234,7 +247,7 @@ impl Session {
         match self.outbox.ask(Ask::Prove) {
             Ok(Some((evidence, sequence))) => {
                 let serial = evidence.serial;
-                let told = self.send(client, &Ack::Enforced { sequence, serial, evidence: Box::new(evidence) });
+                let told = self.send(client, &enforced(sequence, evidence));
                 if told {
                     // An update whose confirmation a restart of the agent interrupted.
                     self.confirm(serial);
@@ -250,7 +263,7 @@ impl Session {
     }
 
     /// Sends an acknowledgement until the POS takes or refuses it, for about as long as an update waits.
-    fn send(&self, client: &Client, ack: &Ack) -> bool {
+    fn send(&self, client: &Client, ack: &AckRequest) -> bool {
         let mut backoff = Backoff::default();
         let until = Instant::now() + Duration::from_secs(self.config.confirm_seconds);
         loop {
@@ -276,12 +289,17 @@ impl Session {
     }
 
     /// Carries out an assignment; returns whether the POS was told how it went.
-    fn assigned(&self, client: &Client, identity: &Identity, assigned: &Assigned) -> std::result::Result<bool, String> {
+    fn assigned(
+        &self,
+        client: &Client,
+        identity: &Identity,
+        assigned: &AssignmentLine,
+    ) -> std::result::Result<bool, String> {
         let (sequence, serial) = (assigned.sequence, assigned.serial);
         let refuse = |reason: String| {
             log(&format!("assignment {sequence} (serial {serial}) is refused: {reason}"));
             let reason = reason.chars().take(250).collect(); // at most 1,000 bytes
-            self.send(client, &Ack::Refused { sequence, serial, reason })
+            self.send(client, &refused(sequence, serial, reason))
         };
         let policy = match self.fetch(client, identity, assigned) {
             Ok(policy) => policy,
@@ -291,7 +309,7 @@ impl Session {
         Ok(match self.outbox.ask(Ask::Apply(Box::new(policy))) {
             Ok(Some((evidence, _))) => {
                 // Taken by the POS: the machine is reachable under the new policy, which is the health that counts.
-                let told = self.send(client, &Ack::Enforced { sequence, serial, evidence: Box::new(evidence) });
+                let told = self.send(client, &enforced(sequence, evidence));
                 if told {
                     self.confirm(serial);
                 }
@@ -307,7 +325,7 @@ impl Session {
         &self,
         client: &Client,
         identity: &Identity,
-        assigned: &Assigned,
+        assigned: &AssignmentLine,
     ) -> std::result::Result<Verified, Failure> {
         let bad = |e: AgentError| Failure::Final { status: 0, code: "refused".into(), text: e.to_string() };
         let trusted = TrustedKeys::read(&self.places.trust()).map_err(|e| bad(e.into()))?;
@@ -336,7 +354,7 @@ impl Session {
         }
         let renewed = identity::own_key(&self.store).and_then(|key| identity::request(&key)).map_err(|e| e.to_string());
         let renewed = renewed.and_then(|csr| {
-            client.post::<_, Renewed>("/v1/agent/renew", &RenewRequest { csr: &csr }).map_err(|e| e.to_string())
+            client.post::<_, RenewAnswer>("/v1/agent/renew", &RenewRequest { csr }).map_err(|e| e.to_string())
         });
         let kept = renewed.and_then(|r| {
             Identity { certificate: r.certificate, ..identity.clone() }.write(&self.store).map_err(|e| e.to_string())
@@ -350,7 +368,7 @@ impl Session {
 
 fn read_line(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    let read = reader.take(MAX_LINE + 1).read_until(b'\n', &mut line)?;
+    let read = reader.take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line)?;
     if read == 0 {
         return Err(std::io::ErrorKind::UnexpectedEof.into());
     }
@@ -380,7 +398,7 @@ mod tests {
         assert_eq!(read_line(&mut &b"a\nb"[..]).unwrap(), b"a\n");
         assert!(read_line(&mut &b"b"[..]).is_err());
         assert!(read_line(&mut &b""[..]).is_err());
-        let long = vec![b'x'; MAX_LINE as usize + 10];
+        let long = vec![b'x'; MAX_LINE + 10];
         assert!(read_line(&mut &long[..]).is_err());
     }
 }

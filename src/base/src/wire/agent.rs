@@ -15,7 +15,8 @@ pub struct JoinCredential {
     /// Always [`JOIN_SCHEMA`].
     pub schema: String,
     /// `https://HOST:PORT` of the POS; counts only where the image names none.
-    pub pos: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pos: Option<String>,
     /// The one-time token.
     pub token: String,
 }
@@ -75,6 +76,27 @@ pub struct EnrolAnswer {
     pub ca: String,
 }
 
+/// An assignment, with what proves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AssignmentLine {
+    /// As in the signed assignment.
+    pub sequence: u64,
+    /// As in both signed statements.
+    pub serial: u64,
+    /// As in both signed statements.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub tables: Digest,
+    /// Length of the tables file.
+    pub bytes: u64,
+    /// Signed by the POS's online key.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub assignment: Envelope,
+    /// Signed by a policy key.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub statement: Envelope,
+}
+
 /// One line of `GET /v1/agent/stream`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -87,26 +109,12 @@ pub enum StreamMessage {
         /// The POS's clock.
         time: String,
         /// A line comes at least this often.
+        #[serde(default = "heartbeat")]
+        #[cfg_attr(feature = "openapi", schema(required = true))]
         heartbeat_seconds: u64,
     },
     /// What this instance shall enforce.
-    Assignment {
-        /// As in the signed assignment.
-        sequence: u64,
-        /// As in both signed statements.
-        serial: u64,
-        /// As in both signed statements.
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
-        tables: Digest,
-        /// Length of the tables file.
-        bytes: u64,
-        /// Signed by the POS's online key.
-        #[cfg_attr(feature = "openapi", schema(value_type = Object))]
-        assignment: Envelope,
-        /// Signed by a policy key.
-        #[cfg_attr(feature = "openapi", schema(value_type = Object))]
-        statement: Envelope,
-    },
+    Assignment(Box<AssignmentLine>),
     /// Still there.
     Heartbeat {
         /// The POS's clock.
@@ -117,11 +125,17 @@ pub enum StreamMessage {
         /// `shutdown`, `superseded`, `revoked` or `lagged`.
         reason: String,
         /// Earliest time to come back.
+        #[serde(default)]
+        #[cfg_attr(feature = "openapi", schema(required = true))]
         retry_after_ms: u64,
     },
     /// A type of a later protocol; ignored.
     #[serde(other)]
     Unknown,
+}
+
+fn heartbeat() -> u64 {
+    super::HEARTBEAT_SECONDS
 }
 
 /// Whether a version is in force.
@@ -140,12 +154,12 @@ pub enum AckOutcome {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AckRequest {
+    /// Enforced or refused.
+    pub outcome: AckOutcome,
     /// The assignment's, or 0 for the baked policy.
     pub sequence: u64,
     /// The policy's.
     pub serial: u64,
-    /// Enforced or refused.
-    pub outcome: AckOutcome,
     /// Required for `enforced`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
