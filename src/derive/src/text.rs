@@ -2,30 +2,13 @@
 
 use std::fmt::Write;
 
-use kiln_base::model::{Because, Mode, Verb, VerbSet, quote_pattern};
+use kiln_base::model::{Because, Mode, Verb, VerbSet};
 
-use super::Derived;
+use super::derived::Derived;
 use super::rule::{Rule, Section, What};
 
 /// The classes that a derived profile governs: every one that can be enforced. System calls are not among them.
 const GOVERNS: &str = "read, modify, create, delete, setattr, exec, load, bind, connect, accept, capability, kernel";
-
-/// The name of the profile of a unit: its stem, with what an identifier cannot have replaced.
-pub fn profile_name(unit: &str) -> String {
-    let stem = unit.rsplit_once('.').map_or(unit, |(s, _)| s).to_ascii_lowercase();
-    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if name.starts_with(|c: char| c.is_ascii_lowercase()) { name } else { format!("unit_{name}") }
-}
-
-/// The pattern that matches a unit's name and no other, or the names of all instances of a template.
-pub fn subject(unit: &str) -> String {
-    match unit.split_once("@.") {
-        Some((prefix, suffix)) if !prefix.contains('@') => {
-            format!("{}@*.{}", quote_pattern(prefix), quote_pattern(suffix))
-        }
-        _ => quote_pattern(unit),
-    }
-}
 
 /// The policy text of some profiles.
 pub fn render(profiles: &[Derived]) -> String {
@@ -157,6 +140,7 @@ fn single_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{profile_name, subject};
     use proptest::prelude::*;
 
     #[test]

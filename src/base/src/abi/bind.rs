@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::error::TablesError;
 use super::kernel::Kernel;
 use super::layout;
 use super::metadata::{BlockInfo, HOST_KEY, Metadata, SENTINEL_KEY, SubjectInfo};
-use super::tables::TablesError;
 use crate::model::{Because, BlockKind, cgroup_name, literal_of_pattern};
 
 const HOST: u32 = 1;

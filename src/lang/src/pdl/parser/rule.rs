@@ -60,7 +60,7 @@ impl Parser<'_> {
                 p.node(Names, |p| p.comma_list(Self::class_name));
             });
         } else {
-            self.expect_word("a verb", block::CLASSES);
+            self.expect_word("a verb", words::CLASSES);
         }
     }
 

@@ -7,8 +7,8 @@ use crate::pdl::{Code, Diagnostic, Diagnostics};
 use super::super::detour;
 use super::super::normal::{Addresses, Block, BlockKind, Effect, Glob, Object, Rule};
 use super::super::resolve::{BlockPlaces, Place};
-use super::Patterns;
 use super::overlap::common;
+use super::patterns::Patterns;
 
 /// Sockets of programs that start programs for whoever asks: their children are in no unit of the one who asked.
 const STARTERS: &[&str] = &[

@@ -91,7 +91,7 @@ impl Resolver<'_> {
         let mut paths = Vec::new();
         for item in &items {
             match &item.kind {
-                value::ItemKind::Text(text) if text.starts_with('@') => {
+                ItemKind::Text(text) if text.starts_with('@') => {
                     self.pattern(item.module, &item.span, text)?;
                     paths.push(Glob(text.clone()));
                 }

@@ -1,6 +1,6 @@
 //! Directives of redis.conf: lines, their words, and what they include. The command line is read after the file.
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::words::words;
 use crate::manifest::glob::{glob, is_pattern};
 use crate::manifest::root::Root;
