@@ -13,7 +13,7 @@ mod raw;
 #[cfg(test)]
 mod tests;
 
-pub use phases::{Target, Written};
+pub use phases::Target;
 
 use std::path::{Path, PathBuf};
 
