@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_stream::StreamExt;
 
-use super::App;
+use super::app::App;
 use crate::clock::now_ms;
 use crate::problem::Problem;
 use crate::store::{Identity, InstanceId, PageRequest};

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use kiln_base::wire::{Code, ImageView, Page, ProblemBody, RegisterImage, TokenAnswer, TokenRequest};
 
-use super::App;
+use super::app::App;
 use super::extract::{Json, ListQuery, Operator, Params, PathDigest, answer, created, ok};
 use crate::clock::{now_ms, text};
 use crate::enrol::JoinToken;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use kiln_base::wire::{AckView, Code, InstanceView, Page, ProblemBody, RevokeRequest, StateView, ViolationView};
 
-use super::App;
+use super::app::App;
 use super::extract::{InstanceQuery, Json, ListQuery, Operator, Params, PathText, ViolationQuery, ok};
 use crate::clock::{now_ms, text};
 use crate::problem::Problem;

@@ -12,8 +12,8 @@ use kiln_base::wire::{
     VersionView,
 };
 
+use super::app::{App, tables_file};
 use super::extract::{Json, ListQuery, Operator, Params, PathDigest, answer, created, media_type, ok, read_body};
-use super::{App, tables_file};
 use crate::check::number;
 use crate::clock::now_ms;
 use crate::problem::Problem;

@@ -6,8 +6,7 @@ use kiln_base::bundle::{Assignment, SigningKey};
 use kiln_base::wire::{AssignAnswer, AssignmentLine, NewAssignment, StreamMessage};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::images::image_row;
-use super::instances::instance_row;
+use super::rows::{image_row, instance_row};
 use super::sql::{int, stored, to_store, unsigned};
 use super::versions::version_row;
 use crate::store::rules::{not_older, of_policy};
