@@ -2,8 +2,9 @@
 
 use kiln_base::model::Word;
 
+use super::item::{FRICTION, Item};
+use super::options::{Enforcement, Graded};
 use super::terms::{Field, Term};
-use super::{Enforcement, Graded, Item};
 use crate::engine::event::Event;
 use crate::engine::json::{write_utf8_escaped, write_utf8_inner};
 use crate::engine::python::{write_float, write_round4};
@@ -109,7 +110,7 @@ pub(super) fn rationale(item: &Item, profile: &Graded) -> String {
     let heaviest = item.terms.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
     match (item.outcome.action, heaviest) {
         (Action::Allow, _) => "no enforcement needed for ALLOW".to_owned(),
-        (action, Some(term)) if item.outcome.suspicion >= super::FRICTION => {
+        (action, Some(term)) if item.outcome.suspicion >= FRICTION => {
             format!("{}: {}", action.as_str(), reason(term, profile))
         }
         (action, _) => format!("{}: its load has not yet decayed", action.as_str()),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::weights::{Classes, Compiler, WeightsError, bytes, classes_of, versioned};
+use super::weight::{Classes, Compiler, WeightsError, bytes, classes_of, versioned};
 use crate::engine::event::{Event, Source};
 
 /// What holds for all roles.

@@ -2,10 +2,11 @@
 
 use kiln_base::model::{Severity, Verdict};
 
+use super::hash::hash;
 use super::kinds::{Kind, Kinds};
 use super::marks::Marks;
-use super::memory;
-use super::weights::{Classes, LETHAL, Weight, Weights};
+use super::weight::{Classes, LETHAL, Weight};
+use super::weights::Weights;
 use crate::engine::event::{Event, Source};
 
 /// The field that a term comes from. No field has more than one term, and no term weighs more than the cap.
@@ -254,7 +255,7 @@ fn rule(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
         return None;
     }
     let unknown = || {
-        let kind = weights.unknown_rule.kind.with_word(memory::hash(&[&event.rule]));
+        let kind = weights.unknown_rule.kind.with_word(hash(&[&event.rule]));
         Weight { kind, ..weights.unknown_rule }
     };
     Some(weights.rule.get(&*event.rule).copied().unwrap_or_else(unknown))
@@ -263,7 +264,7 @@ fn rule(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
 fn verdict(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
     let weight = weights.verdict.get(event.verdict.as_ref()?.bytes())?;
     // Of one policy each rule that is broken is evidence of its own.
-    Some(Weight { kind: weight.kind.with_word(memory::hash(&[&event.rule])), ..*weight })
+    Some(Weight { kind: weight.kind.with_word(hash(&[&event.rule])), ..*weight })
 }
 
 fn target(event: &Event<'_>, weights: &Weights) -> Option<Weight> {

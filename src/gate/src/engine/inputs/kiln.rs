@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Line, S, parse_time};
+use super::line::Line;
+use super::schema::S;
+use super::time::parse_time;
 use crate::engine::event::{Event, Source, Text};
 
 /// The verbs of the model, and words that a reporter of its own may use for the kernel's facilities.

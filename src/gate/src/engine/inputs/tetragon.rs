@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use kiln_base::model::Verdict;
 
 use super::functions::{self, Numbers};
-use super::{Line, S, base_name, base_text, parse_time};
+use super::line::{Line, base_name, base_text};
+use super::schema::S;
+use super::time::parse_time;
 use crate::engine::event::{Event, Source, Text};
 use crate::engine::json::{Value, parse_token};
 

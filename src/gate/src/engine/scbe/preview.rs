@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Enforcement, Judged, Outcome};
+use super::model::{Judged, Outcome};
+use super::options::Enforcement;
 use crate::engine::python::{path_join, path_name, shell_quote, strip};
 use crate::engine::{Action, Arena};
 

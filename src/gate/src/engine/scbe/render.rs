@@ -1,6 +1,8 @@
 //! The output line.
 
-use super::{Enforcement, Judged, Options, Outcome, preview};
+use super::model::{Judged, Outcome};
+use super::options::{Enforcement, Options};
+use super::preview;
 use crate::engine::json::write_ascii_escaped;
 use crate::engine::python::write_round4;
 use crate::engine::{Action, Applied, Arena, Span};
