@@ -141,6 +141,7 @@ fn single_line(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::{profile_name, subject};
+    use kiln_base::model::quote_pattern;
     use proptest::prelude::*;
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use kiln_base::abi::layout;
 use kiln_base::abi::walk::{Object as Wanted, Verdict, walkable};
-use kiln_base::model::{Mode, Severity, VerbSet, cgroup_name};
+use kiln_base::model::{Digest, Mode, Severity, VerbSet, cgroup_name};
 
 use super::random::{self, Asked, Random};
 use super::*;

@@ -1,8 +1,9 @@
 //! Tables files: what the reader refuses; and the gap report.
 
+use kiln_base::abi::TablesError;
 use kiln_base::abi::kernel::HEADER_BYTES;
 use kiln_base::abi::tables::MAX_FILE;
-use kiln_base::model::{Action, Cidr, KernelOp, Mode, Outcome, PortRange, Proto, Verb, VerbSet};
+use kiln_base::model::{Action, Cidr, Digest, KernelOp, Mode, Outcome, PortRange, Proto, Verb, VerbSet};
 
 use super::laws::options;
 use super::random::{self, Random};
