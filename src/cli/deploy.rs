@@ -12,7 +12,7 @@ use super::{Exit, Format, Out};
 use crate::bake::layout;
 use crate::bundle::write_aside;
 use crate::model::Digest;
-use crate::registry::BakedImage;
+use crate::operator::BakedImage;
 use crate::wire::{JOIN_SCHEMA, JoinCredential};
 
 /// Example: kiln deploy disk.raw --pos https://pos.example:8443 --join-out web1.join

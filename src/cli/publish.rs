@@ -13,8 +13,8 @@ use super::{Exit, Format, Out};
 use crate::bundle::{Envelope, MAX_ENVELOPE, PolicyStatement, SigningKey};
 use crate::compile::KernelVersion;
 use crate::model::Digest;
+use crate::operator::Client;
 use crate::prepare::{self, file::read_bounded};
-use crate::registry::Client;
 use crate::wire::{AssignRequest, ImageView, MAX_TABLES, NewAssignment, PublishRequest, VersionView};
 
 /// Example: kiln publish nginx.pdl --pos https://pos.example:8443 --key keys/policy.key

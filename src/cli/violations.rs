@@ -12,7 +12,7 @@ use super::pos_args::PosArgs;
 use super::{Exit, Format, Out};
 use crate::event::Violation;
 use crate::model::{Severity, Verb, Verdict, Vocabulary, Word};
-use crate::registry::Client;
+use crate::operator::Client;
 use crate::wire::ViolationView;
 
 /// How often is looked again.
