@@ -159,7 +159,8 @@ fn read(module: &[String], path: &Path) -> File {
     let is_child = |word: &str| children.contains(word);
     let mut at = 0;
     while at < tokens.len() {
-        if tokens[at] == "use" {
+        // `use<…>` says what a type captures.
+        if tokens[at] == "use" && tokens.get(at + 1).is_none_or(|next| next != "<") {
             let end = at + tokens[at..].iter().position(|t| t == ";").expect("the end of a `use`");
             let shows = at > 0 && (tokens[at - 1] == "pub" || tokens[at - 1] == ")");
             let mut paths = Vec::new();
