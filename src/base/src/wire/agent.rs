@@ -162,7 +162,6 @@ pub struct AckRequest {
     pub serial: u64,
     /// Required for `enforced`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub evidence: Option<Evidence>,
     /// Required for `refused`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -275,7 +275,6 @@ pub struct AckView {
     pub outcome: AckOutcome,
     /// Of `enforced`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub evidence: Option<Evidence>,
     /// Of `refused`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

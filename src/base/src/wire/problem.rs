@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Body of every answer that is not a success (`application/problem+json`).
 ///
-/// What stands between POS and client may answer with fewer members; they are then empty.
+/// A proxy between can answer with fewer members: those are then empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
