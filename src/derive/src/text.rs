@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use kiln_base::model::{Because, Mode, Verb, VerbSet};
+use kiln_base::model::{Because, Mode, Verb, VerbSet, pattern_in_quotes};
 
 use super::derived::Derived;
 use super::rule::{Rule, Section, What};
@@ -21,10 +21,10 @@ pub fn render(profiles: &[Derived]) -> String {
         for note in &profile.notes {
             let _ = writeln!(out, "# Note: {}", single_line(&note.to_string()));
         }
-        let subject = format!("unit {}", pattern(&profile.subject));
+        let subject = format!("unit {}", pattern_in_quotes(&profile.subject));
         block(&mut out, &profile.profile, &subject, profile.mode, &profile.rules);
         for helper in &profile.helpers {
-            let subject = format!("{subject}, exec {}", pattern(&helper.program));
+            let subject = format!("{subject}, exec {}", pattern_in_quotes(&helper.program));
             out.push('\n');
             block(&mut out, &helper.profile, &subject, profile.mode, &helper.rules);
         }
@@ -63,7 +63,7 @@ fn heading(section: Section) -> &'static str {
 
 /// `allow … because …` without its semicolon.
 fn allow(rule: &Rule) -> String {
-    let list = |items: &[String]| items.iter().map(|p| pattern(p)).collect::<Vec<_>>().join(", ");
+    let list = |items: &[String]| items.iter().map(|p| pattern_in_quotes(p)).collect::<Vec<_>>().join(", ");
     let object = match &rule.what {
         What::File { verbs, paths } => format!("{} {}", verb_list(*verbs), list(paths)),
         What::Switch { paths, profile } => format!("exec {} as {profile}", list(paths)),
@@ -73,8 +73,11 @@ fn allow(rule: &Rule) -> String {
                 Verb::Accept => "from",
                 _ => "to",
             };
-            let address =
-                if matches!(address.as_str(), "any" | "loopback") { address.clone() } else { pattern(address) };
+            let address = if matches!(address.as_str(), "any" | "loopback") {
+                address.clone()
+            } else {
+                pattern_in_quotes(address)
+            };
             let mut text = format!("{verb} {} {word} {address}", proto.name());
             if !ports.is_empty() {
                 let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
@@ -101,24 +104,6 @@ fn verb_list(verbs: VerbSet) -> String {
         }
     }
     words.join(", ")
-}
-
-/// A pattern in quotes: backslashes quote within it already (see `quote_pattern`), a quote gets one.
-fn pattern(text: &str) -> String {
-    let mut out = String::from("\"");
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => {
-                out.push(c);
-                out.extend(chars.next());
-            }
-            '"' => out.push_str("\\\""),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 fn reference(because: &Because) -> String {
@@ -149,7 +134,7 @@ mod tests {
         assert_eq!(profile_name("nginx.service"), "nginx");
         assert_eq!(profile_name("postgresql@15-main.service"), "postgresql_15_main");
         assert_eq!(profile_name("389-ds.service"), "unit_389_ds");
-        assert_eq!(pattern("/a\\[b\"c"), "\"/a\\[b\\\"c\"");
+        assert_eq!(pattern_in_quotes("/a\\[b\"c"), "\"/a\\[b\\\"c\"");
         assert_eq!(single_line("a\nb"), "a\u{fffd}b");
     }
 
@@ -168,7 +153,7 @@ mod tests {
             prop_assume!(!name.ends_with('/') && !name.contains("//"));
             prop_assume!(name.split('/').skip(1).all(|part| !matches!(part, "." | "..")));
             let quoted = quote_pattern(&name);
-            let text = format!("pdl 1;\nprofile p {{\n  subject unit {0};\n  allow read {0};\n}}\n", pattern(&quoted));
+            let text = format!("pdl 1;\nprofile p {{\n  subject unit {0};\n  allow read {0};\n}}\n", pattern_in_quotes(&quoted));
             let loaded = kiln_lang::policy::load(&[kiln_lang::pdl::Source::new("t", &text)], &kiln_lang::pdl::NoFiles);
             let policy = loaded.map_err(|e| TestCaseError::fail(e.render(false)))?;
             let unit = &policy.blocks[0].subjects[0][0].pattern.0;

@@ -8,13 +8,13 @@ mod pattern;
 mod suggest;
 mod unit;
 mod verb;
-mod word;
+pub(crate) mod word;
 
 pub use because::{Because, RefKind};
 pub use digest::{Digest, ParseDigestError};
 pub use net::{Cidr, ParseCidrError, PortRange, Proto, mapped};
 pub use outcome::{Action, BlockKind, EventMode, Mode, Outcome, Severity, Verdict};
-pub use pattern::{literal_of_pattern, quote_pattern};
+pub use pattern::{literal_of_pattern, pattern_in_quotes, quote_pattern};
 pub use suggest::closest;
 pub use unit::{cgroup_name, unit_of_cgroup};
 pub use verb::{KernelOp, ParseVerbError, Verb, VerbSet, capability_name, capability_names, capability_number};

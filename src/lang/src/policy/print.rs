@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use kiln_base::model::{Because, Cidr, Outcome, PortRange, Verb, VerbSet, capability_name};
+use kiln_base::model::{Because, Cidr, Outcome, PortRange, Verb, VerbSet, capability_name, pattern_in_quotes};
 
 use super::normal::{Addresses, Amount, Block, Condition, Effect, Glob, Limit, Object, Policy, Rule, Selector, Window};
 
@@ -27,7 +27,7 @@ fn window_text(name: &str, window: &Window) -> String {
             days => day_ranges(&days),
         };
         let (start, end) = (clock(span.start), clock(span.end));
-        let _ = writeln!(out, "  {days} {start}-{end} zone {};", quoted(&span.zone));
+        let _ = writeln!(out, "  {days} {start}-{end} zone {};", pattern_in_quotes(&span.zone));
     }
     out + "}\n"
 }
@@ -144,7 +144,7 @@ pub fn object_text(object: &Object) -> String {
 
 fn address_text(addresses: &Addresses) -> String {
     match addresses {
-        Addresses::Dns(name) => format!("dns {}", quoted(name)),
+        Addresses::Dns(name) => format!("dns {}", pattern_in_quotes(name)),
         Addresses::Blocks(blocks) if blocks == &[Cidr::ANY] => "any".to_owned(),
         Addresses::Blocks(blocks)
             if blocks.len() == 2 && blocks.iter().all(|b| *b == Cidr::LOOPBACK_V4 || *b == Cidr::LOOPBACK_V6) =>
@@ -152,7 +152,7 @@ fn address_text(addresses: &Addresses) -> String {
             "loopback".to_owned()
         }
         Addresses::Blocks(blocks) => {
-            let list: Vec<String> = blocks.iter().map(|b| quoted(&b.to_string())).collect();
+            let list: Vec<String> = blocks.iter().map(|b| pattern_in_quotes(&b.to_string())).collect();
             list.join(", ")
         }
     }
@@ -210,7 +210,8 @@ fn because(refs: &[Because]) -> String {
 }
 
 fn selectors(list: &[Selector]) -> String {
-    let list: Vec<String> = list.iter().map(|s| format!("{} {}", s.key.name(), quoted(&s.pattern.0))).collect();
+    let list: Vec<String> =
+        list.iter().map(|s| format!("{} {}", s.key.name(), pattern_in_quotes(&s.pattern.0))).collect();
     list.join(", ")
 }
 
@@ -229,28 +230,10 @@ fn verbs(set: VerbSet) -> String {
 }
 
 fn globs(list: &[Glob]) -> String {
-    let list: Vec<String> = list.iter().map(|g| quoted(&g.0)).collect();
+    let list: Vec<String> = list.iter().map(|g| pattern_in_quotes(&g.0)).collect();
     list.join(", ")
 }
 
 fn exception(list: &[Glob]) -> String {
     if list.is_empty() { String::new() } else { format!(" except {}", globs(list)) }
-}
-
-/// A pattern in quotes. Its own backslashes quote already; a bare quote (which only JSON can bring) gets one.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => {
-                out.push(c);
-                out.push(chars.next().unwrap_or(c));
-            }
-            '"' => out.push_str("\\\""),
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

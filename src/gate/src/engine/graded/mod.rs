@@ -20,7 +20,7 @@ mod weights;
 pub use item::{FRICTION, INFLAMED, Identity, Item, NECROTIC, PRIMED};
 pub use marks::{Marks, MarksError};
 pub use memory::{Dangerous, Memory};
-pub use options::{Enforcement, Graded, Options, Shape};
+pub use options::{Graded, Options, Shape};
 pub use state::StateError;
 pub use terms::Field;
 pub use weight::WeightsError;

@@ -3,6 +3,7 @@
 use super::marks::Marks;
 use super::weights::Weights;
 use crate::engine::event::Source;
+use crate::engine::profile::PlanOptions;
 
 /// The shape of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,20 +28,7 @@ pub struct Options {
     /// What lines look like.
     pub shape: Shape,
     /// Add the enforcement plan.
-    pub enforcement: Option<Enforcement>,
-}
-
-/// How the plan is made.
-#[derive(Debug, Clone)]
-pub struct Enforcement {
-    /// Where evidence goes.
-    pub quarantine_dir: String,
-    /// Seconds within which a process's next plan is suppressed, unless it is harsher.
-    pub cooldown: f64,
-    /// Names of the backends, as they appear in the plan.
-    pub backends: Vec<String>,
-    /// Whether plans are carried out.
-    pub apply: bool,
+    pub enforcement: Option<PlanOptions>,
 }
 
 /// The profile.

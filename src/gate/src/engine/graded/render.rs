@@ -3,12 +3,12 @@
 use kiln_base::model::Word;
 
 use super::item::{FRICTION, Item};
-use super::options::{Enforcement, Graded};
+use super::options::Graded;
 use super::terms::{Field, Term};
 use crate::engine::event::Event;
 use crate::engine::json::{write_utf8_escaped, write_utf8_inner};
 use crate::engine::python::{write_float, write_round4};
-use crate::engine::{Action, Applied, Arena, Span};
+use crate::engine::{Action, Applied, Arena, PlanOptions, Span};
 
 /// Writes JSON members; the first has no comma before it.
 pub(super) struct Members<'o> {
@@ -198,7 +198,7 @@ fn texts(out: &mut Vec<u8>, items: &[String]) {
     array(out, items.iter(), |item, out| write_utf8_escaped(item.as_bytes(), out));
 }
 
-fn plan(item: &Item, profile: &Graded, plan: &Enforcement, arena: &Arena, out: &mut Vec<u8>) {
+fn plan(item: &Item, profile: &Graded, plan: &PlanOptions, arena: &Arena, out: &mut Vec<u8>) {
     let o = &item.outcome;
     let acts = o.action != Action::Allow && !o.suppressed;
     let none = Applied::default();
@@ -232,7 +232,7 @@ fn plan(item: &Item, profile: &Graded, plan: &Enforcement, arena: &Arena, out: &
 }
 
 /// What the backends would do, in words for people. They are not shell commands: nothing executes them.
-fn commands(item: &Item, plan: &Enforcement, arena: &Arena) -> Vec<String> {
+fn commands(item: &Item, plan: &PlanOptions, arena: &Arena) -> Vec<String> {
     let who = match item.pid {
         0 => format!("(no pid) {}", String::from_utf8_lossy(arena.get(item.key))),
         pid => format!("pid {pid}"),

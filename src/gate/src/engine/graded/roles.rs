@@ -164,8 +164,8 @@ impl Roles {
             return false;
         }
         if event.source == Source::Kiln {
-            // Kiln names no executable: its policy has tied the subject to one. What the policy objects to is no
-            // ordinary work, whoever does it.
+            // Kiln names no executable: its policy has tied the subject to one. What the policy refuses is not
+            // ordinary work.
             return role.executables.is_empty() && !event.is_objected();
         }
         let contained = !event.container.is_empty();

@@ -13,7 +13,7 @@ mod threat;
 
 pub use memory::Memory;
 pub use model::{Judged, Notes, Outcome};
-pub use options::{Enforcement, Options};
+pub use options::Options;
 
 use super::json::{self, Kind, Token};
 use super::{Action, Applied, Arena, Failed, Profile, Request, fail, write_pretty};

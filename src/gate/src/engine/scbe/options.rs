@@ -1,5 +1,7 @@
 //! What the profile is told.
 
+use crate::engine::profile::PlanOptions;
+
 /// What to print, as the reference's options of the same names.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -10,18 +12,5 @@ pub struct Options {
     /// Indent by two.
     pub pretty: bool,
     /// Add the enforcement plan.
-    pub enforcement: Option<Enforcement>,
-}
-
-/// How the plan is made.
-#[derive(Debug, Clone)]
-pub struct Enforcement {
-    /// Where evidence goes.
-    pub quarantine_dir: String,
-    /// Seconds within which a process's next plan is suppressed.
-    pub cooldown: f64,
-    /// Names of the backends, as they appear in the plan.
-    pub backends: Vec<String>,
-    /// Whether plans are carried out.
-    pub apply: bool,
+    pub enforcement: Option<PlanOptions>,
 }
