@@ -8,8 +8,8 @@ use kiln_base::abi::tables::MAX_FILE;
 use kiln_base::bundle::TrustedKeys;
 use kiln_base::event::Evidence;
 use kiln_base::wire::{
-    AckOutcome, AckRequest, AssignmentLine, EnrolAnswer, EnrolRequest, Facts, JoinCredential, MAX_LINE, RenewAnswer,
-    RenewRequest, StreamMessage,
+    AckOutcome, AckRequest, AssignmentLine, CloseReason, EnrolAnswer, EnrolRequest, Facts, JoinCredential, MAX_LINE,
+    RenewAnswer, RenewRequest, StreamMessage,
 };
 
 use super::client::{Client, Failure};
@@ -233,7 +233,7 @@ impl Session {
                     *acknowledged &= self.assigned(client, identity, &assigned)?;
                 }
                 Ok(StreamMessage::Heartbeat { .. } | StreamMessage::Unknown) => {}
-                Ok(StreamMessage::Close { reason, .. }) if reason == "revoked" => return Ok(End::Revoked),
+                Ok(StreamMessage::Close { reason, .. }) if reason == CloseReason::Revoked => return Ok(End::Revoked),
                 Ok(StreamMessage::Close { retry_after_ms, .. }) => {
                     return Ok(End::Again(Duration::from_millis(retry_after_ms.min(300_000))));
                 }

@@ -3,40 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::word::Vocabulary;
-
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $n:literal $text:literal,)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        #[serde(rename_all = "snake_case")]
-        #[repr(u8)]
-        pub enum $name { $($(#[$vmeta])* $variant = $n,)* }
-        impl $name {
-            /// All values, least first.
-            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
-            /// The word for it in PDL and on the wire.
-            pub const fn name(self) -> &'static str { match self { $($name::$variant => $text,)* } }
-            /// The value of a number of abi.h.
-            pub fn from_number(n: u8) -> Option<$name> { $name::ALL.iter().copied().find(|v| *v as u8 == n) }
-        }
-        impl Vocabulary for $name {
-            fn all() -> &'static [$name] { $name::ALL }
-            fn word(self) -> &'static str { self.name() }
-        }
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.name()) }
-        }
-        impl std::str::FromStr for $name {
-            type Err = String;
-            fn from_str(s: &str) -> Result<Self, String> {
-                $name::ALL.iter().copied().find(|v| v.name() == s).ok_or_else(|| s.to_owned())
-            }
-        }
-    };
-}
+use super::word::words;
 
 words! {
     /// Whether a block permits by allowing or only refuses.

@@ -14,6 +14,43 @@ pub trait Vocabulary: Copy + Eq + 'static {
     fn word(self) -> &'static str;
 }
 
+/// Types whose values are words, each with its number and its text.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $n:literal $text:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+        )]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[serde(rename_all = "snake_case")]
+        #[repr(u8)]
+        pub enum $name { $($(#[$vmeta])* $variant = $n,)* }
+        impl $name {
+            /// All values, least first.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+            /// The word for it in PDL and on the wire.
+            pub const fn name(self) -> &'static str { match self { $($name::$variant => $text,)* } }
+            /// The value of a number of abi.h.
+            pub fn from_number(n: u8) -> Option<$name> { $name::ALL.iter().copied().find(|v| *v as u8 == n) }
+        }
+        impl $crate::model::Vocabulary for $name {
+            fn all() -> &'static [$name] { $name::ALL }
+            fn word(self) -> &'static str { self.name() }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.name()) }
+        }
+        impl std::str::FromStr for $name {
+            type Err = String;
+            fn from_str(s: &str) -> Result<Self, String> {
+                $name::ALL.iter().copied().find(|v| v.name() == s).ok_or_else(|| s.to_owned())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
 /// A word as it came. What a newer peer says is neither refused nor lost: it stays the text that it was.
 ///
 /// [`Word::of`] makes it, so that no word that is known is ever [`Word::Other`].

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Envelope;
 use crate::event::{Evidence, Violation};
-use crate::model::Digest;
+use crate::model::word::words;
+use crate::model::{Digest, Word};
 
 /// Value of [`JoinCredential::schema`].
 pub const JOIN_SCHEMA: &str = "kiln.join.v1";
@@ -97,6 +98,20 @@ pub struct AssignmentLine {
     pub statement: Envelope,
 }
 
+words! {
+    /// Why the POS ends a stream.
+    CloseReason {
+        /// The POS ends.
+        Shutdown = 0 "shutdown",
+        /// The instance has opened another stream.
+        Superseded = 1 "superseded",
+        /// The instance is revoked; it need not come back.
+        Revoked = 2 "revoked",
+        /// The agent read too slowly.
+        Lagged = 3 "lagged",
+    }
+}
+
 /// One line of `GET /v1/agent/stream`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -122,8 +137,9 @@ pub enum StreamMessage {
     },
     /// The last line.
     Close {
-        /// `shutdown`, `superseded`, `revoked` or `lagged`.
-        reason: String,
+        /// Why.
+        #[cfg_attr(feature = "openapi", schema(schema_with = crate::model::word_schema::<CloseReason>))]
+        reason: Word<CloseReason>,
         /// Earliest time to come back.
         #[serde(default)]
         #[cfg_attr(feature = "openapi", schema(required = true))]

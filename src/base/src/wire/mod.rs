@@ -7,8 +7,8 @@ mod problem;
 mod tests;
 
 pub use agent::{
-    AckAnswer, AckOutcome, AckRequest, AssignmentLine, EnrolAnswer, EnrolRequest, Facts, JOIN_SCHEMA, JoinCredential,
-    RenewAnswer, RenewRequest, StreamMessage, ViolationsAnswer, ViolationsRequest,
+    AckAnswer, AckOutcome, AckRequest, AssignmentLine, CloseReason, EnrolAnswer, EnrolRequest, Facts, JOIN_SCHEMA,
+    JoinCredential, RenewAnswer, RenewRequest, StreamMessage, ViolationsAnswer, ViolationsRequest,
 };
 pub use operator::{
     AckView, AssignAnswer, AssignRequest, Assigned, Enforced, ImageView, InstanceView, NewAssignment, Page,

@@ -19,7 +19,13 @@ fn stream_lines() {
     assert!(matches!(stream(r#"{"type":"news","x":[]}"#).unwrap(), StreamMessage::Unknown));
     assert!(matches!(stream(r#"{"type":"heartbeat","time":"x"}"#).unwrap(), StreamMessage::Heartbeat { .. }));
     let close = r#"{"type":"close","reason":"shutdown","retry_after_ms":1000}"#;
-    assert!(matches!(stream(close).unwrap(), StreamMessage::Close { retry_after_ms: 1000, .. }));
+    let message = stream(close).unwrap();
+    assert!(
+        matches!(&message, StreamMessage::Close { retry_after_ms: 1000, reason } if *reason == CloseReason::Shutdown)
+    );
+    assert_eq!(text(&message), close);
+    let later = r#"{"type":"close","reason":"moved","retry_after_ms":1000}"#;
+    assert_eq!(text(&stream(later).unwrap()), later);
     for bad in ["", "{}", "[]", r#"{"type":1}"#, r#"{"type":"assignment","sequence":-1}"#] {
         assert!(stream(bad).is_err(), "{bad}");
     }

@@ -64,7 +64,7 @@ pub fn router(app: Arc<App>) -> Router {
         title = "Kiln Policy Orchestration Service",
         description = "The operator's and the agents' interface. docs/pos-protocol.md is the normative text."
     ),
-    components(schemas(wire::StreamMessage, wire::ProblemBody, Verdict, BlockKind, Verb, EventMode, Severity, Action)),
+    components(schemas(wire::StreamMessage, wire::CloseReason, wire::ProblemBody, Verdict, BlockKind, Verb, EventMode, Severity, Action)),
     modifiers(&MutualTls),
     security(("certificate" = []))
 )]
