@@ -28,7 +28,7 @@ pub struct Args {
     /// Write the join credential to this file (mode 0600) instead of printing it.
     #[arg(long, visible_alias = "credential", value_name = "FILE")]
     join_out: Option<PathBuf>,
-    /// The address at which the machine reaches the POS, if another than --pos (QEMU's user network: https://10.0.2.2:8443).
+    /// The address at which the machine reaches the POS, if it is not that of --pos (QEMU's user network: https://10.0.2.2:8443).
     #[arg(long, visible_alias = "guest-pos", value_name = "URL")]
     agent_url: Option<String>,
     /// Seconds for which the join token can be used.

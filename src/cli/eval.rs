@@ -27,7 +27,7 @@ pub struct Args {
     /// The files of the policy.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// What is known of the subject: KEY is exec, image, unit, label, user or host. May be repeated.
+    /// What is known of the subject: KEY is exec, image, unit, label, user or host. Can be repeated.
     #[arg(long = "subject", value_name = "KEY=VALUE")]
     subjects: Vec<String>,
     /// A verb of the language, or rename, link, script, which have two objects.
@@ -118,7 +118,7 @@ fn task(subjects: &[String]) -> anyhow::Result<Task> {
             _ => bail!("`{key}` is not a property of a subject: use exec, image, unit, label, user or host"),
         };
         if field.replace(value.to_owned()).is_some() {
-            bail!("the subject has two values for `{key}`: a task has one; only labels may be repeated");
+            bail!("the subject has two values for `{key}`: a task has one; only labels can be repeated");
         }
     }
     if let Some(exec) = &task.exec {

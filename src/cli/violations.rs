@@ -28,7 +28,7 @@ pub struct Args {
     /// Show at most so many, the newest (0: all that the POS keeps).
     #[arg(long, value_name = "N", default_value_t = 50)]
     last: usize,
-    /// Then show each that comes, until interrupted. With --format json, one JSON document a line.
+    /// Then show each new one, until interrupted. With --format json, one JSON document a line.
     #[arg(long)]
     follow: bool,
     #[command(flatten)]

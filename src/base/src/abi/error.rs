@@ -45,7 +45,7 @@ pub enum TablesError {
     #[error("the metadata of the tables is not understood: {0}; compile the policy again")]
     Metadata(String),
     /// The metadata says something else than the kernel part does.
-    #[error("the tables are not one whole: {0}; compile the policy again")]
+    #[error("the parts of the tables do not agree: {0}; compile the policy again")]
     Mismatch(String),
     /// A number points out of its part.
     #[error("the tables are malformed: {what} {number} is out of bounds; compile the policy again")]

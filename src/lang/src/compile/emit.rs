@@ -220,7 +220,7 @@ fn refusals(rules: &Rules<'_>, blocks: &[usize], kind: impl Fn(&Object) -> bool)
     own.filter(|(_, e)| e.effect == Effect::Deny && e.object.is_some_and(&kind)).map(|(n, _)| n).collect()
 }
 
-/// Whether a rule on accept names addresses: else the port alone decides, whoever connects.
+/// Whether a rule on accept names addresses: else the port alone decides, and not the peer.
 fn peers(rules: &Rules<'_>) -> bool {
     rules.entries.iter().any(|e| match e.object {
         Some(Object::Net { verbs, addresses: Addresses::Blocks(cidrs), .. }) => {

@@ -200,7 +200,7 @@ fn net(
         ),
         Proto::Udp if verbs.contains(Verb::Accept) && !covered => add(
             "there is no moment at which a UDP socket accepts a peer".to_owned(),
-            "write `bind udp` for who may listen, or `accept tcp`",
+            "write `bind udp` for a unit that may listen, or `accept tcp`",
         ),
         _ => {}
     }

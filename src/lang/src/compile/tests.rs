@@ -56,7 +56,7 @@ fn lengths_beyond_reason_are_refused_before_memory_is_taken() {
     const { assert!(MAX_FILE < 64 << 20) };
 }
 
-/// Whoever can sign can also seal: a checksum that fits must not make bad numbers good.
+/// A person who can sign can also seal: a checksum that fits must not make bad numbers good.
 #[test]
 fn no_sealed_number_leads_out_of_bounds() {
     let good = file();
@@ -139,7 +139,7 @@ pub(super) fn block(kind: BlockKind, rules: Vec<Rule>) -> Block {
     }
 }
 
-/// Whoever signs, the agent too: what the metadata says is what the kernel part does.
+/// Checked for the signer and for the agent: what the metadata says is what the kernel part does.
 #[test]
 fn metadata_that_is_not_the_kernel_parts_is_refused() {
     let mut guard = block(BlockKind::Guard, vec![file_rule(Effect::Deny, "/etc/shadow")]);

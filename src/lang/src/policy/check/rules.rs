@@ -141,7 +141,7 @@ fn detours(block: &Block, places: &BlockPlaces, found: &mut Diagnostics) {
                     format!("`{name}` goes round the other rules of `{}`", block.name),
                 )
                 .because(how)
-                .mend("remove it if the program can do without; what it is needed for may be given to another unit"),
+                .mend("remove it if the program can do without, or give what needs it to another unit"),
             );
         }
     }

@@ -293,7 +293,7 @@ impl Resolver<'_> {
             *module,
             Code::UnknownName,
             span.clone(),
-            format!("`{word}` is no {what}"),
+            format!("`{word}` is not a {what}"),
             &format!("a {what} or `any` belongs here"),
             mend,
         );

@@ -151,7 +151,7 @@ impl Resolver<'_> {
                 module,
                 Code::BadText,
                 at..at + c.len_utf8(),
-                format!("the character {c:?} may not be in a string"),
+                format!("the character {c:?} cannot stand in a string"),
                 why,
                 "remove it",
             );

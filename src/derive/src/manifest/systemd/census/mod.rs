@@ -93,7 +93,7 @@ impl Walk<'_> {
             // Units name others that need not be there; a link to nothing is worth a word.
             Err(UnitError::Missing(_)) if !cause.starts_with('/') => return,
             Err(_) => {
-                // Masked, missing or unreadable: whoever derives says so.
+                // Masked, missing or unreadable: derivation says so.
                 if name.ends_with(".service") && self.seen.insert(name.to_owned()) {
                     self.census.started.insert(name.to_owned(), cause);
                 }
@@ -128,7 +128,7 @@ impl Walk<'_> {
     /// What every running systemd can be asked for.
     fn run_time(&mut self) {
         if self.files.iter().any(|f| f.ends_with(".service")) {
-            let reason = "whoever may talk to systemd can start a unit that has no file (systemd-run, logind's \
+            let reason = "a process that may talk to systemd can start a unit that has no file (systemd-run, logind's \
                           sessions, container engines); bind its program by `subject exec`";
             self.unnamed("run-*.service, *.scope", Way::RunTime, reason);
         }
