@@ -231,6 +231,15 @@ kernel_ops! {
     Ioctl = 14, "ioctl", "ioctl(2) on character and block devices";
 }
 
+impl Vocabulary for KernelOp {
+    fn all() -> &'static [KernelOp] {
+        KernelOp::ALL
+    }
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
 impl FromStr for KernelOp {
     type Err = ParseVerbError;
     fn from_str(s: &str) -> Result<Self, Self::Err> {
