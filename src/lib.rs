@@ -12,7 +12,7 @@
 //!        policy.tables ── bundle ──►         digests, signatures, trust keys
 //!            │ prepare                       compiled or proven, signed, with the keys to be trusted
 //!            │ bake                          root file system or raw disk, with agent and unit
-//!            ▼ registry                      register with the POS
+//!            ▼ operator                      register with the POS
 //!   agent: load · label · flip · observe ── event ──► journal, gate, pos
 //! ```
 //!
@@ -25,6 +25,6 @@ pub use kiln_agent as agent;
 pub use kiln_base::{abi, bundle, event, model, wire};
 pub use kiln_derive::{self as derive, manifest};
 pub use kiln_gate as gate;
-pub use kiln_image::{bake, prepare, registry};
+pub use kiln_image::{bake, operator, prepare};
 pub use kiln_lang::{automata, compile, pdl, policy};
 pub use kiln_pos as pos;

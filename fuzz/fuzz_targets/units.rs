@@ -3,7 +3,7 @@
 
 use kiln_derive::manifest::systemd::exec::commands;
 use kiln_derive::manifest::systemd::specifier::{expand, unescape};
-use kiln_derive::manifest::systemd::unit::{instance_of, is_template, is_unit_name, template_of};
+use kiln_derive::manifest::systemd::name::{instance_of, is_template, is_unit_name, template_of};
 use kiln_derive::manifest::systemd::words::{Escapes, words};
 use kiln_derive::manifest::systemd::{Environment, parse};
 use libfuzzer_sys::fuzz_target;

@@ -38,7 +38,7 @@ struct Serve {
     /// Address to listen on; port 0 takes a free one, which is printed.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
-    /// A DNS name or address that clients dial, beside localhost; may be repeated.
+    /// A DNS name or address that clients dial, beside localhost; can be repeated.
     #[arg(long = "name", value_name = "HOST")]
     names: Vec<String>,
     /// Violations that are kept of each instance; older ones are removed.
@@ -78,7 +78,7 @@ fn run(args: Serve) -> ExitCode {
         heartbeat: Duration::from_secs(args.heartbeat),
     };
     let ready = |address: SocketAddr| {
-        // Whoever started this may have closed the pipe; the service runs all the same.
+        // The process that started this can have closed the pipe; the service runs all the same.
         let mut out = std::io::stdout();
         let _ = writeln!(out, "listening on https://{address}").and_then(|()| out.flush());
     };

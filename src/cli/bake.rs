@@ -15,13 +15,13 @@ pub struct Args {
     /// The policy: PDL, or a tables file of `kiln compile` with its signature beside it.
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
-    /// Leave TARGET alone and write the baked image here.
+    /// Write the baked image here and leave TARGET as it is.
     #[arg(long, short, value_name = "OUT")]
     output: Option<PathBuf>,
     /// The policy's secret key, to sign with. Not needed for tables that are signed already.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// A folder whose policy*.pub, pos*.pub and pos-ca.pem the image trusts; may be given several times. Without it, the
+    /// A folder whose policy*.pub, pos*.pub and pos-ca.pem the image trusts; can be given several times. Without it, the
     /// public half of --key.
     #[arg(long, value_name = "DIR")]
     trust: Vec<PathBuf>,
@@ -43,7 +43,7 @@ pub struct Args {
     /// Judge this kernel configuration (named config-RELEASE) instead of those in the image.
     #[arg(long, value_name = "FILE", conflicts_with = "no_kernel_check")]
     kernel_config: Option<PathBuf>,
-    /// Do not ask whether the image's kernel can enforce.
+    /// Do not check whether the image's kernel can enforce.
     #[arg(long)]
     no_kernel_check: bool,
     /// Only warn when the policy confines a unit or a program that the image does not have.

@@ -10,7 +10,7 @@ use crate::policy::normal::{BlockKind, Policy};
 
 /// Check policies: everything that is wrong, in one run.
 ///
-/// The files are checked together as one policy. Exit code 0 if it is taken, 1 if an error is found (with
+/// The files are checked together as one policy. Exit code 0 if it is right, 1 if an error is found (with
 /// --deny-warnings a warning too), 2 if a file cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: kiln check nginx.pdl guards.pdl")]

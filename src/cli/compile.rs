@@ -21,7 +21,7 @@ pub struct Args {
     /// The policy; several files are one policy.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Where the tables go. Nothing is written if anything cannot be enforced.
+    /// Write the tables here. Nothing is written if some of the policy cannot be enforced.
     #[arg(short, long, value_name = "TABLES")]
     output: PathBuf,
     /// The oldest kernel that must enforce the policy.

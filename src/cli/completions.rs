@@ -1,9 +1,8 @@
 //! `kiln completions`.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Exit, Out};
+use super::{Exit, Out};
 
 /// Example: kiln completions bash > /etc/bash_completion.d/kiln
 #[derive(Debug, clap::Args)]
@@ -12,10 +11,10 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Prints the script.
-pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
+/// Prints the script for `command`, the whole program.
+pub fn run(args: Args, mut command: clap::Command, out: &mut Out) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "kiln", &mut script);
+    clap_complete::generate(args.shell, &mut command, "kiln", &mut script);
     out.raw(&script)?;
     Ok(Exit::Done)
 }

@@ -12,7 +12,7 @@ use super::{Exit, Format, Out};
 use crate::bake::layout;
 use crate::bundle::write_aside;
 use crate::model::Digest;
-use crate::registry::BakedImage;
+use crate::operator::BakedImage;
 use crate::wire::{JOIN_SCHEMA, JoinCredential};
 
 /// Example: kiln deploy disk.raw --pos https://pos.example:8443 --join-out web1.join
@@ -28,7 +28,7 @@ pub struct Args {
     /// Write the join credential to this file (mode 0600) instead of printing it.
     #[arg(long, visible_alias = "credential", value_name = "FILE")]
     join_out: Option<PathBuf>,
-    /// The address at which the machine reaches the POS, if another than --pos (QEMU's user network: https://10.0.2.2:8443).
+    /// The address at which the machine reaches the POS, if it is not that of --pos (QEMU's user network: https://10.0.2.2:8443).
     #[arg(long, visible_alias = "guest-pos", value_name = "URL")]
     agent_url: Option<String>,
     /// Seconds for which the join token can be used.
@@ -90,7 +90,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     if !args.no_token {
         let issued = client.token(view.image, args.ttl)?;
         let pos = args.agent_url.as_deref().unwrap_or(client.base()).to_owned();
-        let credential = JoinCredential { schema: JOIN_SCHEMA.to_owned(), pos, token: issued.token };
+        let credential = JoinCredential { schema: JOIN_SCHEMA.to_owned(), pos: Some(pos), token: issued.token };
         let text = serde_json::to_string(&credential)?;
         let mut join =
             Join { token_id: issued.id, expires: issued.expires, file: None, credential: None, smbios: None };

@@ -22,22 +22,22 @@ use crate::pdl::{Code, Diagnostic, Level, NoFiles, Source};
 
 /// Reads units, configuration, packages and programs of an image and writes the policy that they declare.
 ///
-/// Without --unit, every service that the image starts gets a profile, but for those of the system itself. What gets
-/// none is listed on standard error, each with its reason.
+/// Without --unit, every service that the image starts gets a profile, but for those of the system itself. Standard
+/// error lists those that get none, each with its reason.
 ///
 /// Example: kiln derive rootfs --unit nginx.service -o nginx.pdl
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The image's root directory.
     root: PathBuf,
-    /// A service to derive a profile for; may be repeated. A template (`app@.service`) stands for all of its instances.
+    /// A service to derive a profile for; can be repeated. A template (`app@.service`) stands for all of its instances.
     #[arg(long = "unit", short = 'u', value_name = "UNIT")]
     units: Vec<String>,
-    /// Every service that the image starts, but for those that their own unit shows to be the system's: what packages
-    /// say counts no longer.
+    /// Every service that the image starts, but for those that their own unit shows to be the system's, whatever the
+    /// priority of their package.
     #[arg(long, conflicts_with = "units")]
     all: bool,
-    /// Leave the units out that this pattern matches; may be repeated.
+    /// Leave out the units that this pattern matches; can be repeated.
     #[arg(long, value_name = "PATTERN")]
     except: Vec<String>,
     /// Write nothing and end with 1 if something that the image starts gets no profile.

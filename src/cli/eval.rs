@@ -10,7 +10,7 @@ use super::sources::{REFUSED, load};
 use super::{Exit, Format, Out};
 use crate::model::{Because, Verb};
 use crate::policy::eval::{Answer, Atom, Cause, Evaluator, Operation, Refusal, RuleRef, Target, Task, Verdict};
-use crate::policy::normal::{Block, BlockKind, Policy};
+use crate::policy::normal::{Block, Policy};
 
 const EXAMPLES: &str = "Examples:
   kiln eval web.pdl --subject unit=nginx.service --verb connect --object tcp:10.0.0.1:443 --at 2026-01-05T09:00:00Z
@@ -27,7 +27,7 @@ pub struct Args {
     /// The files of the policy.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// What is known of the subject: KEY is exec, image, unit, label, user or host. May be repeated.
+    /// What is known of the subject: KEY is exec, image, unit, label, user or host. Can be repeated.
     #[arg(long = "subject", value_name = "KEY=VALUE")]
     subjects: Vec<String>,
     /// A verb of the language, or rename, link, script, which have two objects.
@@ -118,7 +118,7 @@ fn task(subjects: &[String]) -> anyhow::Result<Task> {
             _ => bail!("`{key}` is not a property of a subject: use exec, image, unit, label, user or host"),
         };
         if field.replace(value.to_owned()).is_some() {
-            bail!("the subject has two values for `{key}`: a task has one; only labels may be repeated");
+            bail!("the subject has two values for `{key}`: a task has one; only labels can be repeated");
         }
     }
     if let Some(exec) = &task.exec {
@@ -218,11 +218,7 @@ fn path(text: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 fn block_name(block: &Block) -> String {
-    let kind = match block.kind {
-        BlockKind::Profile => "profile",
-        BlockKind::Guard => "guard",
-    };
-    format!("{kind} {}", block.name)
+    format!("{} {}", block.kind, block.name)
 }
 
 fn by_rule(policy: &Policy, at: RuleRef, reason: &str) -> Deciding {

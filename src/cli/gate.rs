@@ -16,10 +16,10 @@ use clap::ValueEnum;
 use super::out::Fail;
 use super::{Exit, Out};
 use crate::gate::enforce::{self, BackendName, Enforcement, Limits, SocSettings};
-use crate::gate::engine::Profile;
 use crate::gate::engine::event::Source as Origin;
 use crate::gate::engine::graded::{self, Graded, Marks, Memory, Shape, Weights};
 use crate::gate::engine::scbe::{self, Scbe};
+use crate::gate::engine::{PlanOptions, Profile};
 use crate::gate::run::{self, Follow, Settings, Sink, Source, Summary};
 
 /// How events are judged.
@@ -56,7 +56,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Undo what was done to a process: thaw it, give it its network and its processor back.
+    /// Undo what the gate did to a process: thaw it, give it its network and its processor back.
     Release(hold::Args),
     /// Show what the gate remembers: the most dangerous processes first.
     State(memory::Args),
@@ -73,7 +73,7 @@ struct Judge {
     /// What the lines are.
     #[arg(long, value_enum, default_value_t = FormatIn::Auto)]
     format_in: FormatIn,
-    /// Go on when the file ends: it grows, and may be truncated or rotated.
+    /// Go on when the file ends: it grows, and can be truncated or rotated.
     #[arg(long)]
     follow: bool,
     /// Write only verdicts that are not ALLOW.
@@ -100,7 +100,7 @@ struct Judge {
     /// Where evidence goes.
     #[arg(long, value_name = "DIR", default_value = "/var/quarantine/scbe")]
     quarantine_dir: String,
-    /// Seconds in which a process is not acted on again.
+    /// Seconds in which the gate does not act on the same process again.
     #[arg(long, value_name = "SECONDS", default_value_t = 15.0, allow_negative_numbers = true)]
     enforcement_cooldown: f64,
     /// Backends, in order, comma-separated: systemd, journald, soc, cgroup.
@@ -112,7 +112,7 @@ struct Judge {
     /// File that keeps the memory over a restart (profile default).
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Processes that are remembered; beyond, the least dangerous are forgotten (profile default).
+    /// Remember at most so many processes; the gate forgets the least dangerous first (profile default).
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     state_entries: usize,
     /// Never act on processes, units or control groups of this name; * at its end stands for anything. Repeatable.
@@ -142,7 +142,7 @@ struct Judge {
     /// Where the soc backend keeps what is not delivered yet.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/kiln/gate/soc")]
     soc_spool: PathBuf,
-    /// How large that may grow.
+    /// How large that can grow.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     soc_spool_bytes: u64,
     /// Threads that read and render.
@@ -177,7 +177,12 @@ fn judge(args: &Judge, ocsf: bool, out: &mut Out) -> anyhow::Result<Exit> {
         code: 2,
         message: format!("unknown enforcement backend(s): {unknown}; known are systemd, journald, soc, cgroup"),
     })?;
-    let names: Vec<String> = backends.iter().map(|name| name.as_str().to_owned()).collect();
+    let plan = plans.then(|| PlanOptions {
+        quarantine_dir: args.quarantine_dir.clone(),
+        cooldown: args.enforcement_cooldown,
+        backends: backends.iter().map(|name| name.as_str().to_owned()).collect(),
+        apply: args.apply_enforcement,
+    });
     let mut enforcement = args.apply_enforcement.then(|| Enforcement::new(enforcement_settings(args, backends)));
     let summary = match args.profile {
         ProfileName::Scbe => {
@@ -185,12 +190,7 @@ fn judge(args: &Judge, ocsf: bool, out: &mut Out) -> anyhow::Result<Exit> {
                 host_default: args.host_default.clone(),
                 include_kernel_event: args.include_kernel_event,
                 pretty: args.pretty,
-                enforcement: plans.then(|| scbe::Enforcement {
-                    quarantine_dir: args.quarantine_dir.clone(),
-                    cooldown: args.enforcement_cooldown,
-                    backends: names,
-                    apply: args.apply_enforcement,
-                }),
+                enforcement: plan,
             };
             drive(&Scbe { options }, &mut Default::default(), enforcement.as_mut(), args, out, |_| Ok(()))?
         }
@@ -206,12 +206,7 @@ fn judge(args: &Judge, ocsf: bool, out: &mut Out) -> anyhow::Result<Exit> {
                 include_kernel_event: args.include_kernel_event,
                 pretty: args.pretty,
                 shape: if ocsf { Shape::Ocsf } else { Shape::Gate },
-                enforcement: plans.then(|| graded::Enforcement {
-                    quarantine_dir: args.quarantine_dir.clone(),
-                    cooldown: args.enforcement_cooldown,
-                    backends: names,
-                    apply: args.apply_enforcement,
-                }),
+                enforcement: plan,
             };
             let marks = match &args.benign {
                 Some(path) => marks(path)?,

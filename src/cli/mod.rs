@@ -19,7 +19,7 @@ pub mod sources;
 mod status;
 mod violations;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use out::{Exit, Format, Out};
 
@@ -100,7 +100,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Status(args) => status::run(args, &mut out),
         Command::Violations(args) => violations::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
-        Command::Completions(args) => completions::run(args, &mut out),
+        Command::Completions(args) => completions::run(args, Cli::command(), &mut out),
         Command::Gate(args) => gate::run(args, cli.format == Shape::Ocsf, &mut out),
     };
     out.finish(result)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::registry::{Client, Credentials};
+use crate::operator::{Client, Credentials};
 
 /// Where the POS is.
 #[derive(Debug, clap::Args)]

@@ -13,8 +13,8 @@ use super::{Exit, Format, Out};
 use crate::bundle::{Envelope, MAX_ENVELOPE, PolicyStatement, SigningKey};
 use crate::compile::KernelVersion;
 use crate::model::Digest;
+use crate::operator::Client;
 use crate::prepare::{self, file::read_bounded};
-use crate::registry::Client;
 use crate::wire::{AssignRequest, ImageView, MAX_TABLES, NewAssignment, PublishRequest, VersionView};
 
 /// Example: kiln publish nginx.pdl --pos https://pos.example:8443 --key keys/policy.key
@@ -28,7 +28,7 @@ pub struct Args {
     /// signature is read from beside them.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// The image (sha256:…) whose instances get the version; may be given several times. Without it, all images with this policy's name
+    /// The image (sha256:…) whose instances get the version; can be given several times. Without it, all images with this policy's name
     /// that trust the key.
     #[arg(long, value_name = "DIGEST")]
     image: Vec<Digest>,
@@ -45,7 +45,7 @@ pub struct Args {
     /// The oldest kernel that must enforce it, when PDL is given.
     #[arg(long, value_name = "VERSION", default_value_t = KernelVersion::BASELINE)]
     kernel: KernelVersion,
-    /// Publish, and assign to nobody.
+    /// Publish without assigning the version.
     #[arg(long, conflicts_with = "instance")]
     no_assign: bool,
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::pos_args::PosArgs;
 use super::{Exit, Format, Out};
-use crate::registry::{Client, ClientError};
+use crate::operator::{Client, ClientError};
 use crate::wire::{AckView, InstanceView, StateView};
 
 /// How often is looked again.

@@ -5,12 +5,14 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::bail;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::pos_args::PosArgs;
 use super::{Exit, Format, Out};
 use crate::event::Violation;
-use crate::registry::Client;
+use crate::model::{Severity, Verb, Verdict, Vocabulary, Word};
+use crate::operator::Client;
 use crate::wire::ViolationView;
 
 /// How often is looked again.
@@ -26,7 +28,7 @@ pub struct Args {
     /// Show at most so many, the newest (0: all that the POS keeps).
     #[arg(long, value_name = "N", default_value_t = 50)]
     last: usize,
-    /// Then show each that comes, until interrupted. With --format json, one JSON document a line.
+    /// Then show each new one, until interrupted. With --format json, one JSON document a line.
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
@@ -44,30 +46,32 @@ struct Filter {
     profile: Option<String>,
     /// Only this verb: read, exec, connect, …
     #[arg(long)]
-    verb: Option<String>,
+    verb: Option<Word<Verb>>,
     /// Only this verdict: denied, would_deny or watched.
-    #[arg(long, value_parser = ["denied", "would_deny", "watched", "attached"])]
-    verdict: Option<String>,
+    #[arg(long, value_parser = words(Verdict::ALL))]
+    verdict: Option<Verdict>,
     /// Only of this severity or above.
-    #[arg(long, value_parser = SEVERITIES)]
-    severity: Option<String>,
+    #[arg(long, value_parser = words(Severity::ALL))]
+    severity: Option<Severity>,
     /// Only objects that contain this text.
     #[arg(long, value_name = "TEXT")]
     object: Option<String>,
 }
 
-const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
+/// Takes the words of a type, and shows them in the help.
+fn words<T: Vocabulary + Send + Sync>(all: &'static [T]) -> impl TypedValueParser<Value = T> {
+    let known = |text: String| all.iter().copied().find(|one| one.word() == text).ok_or("not one of these");
+    PossibleValuesParser::new(all.iter().map(|one| one.word())).try_map(known)
+}
 
 impl Filter {
     fn fits(&self, violation: &Violation) -> bool {
-        let is = |asked: &Option<String>, found: &str| asked.as_deref().is_none_or(|asked| asked == found);
-        let rank = |name: &str| SEVERITIES.iter().position(|known| *known == name);
-        is(&self.profile, &violation.profile)
-            && is(&self.verb, &violation.verb)
-            && is(&self.verdict, &violation.verdict)
+        self.profile.as_ref().is_none_or(|asked| *asked == violation.profile)
+            && self.verb.as_ref().is_none_or(|asked| *asked == violation.verb)
+            && self.verdict.is_none_or(|asked| violation.verdict == asked)
             && self.object.as_deref().is_none_or(|text| violation.object.contains(text))
             // A severity that this version does not know is shown rather than hidden.
-            && self.severity.as_deref().and_then(rank).is_none_or(|least| rank(&violation.severity).is_none_or(|r| r >= least))
+            && self.severity.is_none_or(|least| violation.severity.known().is_none_or(|found| found >= least))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `kiln bake` and `kiln sign`, attacked by whoever made the image, the tables or the folders that they are given.
+//! `kiln bake` and `kiln sign`, attacked by the maker of the image, the tables or the folders that they are given.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};

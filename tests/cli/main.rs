@@ -2,6 +2,7 @@
 
 mod agent;
 mod bake;
+mod circles;
 mod compile;
 mod constants;
 mod coverage;

@@ -1,5 +1,5 @@
-//! The order of the agent's wings, as `src/agent/src/lib.rs` draws it, and that no files of it use each other in a
-//! circle: what is below can be read, tested and changed without what is above.
+//! The order of the agent's wings, as `src/agent/src/lib.rs` draws it: what is below can be read, tested and changed
+//! without what is above. That no files use each other in a circle, `circles.rs` holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -100,23 +100,6 @@ fn each_wing_uses_only_what_is_below_it() {
             .extend(to.iter().filter(|other| rank(other) > rank(module)).map(|other| format!("{module} uses {other}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn no_files_of_the_agent_use_each_other_in_a_circle() {
-    let files = files();
-    let mut edges = edges(&files);
-    assert!(edges.len() > 40 && edges.values().map(BTreeSet::len).sum::<usize>() > 100, "the files are read");
-    // Files that use none of those that remain are in no circle.
-    loop {
-        let done: Vec<&str> = edges.iter().filter(|(_, to)| to.is_empty()).map(|(module, _)| *module).collect();
-        if done.is_empty() {
-            break;
-        }
-        edges.retain(|module, _| !done.contains(module));
-        edges.values_mut().for_each(|to| to.retain(|other| !done.contains(other)));
-    }
-    assert!(edges.is_empty(), "in circles, or above one: {edges:#?}");
 }
 
 /// `update::flip` asks for the record that names the generation; nothing goes round it.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kiln::model::Verb;
 use serde::Deserialize;
 
 use crate::needs::Needs;
@@ -99,7 +100,7 @@ pub enum Mode {
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// The verb.
-    pub verb: String,
+    pub verb: Verb,
     /// The object, whole; absent where it has no name worth fixing.
     pub object: Option<String>,
     /// Text that the object contains.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use kiln::event::Violation;
+use kiln::event::{Verdict, Violation};
 use libtest_mimic::Completion;
 
 use crate::case::{Case, Mode};
@@ -96,7 +96,7 @@ fn told(run: Option<&Run>) -> String {
     )
 }
 
-fn is_expected(case: &Case, event: &Violation, verdict: &str, variant: Variant) -> bool {
+fn is_expected(case: &Case, event: &Violation, verdict: Verdict, variant: Variant) -> bool {
     let object = variant.object(&event.object);
     event.verdict == verdict
         && event.verb == case.event.verb
@@ -106,7 +106,7 @@ fn is_expected(case: &Case, event: &Violation, verdict: &str, variant: Variant) 
 
 fn enforced(case: &Case, run: Option<&Run>, events: &[&Violation], variant: Variant) -> (Answer, String) {
     let Some(run) = run else { return (Answer::Unattempted, told(run)) };
-    let reported = events.iter().any(|event| is_expected(case, event, "denied", variant));
+    let reported = events.iter().any(|event| is_expected(case, event, Verdict::Denied, variant));
     match run.state {
         State::Worked => (Answer::Bypassed, "the attack worked".to_owned()),
         State::Unattempted => (Answer::Unattempted, told(Some(run))),
@@ -122,7 +122,7 @@ fn enforced(case: &Case, run: Option<&Run>, events: &[&Violation], variant: Vari
 
 fn audited(case: &Case, run: Option<&Run>, events: &[&Violation], variant: Variant) -> (Answer, String) {
     let Some(run) = run else { return (Answer::Unattempted, told(run)) };
-    let reported = events.iter().any(|event| is_expected(case, event, "would_deny", variant));
+    let reported = events.iter().any(|event| is_expected(case, event, Verdict::WouldDeny, variant));
     match run.state {
         State::Unattempted => (Answer::Unattempted, told(Some(run))),
         State::Refused | State::Killed => {
@@ -140,7 +140,7 @@ fn permitted(run: Option<&Run>, events: &[&Violation]) -> (Answer, String) {
     if run.is_none_or(|run| run.state != State::Worked) {
         return (Answer::Otherwise, format!("what is permitted must work, but {}", told(run)));
     }
-    if events.iter().any(|event| event.verdict == "denied" || event.verdict == "would_deny") {
+    if events.iter().any(|event| event.verdict == Verdict::Denied || event.verdict == Verdict::WouldDeny) {
         return (Answer::Otherwise, "what is permitted was reported".to_owned());
     }
     (Answer::Denied, String::new())

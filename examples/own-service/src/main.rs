@@ -31,7 +31,7 @@ fn answer(mut stream: &TcpStream, greeting: &str) -> std::io::Result<()> {
     let path = line.split(' ').nth(1).unwrap_or("/");
     let page = match path {
         "/" => fs::read_to_string(greeting).and_then(|text| Ok(format!("{text}visitor {}\n", count()?))),
-        // The hole: whoever asks for /etc/shadow gets it.
+        // The hole: a client that asks for /etc/shadow gets it.
         _ => fs::read_to_string(path),
     };
     match page {

@@ -3,9 +3,9 @@
 //! ```text
 //! model   words: verbs, modes, digests, addresses, units
 //!   ├── abi      the tables file and its kernel part, as the BPF programs read it
-//!   │    ├── bundle   digests, signatures, trust keys
 //!   │    └── event    what the kernel reports, and evidence of what it enforces
-//!   └──────── wire    what agent, service and operator say to each other
+//!   ├── bundle   digests, signatures, trust keys
+//!   └── wire     what agent, service and operator say to each other: bundle's and event's, in messages
 //! ```
 
 pub mod abi;

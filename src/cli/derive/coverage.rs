@@ -9,7 +9,7 @@ use crate::cli::Out;
 use crate::manifest::Root;
 use crate::manifest::dpkg::Database;
 use crate::manifest::systemd::census::{Census, Way};
-use crate::manifest::systemd::unit::template_of;
+use crate::manifest::systemd::name::template_of;
 use crate::manifest::systemd::{Unit, UnitError, own};
 
 /// Names of services that nothing starts; more are counted.

@@ -22,7 +22,7 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
         };
         let from = if local { "loopback" } else { "any" };
         match listen.proto {
-            // UDP has no connections: an answer is a datagram to whoever asked, from whatever port.
+            // UDP has no connections: an answer is a datagram to the client, from whatever port.
             Proto::Udp => out.push(Rule::net(Verb::Connect, Proto::Udp, from, Vec::new(), &listen.origin)),
             proto => out.push(Rule::net(Verb::Accept, proto, from, vec![ports], &listen.origin)),
         }

@@ -2,8 +2,8 @@
 
 use kiln_base::model::Verb;
 
+use super::name::profile_name;
 use super::rule::{Rule, Section};
-use super::text::profile_name;
 use crate::manifest::{PathFact, ServiceFacts};
 
 pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {

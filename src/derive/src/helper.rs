@@ -5,8 +5,8 @@ use kiln_base::model::Verb;
 use serde::Serialize;
 
 use super::load;
+use super::name::profile_name;
 use super::rule::{Rule, Section, tidy};
-use super::text::profile_name;
 use super::write;
 use crate::manifest::{Helper, Origin, PathFact, ServiceFacts};
 

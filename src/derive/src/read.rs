@@ -3,8 +3,8 @@
 use kiln_base::model::Verb;
 
 use super::connect;
+use super::name::subject;
 use super::rule::{Rule, Section};
-use super::text::subject;
 use crate::manifest::{PathFact, ServiceFacts};
 
 const READ: &[Verb] = &[Verb::Read];

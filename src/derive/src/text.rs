@@ -2,30 +2,13 @@
 
 use std::fmt::Write;
 
-use kiln_base::model::{Because, Mode, VerbSet, quote_pattern};
+use kiln_base::model::{Because, Mode, VerbSet, pattern_in_quotes};
 
-use super::Derived;
+use super::derived::Derived;
 use super::rule::{Rule, Section, What};
 
 /// The classes that a derived profile governs: every one that can be enforced. System calls are not among them.
 const GOVERNS: &str = "read, modify, create, delete, setattr, exec, load, bind, connect, accept, capability, kernel";
-
-/// The name of the profile of a unit: its stem, with what an identifier cannot have replaced.
-pub fn profile_name(unit: &str) -> String {
-    let stem = unit.rsplit_once('.').map_or(unit, |(s, _)| s).to_ascii_lowercase();
-    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if name.starts_with(|c: char| c.is_ascii_lowercase()) { name } else { format!("unit_{name}") }
-}
-
-/// The pattern that matches a unit's name and no other, or the names of all instances of a template.
-pub fn subject(unit: &str) -> String {
-    match unit.split_once("@.") {
-        Some((prefix, suffix)) if !prefix.contains('@') => {
-            format!("{}@*.{}", quote_pattern(prefix), quote_pattern(suffix))
-        }
-        _ => quote_pattern(unit),
-    }
-}
 
 /// The policy text of some profiles.
 pub fn render(profiles: &[Derived]) -> String {
@@ -38,10 +21,10 @@ pub fn render(profiles: &[Derived]) -> String {
         for note in &profile.notes {
             let _ = writeln!(out, "# Note: {}", single_line(&note.to_string()));
         }
-        let subject = format!("unit {}", pattern(&profile.subject));
+        let subject = format!("unit {}", pattern_in_quotes(&profile.subject));
         block(&mut out, &profile.profile, &subject, profile.mode, &profile.rules);
         for helper in &profile.helpers {
-            let subject = format!("{subject}, exec {}", pattern(&helper.program));
+            let subject = format!("{subject}, exec {}", pattern_in_quotes(&helper.program));
             out.push('\n');
             block(&mut out, &helper.profile, &subject, profile.mode, &helper.rules);
         }
@@ -80,14 +63,17 @@ fn heading(section: Section) -> &'static str {
 
 /// `allow … because …` without its semicolon.
 fn allow(rule: &Rule) -> String {
-    let list = |items: &[String]| items.iter().map(|p| pattern(p)).collect::<Vec<_>>().join(", ");
+    let list = |items: &[String]| items.iter().map(|p| pattern_in_quotes(p)).collect::<Vec<_>>().join(", ");
     let object = match &rule.what {
         What::File { verbs, paths } => format!("{} {}", verb_list(*verbs), list(paths)),
         What::Switch { paths, profile } => format!("exec {} as {profile}", list(paths)),
         What::Net { verb, proto, address, ports } => {
             let word = verb.preposition().unwrap_or("to");
-            let address =
-                if matches!(address.as_str(), "any" | "loopback") { address.clone() } else { pattern(address) };
+            let address = if matches!(address.as_str(), "any" | "loopback") {
+                address.clone()
+            } else {
+                pattern_in_quotes(address)
+            };
             let mut text = format!("{verb} {} {word} {address}", proto.name());
             if !ports.is_empty() {
                 let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
@@ -105,24 +91,6 @@ fn allow(rule: &Rule) -> String {
 
 fn verb_list(verbs: VerbSet) -> String {
     verbs.words().join(", ")
-}
-
-/// A pattern in quotes: backslashes quote within it already (see `quote_pattern`), a quote gets one.
-fn pattern(text: &str) -> String {
-    let mut out = String::from("\"");
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => {
-                out.push(c);
-                out.extend(chars.next());
-            }
-            '"' => out.push_str("\\\""),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 fn reference(because: &Because) -> String {
@@ -144,7 +112,8 @@ fn single_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kiln_base::model::Verb;
+    use crate::{profile_name, subject};
+    use kiln_base::model::{Verb, quote_pattern};
     use proptest::prelude::*;
 
     #[test]
@@ -152,7 +121,7 @@ mod tests {
         assert_eq!(profile_name("nginx.service"), "nginx");
         assert_eq!(profile_name("postgresql@15-main.service"), "postgresql_15_main");
         assert_eq!(profile_name("389-ds.service"), "unit_389_ds");
-        assert_eq!(pattern("/a\\[b\"c"), "\"/a\\[b\\\"c\"");
+        assert_eq!(pattern_in_quotes("/a\\[b\"c"), "\"/a\\[b\\\"c\"");
         assert_eq!(single_line("a\nb"), "a\u{fffd}b");
     }
 
@@ -171,7 +140,7 @@ mod tests {
             prop_assume!(!name.ends_with('/') && !name.contains("//"));
             prop_assume!(name.split('/').skip(1).all(|part| !matches!(part, "." | "..")));
             let quoted = quote_pattern(&name);
-            let text = format!("pdl 1;\nprofile p {{\n  subject unit {0};\n  allow read {0};\n}}\n", pattern(&quoted));
+            let text = format!("pdl 1;\nprofile p {{\n  subject unit {0};\n  allow read {0};\n}}\n", pattern_in_quotes(&quoted));
             let loaded = kiln_lang::policy::load(&[kiln_lang::pdl::Source::new("t", &text)], &kiln_lang::pdl::NoFiles);
             let policy = loaded.map_err(|e| TestCaseError::fail(e.render(false)))?;
             let unit = &policy.blocks[0].subjects[0][0].pattern.0;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use kiln_base::wire::CloseReason;
 use tokio_stream::StreamExt;
 
 use super::hub::Hub;
@@ -15,7 +16,7 @@ pub async fn follow(mut changes: Changes, store: Arc<dyn Store>, hub: Hub) {
     while let Some(change) = changes.next().await {
         match change {
             Change::Assigned(new) => new.iter().for_each(|desired| hub.push(desired)),
-            Change::Revoked(instance) => hub.close(&instance, "revoked"),
+            Change::Revoked(instance) => hub.close(&instance, CloseReason::Revoked),
             Change::Missed => {
                 tracing::warn!("changes were missed; each open stream is compared with the store");
                 for instance in hub.open_streams() {
@@ -29,7 +30,7 @@ pub async fn follow(mut changes: Changes, store: Arc<dyn Store>, hub: Hub) {
 /// Tells one stream what it may have missed; what it has already is not told again.
 async fn compare(store: &dyn Store, hub: &Hub, instance: &InstanceId) {
     match store.instance(instance.as_str().to_owned()).await {
-        Ok(view) if view.revoked.is_some() => return hub.close(instance, "revoked"),
+        Ok(view) if view.revoked.is_some() => return hub.close(instance, CloseReason::Revoked),
         Ok(_) => {}
         Err(error) => return tracing::error!(%error, %instance, "cannot compare a stream"),
     }
@@ -58,7 +59,7 @@ mod tests {
             follow(Box::pin(tokio_stream::once(Change::Missed)), store, hub).await;
             assert_eq!(told_first.borrow().push.as_ref().map(|desired| desired.sequence), Some(1));
             assert_eq!(told_first.borrow().close, None);
-            assert_eq!(told_second.borrow().close, Some("revoked"));
+            assert_eq!(told_second.borrow().close, Some(CloseReason::Revoked));
         });
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kiln_base::wire::CloseReason;
 use tokio::sync::watch;
 
 use super::store::{Desired, InstanceId};
@@ -13,7 +14,7 @@ pub struct Signal {
     /// The newest assignment since the stream opened.
     pub push: Option<Arc<Desired>>,
     /// Why to end.
-    pub close: Option<&'static str>,
+    pub close: Option<CloseReason>,
 }
 
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ struct Inner {
     seen: HashMap<InstanceId, i64>,
     opened: u64,
     /// Streams that open after this end at once.
-    closing: Option<&'static str>,
+    closing: Option<CloseReason>,
 }
 
 /// All streams of this service.
@@ -63,7 +64,7 @@ impl Hub {
             tell.send_modify(|signal| signal.close = Some(reason));
         }
         if let Some((_, older)) = inner.streams.insert(instance.clone(), (number, tell)) {
-            older.send_modify(|signal| signal.close = Some("superseded"));
+            older.send_modify(|signal| signal.close = Some(CloseReason::Superseded));
         }
         (Listed { hub: self.clone(), instance: instance.clone(), number }, told)
     }
@@ -82,14 +83,14 @@ impl Hub {
     }
 
     /// Ends the stream of an instance.
-    pub fn close(&self, instance: &InstanceId, reason: &'static str) {
+    pub fn close(&self, instance: &InstanceId, reason: CloseReason) {
         if let Some((_, tell)) = self.lock().streams.get(instance) {
             tell.send_modify(|signal| signal.close = Some(reason));
         }
     }
 
     /// Ends all streams, and those that open later.
-    pub fn close_all(&self, reason: &'static str) {
+    pub fn close_all(&self, reason: CloseReason) {
         let mut inner = self.lock();
         inner.closing = Some(reason);
         for (_, tell) in inner.streams.values() {
@@ -135,17 +136,17 @@ mod tests {
         let hub = Hub::default();
         let (first, told_first) = hub.open(&id(1));
         let (second, told_second) = hub.open(&id(1));
-        assert_eq!(told_first.borrow().close, Some("superseded"));
+        assert_eq!(told_first.borrow().close, Some(CloseReason::Superseded));
         drop(first);
         assert!(hub.open_streams().contains(&id(1)), "the end of the older must not unlist the newer");
         hub.push(&desired(2));
         hub.push(&desired(1));
         assert_eq!(told_second.borrow().push.as_ref().unwrap().sequence, 2);
-        hub.close(&id(1), "revoked");
-        assert_eq!(told_second.borrow().close, Some("revoked"));
+        hub.close(&id(1), CloseReason::Revoked);
+        assert_eq!(told_second.borrow().close, Some(CloseReason::Revoked));
         drop(second);
         assert!(!hub.open_streams().contains(&id(1)));
-        hub.close_all("shutdown");
-        assert_eq!(hub.open(&id(2)).1.borrow().close, Some("shutdown"));
+        hub.close_all(CloseReason::Shutdown);
+        assert_eq!(hub.open(&id(2)).1.borrow().close, Some(CloseReason::Shutdown));
     }
 }

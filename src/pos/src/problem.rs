@@ -33,7 +33,7 @@ impl Problem {
     /// A fault of this service: logged in full, told without inner detail.
     pub fn internal(fault: impl std::fmt::Display) -> Problem {
         tracing::error!(%fault, "internal error");
-        Problem::new(Code::Internal, "the service's log has the reason; the request may be tried again")
+        Problem::new(Code::Internal, "the service's log has the reason; try the request again")
     }
 
     /// The body on the wire.

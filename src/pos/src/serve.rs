@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kiln_base::wire::CloseReason;
 use rustix::fs::FlockOperation;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -144,7 +145,7 @@ async fn run(
     }
     tracing::info!("ending");
     note_seen(&store, &hub).await;
-    hub.close_all("shutdown");
+    hub.close_all(CloseReason::Shutdown);
     stop.send_replace(true);
     if let Err(error) = server.await {
         tracing::error!(%error, "the server task failed");

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use kiln_base::wire::{MAX_LINE, StreamMessage};
+use kiln_base::wire::{CloseReason, MAX_LINE, StreamMessage};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -65,7 +65,7 @@ async fn run(start: Start, lines: Lines) {
         // First what was told before this loop looked.
         let signal = told.borrow_and_update().clone();
         if let Some(reason) = signal.close {
-            let close = StreamMessage::Close { reason: reason.to_owned(), retry_after_ms: RETRY_MS };
+            let close = StreamMessage::Close { reason: reason.into(), retry_after_ms: RETRY_MS };
             send(&lines, &close).await;
             break;
         }
@@ -107,7 +107,7 @@ async fn send(lines: &Lines, message: &StreamMessage) -> bool {
         Ok(sent) => sent.is_ok(),
         Err(_) => {
             // The queue is full, so this can only be tried.
-            let close = StreamMessage::Close { reason: "lagged".into(), retry_after_ms: RETRY_MS };
+            let close = StreamMessage::Close { reason: CloseReason::Lagged.into(), retry_after_ms: RETRY_MS };
             if let Ok(mut line) = serde_json::to_vec(&close) {
                 line.push(b'\n');
                 let _ = lines.try_send(Ok(Bytes::from(line)));

@@ -80,7 +80,7 @@ impl Scene {
 /// Joins as an agent does: with nothing but what the credential and the image say.
 fn join(scene: &Scene, credential: &str) -> (String, Client) {
     let credential: JoinCredential = serde_json::from_str(credential).unwrap();
-    let address = credential.pos.strip_prefix("https://").unwrap().parse().unwrap();
+    let address = credential.pos.unwrap().strip_prefix("https://").unwrap().parse().unwrap();
     let ca = fs::read_to_string(scene.path().join("root/usr/lib/kiln/trust/pos-ca.pem")).unwrap();
     let (key, request): (KeyPair, _) = machine(&credential.token);
     let answer: EnrolAnswer = Client::new(address, &ca, None).post("/v1/enrol", &request).json();

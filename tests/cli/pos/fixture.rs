@@ -4,7 +4,7 @@ use kiln::abi::Tables;
 use kiln::bundle::{PolicyStatement, SigningKey};
 use kiln::compile::{KernelVersion, Options, compile};
 use kiln::event::{Evidence, Link, Program, Sentinel, Violation};
-use kiln::model::Digest;
+use kiln::model::{Action, BlockKind, Digest, EventMode, Severity, Verb, Verdict};
 use kiln::pdl::{NoFiles, Source};
 use kiln::policy;
 use kiln::wire::{
@@ -146,16 +146,16 @@ pub fn violation(seq: u64) -> Violation {
         schema: "kiln.violation.v1".into(),
         time: "2026-01-05T09:00:00.000000000Z".into(),
         seq,
-        verdict: "denied".into(),
+        verdict: Verdict::Denied.into(),
         profile: "nginx".into(),
-        block_kind: "profile".into(),
+        block_kind: BlockKind::Profile.into(),
         rule: "no rule permits it".into(),
         because: Vec::new(),
-        verb: "read".into(),
+        verb: Verb::Read.into(),
         object: format!("/etc/shadow-{seq}"),
-        mode: "enforce".into(),
-        severity: "high".into(),
-        action: "alert".into(),
+        mode: EventMode::Enforce.into(),
+        severity: Severity::High.into(),
+        action: Action::Alert.into(),
         pid: 7,
         tid: 7,
         ppid: 1,

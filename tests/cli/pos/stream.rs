@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use kiln::bundle::{Assignment, Envelope, PolicyStatement, PublicKey, TrustedKeys};
-use kiln::wire::{StateView, StreamMessage};
+use kiln::wire::{AssignmentLine, StateView, StreamMessage};
 use serde_json::json;
 
 use super::fixture::{enrol, image, roll_out};
@@ -21,9 +21,8 @@ fn an_assignment_is_pushed_signed_by_both_keys() {
     assert_eq!((&hello["type"], &hello["instance"]), (&json!("hello"), &json!(machine.id)));
     let (two, _) = roll_out(&service, &web, 2);
     let message: StreamMessage = serde_json::from_value(stream.message().unwrap()).unwrap();
-    let StreamMessage::Assignment { sequence, serial, tables, bytes, assignment, statement } = message else {
-        panic!("{message:?}")
-    };
+    let StreamMessage::Assignment(line) = message else { panic!("{message:?}") };
+    let AssignmentLine { sequence, serial, tables, bytes, assignment, statement } = *line;
     assert_eq!((sequence, serial, tables, bytes), (1, 2, two.statement.tables, two.bytes.len() as u64));
     // Verified as an image does that has these keys baked.
     let pos_key = std::fs::read_to_string(dir.path().join("pos-assign.pub")).unwrap();

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use kiln::model::{Severity, Verb};
 use kiln::wire::{ViolationsAnswer, ViolationsRequest};
 use predicates::prelude::*;
 use predicates::str::contains;
@@ -57,9 +58,9 @@ fn the_newest_that_fit_are_shown_oldest_first() {
     scene.run(&[]).success().stdout("").stderr(contains("no violations"));
     let mut request = batch("boot-1", 1..=900);
     for violation in &mut request.violations {
-        violation.severity = ["low", "medium", "high", "critical"][violation.seq as usize % 4].into();
+        violation.severity = Severity::ALL[violation.seq as usize % 4].into();
         if violation.seq % 300 == 0 {
-            (violation.verb, violation.profile) = ("exec".into(), "other".into());
+            (violation.verb, violation.profile) = (Verb::Exec.into(), "other".into());
         }
     }
     scene.send(&request);

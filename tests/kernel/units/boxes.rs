@@ -189,7 +189,7 @@ pub struct Unit {
     pub number: String,
     /// What systemd calls it.
     pub name: String,
-    /// Its settings, for whoever reads a failure.
+    /// Its settings, for the reader of a failure.
     pub about: String,
     /// Where it is asked to serve; the first request starts it.
     pub socket: Option<String>,

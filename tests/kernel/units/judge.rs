@@ -124,7 +124,7 @@ pub fn judge(units: &[Unit], said: &str) -> Result<(), String> {
                     // What the agent proves its policy by is of no unit.
                     Ok(event) if event.profile != "ku" => {}
                     Ok(event) => {
-                        events.insert((event.comm, event.generation, event.verb, event.object));
+                        events.insert((event.comm, event.generation, event.verb.to_string(), event.object));
                     }
                     Err(error) => wrong.add(format!("{error}: {line}")),
                 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kiln_base::wire::ProblemBody;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Response;
@@ -15,7 +16,6 @@ use crate::error::{Credential, PosFault, Result};
 use crate::machine::files::read_bounded;
 use crate::pos::failure::{self, Hitch, Refused};
 use crate::pos::identity::Identity;
-use crate::pos::wire::Problem;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);
@@ -110,7 +110,7 @@ fn checked(result: std::result::Result<Response<Body>, ureq::Error>) -> failure:
         408 | 429 | 500..=599 => Err(Hitch::Status(status).into()),
         _ => {
             let bytes = read_body(answer, 64 * 1024).unwrap_or_default();
-            let problem: Problem = serde_json::from_slice(&bytes).unwrap_or_default();
+            let problem: ProblemBody = serde_json::from_slice(&bytes).unwrap_or_default();
             let text = if problem.detail.is_empty() { problem.title } else { problem.detail };
             let clean = |s: String| s.chars().filter(|c| !c.is_control()).take(500).collect();
             Err(Refused::ByPos { status, code: clean(problem.code), text: clean(text) }.into())

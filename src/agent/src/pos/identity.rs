@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use kiln_base::bundle::write_aside;
+use kiln_base::wire::{JOIN_SCHEMA, JoinCredential};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
-use serde::Deserialize;
 
 use crate::error::{AgentError, FileFault, JoinFault, PosFault, Result};
 use crate::machine::files::{read_bounded, read_optional};
@@ -12,41 +12,28 @@ use crate::update::store::Store;
 
 const MAX_FILE: u64 = 64 * 1024;
 
-/// The systemd credential `kiln.join`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Join {
-    schema: String,
-    /// The POS, unless the image names one.
-    #[serde(default)]
-    pub pos: Option<String>,
-    /// The one-time token.
-    pub token: String,
+/// Reads the join credential from the folder that systemd names; `None` if the machine was given none.
+///
+/// # Errors
+/// If it is there and is not understood.
+pub fn join(credentials: Option<&Path>) -> Result<Option<JoinCredential>> {
+    let Some(path) = credentials.map(|c| c.join("kiln.join")) else { return Ok(None) };
+    let Some(bytes) = read_optional(&path, MAX_FILE)? else { return Ok(None) };
+    parse_join(&bytes).map(Some).map_err(|fault| AgentError::Format { path, fault: fault.into() })
 }
 
-impl Join {
-    /// Reads the credential from the folder that systemd names; `None` if the machine was given none.
-    ///
-    /// # Errors
-    /// If it is there and is not understood.
-    pub fn read(credentials: Option<&Path>) -> Result<Option<Join>> {
-        let Some(path) = credentials.map(|c| c.join("kiln.join")) else { return Ok(None) };
-        let Some(bytes) = read_optional(&path, MAX_FILE)? else { return Ok(None) };
-        Join::parse(&bytes).map(Some).map_err(|fault| AgentError::Format { path, fault: fault.into() })
+fn parse_join(bytes: &[u8]) -> std::result::Result<JoinCredential, JoinFault> {
+    let join: JoinCredential = serde_json::from_slice(bytes)?;
+    if join.schema != JOIN_SCHEMA {
+        return Err(JoinFault::Schema(join.schema));
     }
-
-    fn parse(bytes: &[u8]) -> std::result::Result<Join, JoinFault> {
-        let join: Join = serde_json::from_slice(bytes)?;
-        if join.schema != "kiln.join.v1" {
-            return Err(JoinFault::Schema(join.schema));
-        }
-        if join.pos.as_deref().is_some_and(|p| !p.starts_with("https://")) {
-            return Err(JoinFault::Pos);
-        }
-        if join.token.len() > 256 || !join.token.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) {
-            return Err(JoinFault::Token);
-        }
-        Ok(join)
+    if join.pos.as_deref().is_some_and(|p| !p.starts_with("https://")) {
+        return Err(JoinFault::Pos);
     }
+    if join.token.len() > 256 || !join.token.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) {
+        return Err(JoinFault::Token);
+    }
+    Ok(join)
 }
 
 /// A machine that is enrolled.
@@ -150,9 +137,9 @@ mod tests {
 
     #[test]
     fn credentials() {
-        let join =
-            Join::parse(br#"{"schema":"kiln.join.v1","pos":"https://10.0.2.2:8443","token":"kjt1_ab-c"}"#).unwrap();
-        assert_eq!((join.pos.as_deref(), join.token.as_str()), (Some("https://10.0.2.2:8443"), "kjt1_ab-c"));
+        let good =
+            parse_join(br#"{"schema":"kiln.join.v1","pos":"https://10.0.2.2:8443","token":"kjt1_ab-c"}"#).unwrap();
+        assert_eq!((good.pos.as_deref(), good.token.as_str()), (Some("https://10.0.2.2:8443"), "kjt1_ab-c"));
         for bad in [
             &b""[..],
             b"\xff",
@@ -162,11 +149,11 @@ mod tests {
             br#"{"schema":"kiln.join.v1","token":"x","pos":"http://a"}"#,
             "[".repeat(10_000).as_bytes(),
         ] {
-            assert!(Join::parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+            assert!(parse_join(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
-        assert_eq!(Join::read(None).unwrap(), None);
+        assert_eq!(join(None).unwrap(), None);
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Join::read(Some(dir.path())).unwrap(), None);
+        assert_eq!(join(Some(dir.path())).unwrap(), None);
     }
 
     #[test]

@@ -10,7 +10,6 @@ pub mod link;
 mod report;
 mod session;
 pub mod spool;
-mod wire;
 
 pub use link::{Ask, Inbox};
 pub use session::start;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use kiln_base::wire::{ViolationsAnswer, ViolationsRequest};
+
 use crate::machine::lines::notice;
 use crate::pos::backoff::Backoff;
 use crate::pos::client::Client;
 use crate::pos::failure::{Failure, Refused};
 use crate::pos::spool::Shared;
-use crate::pos::wire::{Stored, Violations};
 
 /// Fewer than the protocol's 1,000, and well within its 1 MiB.
 const BATCH: usize = 200;
@@ -17,13 +18,12 @@ const IDLE: Duration = Duration::from_secs(5);
 pub fn run(client: &Client, spool: &Shared) {
     let mut backoff = Backoff::default();
     loop {
-        let Some(batch) = spool.lock().batch(BATCH) else {
+        let Some(mut batch) = spool.lock().batch(BATCH) else {
             spool.wait(IDLE);
             continue;
         };
-        let dropped = spool.dropped();
-        let body = Violations { boot_id: &batch.boot, dropped, violations: &batch.violations };
-        match client.post::<_, Stored>("/v1/agent/violations", &body) {
+        batch.request.dropped = spool.dropped();
+        match client.post::<ViolationsRequest, ViolationsAnswer>("/v1/agent/violations", &batch.request) {
             Ok(answer) => {
                 backoff.reset();
                 spool.lock().stored(&batch, answer.stored);
@@ -34,8 +34,8 @@ pub fn run(client: &Client, spool: &Shared) {
             }
             Err(failure @ Failure::Final(_)) => {
                 // It would be refused for ever; it is in the journal.
-                notice(&format!("{} violations are not taken and dropped: {failure}", batch.violations.len()));
-                let last = batch.violations.last().map_or(0, |v| v.seq);
+                notice(&format!("{} violations are not taken and dropped: {failure}", batch.request.violations.len()));
+                let last = batch.request.violations.last().map_or(0, |v| v.seq);
                 spool.lock().stored(&batch, last);
             }
             Err(Failure::Retry(_)) => backoff.sleep(Duration::ZERO),

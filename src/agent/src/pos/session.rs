@@ -6,6 +6,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kiln_base::abi::tables::MAX_FILE;
 use kiln_base::bundle::TrustedKeys;
+use kiln_base::event::Evidence;
+use kiln_base::wire::{
+    AckOutcome, AckRequest, AssignmentLine, CloseReason, EnrolAnswer, EnrolRequest, Facts, JoinCredential, MAX_LINE,
+    RenewAnswer, RenewRequest, StreamMessage,
+};
 
 use crate::config::{Config, Places};
 use crate::error::{AgentError, Refusal, Result, Step};
@@ -13,15 +18,12 @@ use crate::machine::lines::notice;
 use crate::pos::backoff::Backoff;
 use crate::pos::client::Client;
 use crate::pos::failure::{self, Failure, Hitch, Refused};
-use crate::pos::identity::{self, Identity, Join};
+use crate::pos::identity::{self, Identity};
 use crate::pos::link::{Ask, Inbox, Outbox, pair};
 use crate::pos::report;
 use crate::pos::spool::{Queue, Shared};
-use crate::pos::wire::{Ack, Assigned, EnrolRequest, Enrolled, Facts, Message, RenewRequest, Renewed};
 use crate::update::store::{Store, Verified};
 
-/// Longest line of the stream.
-const MAX_LINE: u64 = 64 * 1024;
 /// Longest silence before the first line tells the heartbeat.
 const FIRST_SILENCE: Duration = Duration::from_secs(60);
 /// A stream that lived this long clears the count of tries.
@@ -34,7 +36,7 @@ const LIFE: Duration = Duration::from_secs(60);
 /// If the credential, the configuration or the spool is not usable.
 pub fn start(places: &Places, config: &Config, credentials: Option<&Path>) -> Result<Option<(Inbox, Shared)>> {
     let store = Store::new(&places.state);
-    let join = Join::read(credentials)?;
+    let join = identity::join(credentials)?;
     let enrolled = Identity::read(&store)?;
     if enrolled.is_none() && join.is_none() {
         return Ok(None);
@@ -57,9 +59,18 @@ struct Session {
     config: Config,
     store: Store,
     boot: String,
-    join: Option<Join>,
+    join: Option<JoinCredential>,
     outbox: Outbox,
     spool: Shared,
+}
+
+fn enforced(sequence: u64, evidence: Evidence) -> AckRequest {
+    let serial = evidence.serial;
+    AckRequest { outcome: AckOutcome::Enforced, sequence, serial, evidence: Some(evidence), reason: None }
+}
+
+fn refused(sequence: u64, serial: u64, reason: String) -> AckRequest {
+    AckRequest { outcome: AckOutcome::Refused, sequence, serial, evidence: None, reason: Some(reason) }
 }
 
 /// How a stream ended.
@@ -129,8 +140,8 @@ impl Session {
         let key = identity::own_key(&self.store)?;
         let csr = identity::request(&key)?;
         let client = Client::new(pos, &self.places.pos_ca(), None)?;
-        let body = EnrolRequest { token: &join.token, csr: &csr, facts: self.facts() };
-        let answer: Enrolled = client.post("/v1/enrol", &body)?;
+        let body = EnrolRequest { token: join.token.clone(), csr, facts: self.facts() };
+        let answer: EnrolAnswer = client.post("/v1/enrol", &body)?;
         let identity = Identity {
             instance: answer.instance,
             pos: pos.clone(),
@@ -150,7 +161,9 @@ impl Session {
             kernel: name.release().to_string_lossy().into_owned(),
             hostname: Some(name.nodename().to_string_lossy().chars().take(128).collect()),
             machine_id: text("/etc/machine-id"),
-            agent: env!("CARGO_PKG_VERSION"),
+            agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            serial: None,
+            tables: None,
         }
     }
 
@@ -168,20 +181,20 @@ impl Session {
         loop {
             let line = read_line(&mut reader).map_err(Hitch::StreamEnded)?;
             match serde_json::from_slice(&line) {
-                Ok(Message::Hello { heartbeat_seconds }) => {
+                Ok(StreamMessage::Hello { heartbeat_seconds, .. }) => {
                     // The read timeout covers three heartbeats of the protocol's 15 s; a slower POS just reconnects.
                     let _ = heartbeat_seconds;
                     if !*acknowledged {
                         *acknowledged = self.acknowledge(client);
                     }
                 }
-                Ok(Message::Assignment(assigned)) => {
+                Ok(StreamMessage::Assignment(assigned)) => {
                     // What could not be told is told again, as it is then, when the POS is back.
                     *acknowledged &= self.assigned(client, identity, &assigned)?;
                 }
-                Ok(Message::Heartbeat {} | Message::Unknown) => {}
-                Ok(Message::Close { reason, .. }) if reason == "revoked" => return Ok(End::Revoked),
-                Ok(Message::Close { retry_after_ms, .. }) => {
+                Ok(StreamMessage::Heartbeat { .. } | StreamMessage::Unknown) => {}
+                Ok(StreamMessage::Close { reason, .. }) if reason == CloseReason::Revoked => return Ok(End::Revoked),
+                Ok(StreamMessage::Close { retry_after_ms, .. }) => {
                     return Ok(End::Again(Duration::from_millis(retry_after_ms.min(300_000))));
                 }
                 Err(e) => return Err(Hitch::Line(e).into()),
@@ -194,7 +207,7 @@ impl Session {
         match self.outbox.ask(Ask::Prove) {
             Ok(Some((evidence, sequence))) => {
                 let serial = evidence.serial;
-                let told = self.send(client, &Ack::Enforced { sequence, serial, evidence: Box::new(evidence) });
+                let told = self.send(client, &enforced(sequence, evidence));
                 if told {
                     // An update whose confirmation a restart of the agent interrupted.
                     self.confirm(serial);
@@ -210,7 +223,7 @@ impl Session {
     }
 
     /// Sends an acknowledgement until the POS takes or refuses it, for about as long as an update waits.
-    fn send(&self, client: &Client, ack: &Ack) -> bool {
+    fn send(&self, client: &Client, ack: &AckRequest) -> bool {
         let mut backoff = Backoff::default();
         let until = Instant::now() + Duration::from_secs(self.config.confirm_seconds);
         loop {
@@ -236,12 +249,12 @@ impl Session {
     }
 
     /// Carries out an assignment; returns whether the POS was told how it went.
-    fn assigned(&self, client: &Client, identity: &Identity, assigned: &Assigned) -> failure::Result<bool> {
+    fn assigned(&self, client: &Client, identity: &Identity, assigned: &AssignmentLine) -> failure::Result<bool> {
         let (sequence, serial) = (assigned.sequence, assigned.serial);
         let refuse = |reason: String| {
             notice(&format!("assignment {sequence} (serial {serial}) is refused: {reason}"));
             let reason = reason.chars().take(250).collect(); // at most 1,000 bytes
-            self.send(client, &Ack::Refused { sequence, serial, reason })
+            self.send(client, &refused(sequence, serial, reason))
         };
         let policy = match self.fetch(client, identity, assigned) {
             Ok(policy) => policy,
@@ -251,7 +264,7 @@ impl Session {
         Ok(match self.outbox.ask(Ask::Apply(Box::new(policy))) {
             Ok(Some((evidence, _))) => {
                 // Taken by the POS: the machine is reachable under the new policy, which is the health that counts.
-                let told = self.send(client, &Ack::Enforced { sequence, serial, evidence: Box::new(evidence) });
+                let told = self.send(client, &enforced(sequence, evidence));
                 if told {
                     self.confirm(serial);
                 }
@@ -263,7 +276,7 @@ impl Session {
     }
 
     /// Verifies the assignment, fetches the tables and verifies them.
-    fn fetch(&self, client: &Client, identity: &Identity, assigned: &Assigned) -> failure::Result<Verified> {
+    fn fetch(&self, client: &Client, identity: &Identity, assigned: &AssignmentLine) -> failure::Result<Verified> {
         let bad = |e: AgentError| Refused::Policy(Box::new(e));
         let trusted = TrustedKeys::read(&self.places.trust()).map_err(|e| bad(e.into()))?;
         // The signatures first: nothing is fetched for an assignment that nobody signed.
@@ -296,14 +309,14 @@ impl Session {
 
     fn renewed(&self, client: &Client, identity: &Identity) -> failure::Result<()> {
         let csr = identity::request(&identity::own_key(&self.store)?)?;
-        let Renewed { certificate } = client.post("/v1/agent/renew", &RenewRequest { csr: &csr })?;
+        let RenewAnswer { certificate } = client.post("/v1/agent/renew", &RenewRequest { csr })?;
         Ok(Identity { certificate, ..identity.clone() }.write(&self.store)?)
     }
 }
 
 fn read_line(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    let read = reader.take(MAX_LINE + 1).read_until(b'\n', &mut line)?;
+    let read = reader.take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line)?;
     if read == 0 {
         return Err(std::io::ErrorKind::UnexpectedEof.into());
     }
@@ -322,7 +335,7 @@ mod tests {
         assert_eq!(read_line(&mut &b"a\nb"[..]).unwrap(), b"a\n");
         assert!(read_line(&mut &b"b"[..]).is_err());
         assert!(read_line(&mut &b""[..]).is_err());
-        let long = vec![b'x'; MAX_LINE as usize + 10];
+        let long = vec![b'x'; MAX_LINE + 10];
         assert!(read_line(&mut &long[..]).is_err());
     }
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kiln_base::event::Violation;
+use kiln_base::wire::ViolationsRequest;
 
 use crate::error::{AgentError, Result};
 use crate::report::explain::Spool;
@@ -46,10 +47,8 @@ pub struct Queue {
 /// What is sent at once: all of one boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// The boot.
-    pub boot: String,
-    /// Sorted by sequence.
-    pub violations: Vec<Violation>,
+    /// As the POS takes it, but for the events lost by others than the queue.
+    pub request: ViolationsRequest,
     /// Whether nothing else of this boot waits in the front segment.
     complete: bool,
 }
@@ -172,7 +171,8 @@ impl Queue {
             let complete = violations.len() <= most;
             violations.truncate(most);
             if !violations.is_empty() {
-                return Some(Batch { boot, violations, complete });
+                let request = ViolationsRequest { boot_id: boot, dropped: self.dropped, violations };
+                return Some(Batch { request, complete });
             }
             // All of it is stored: it goes, unless it still is written to.
             if self.segments.len() == 1 && self.writer.is_some() {
@@ -184,12 +184,12 @@ impl Queue {
 
     /// The POS has everything of the boot up to a sequence.
     pub fn stored(&mut self, batch: &Batch, seq: u64) {
-        if self.segments.front().is_none_or(|s| s.boot != batch.boot) {
+        if self.segments.front().is_none_or(|s| s.boot != batch.request.boot_id) {
             return;
         }
         self.stored = self.stored.max(seq);
         let open = self.segments.len() == 1 && self.writer.is_some();
-        let all = batch.complete && batch.violations.last().is_none_or(|v| v.seq <= seq);
+        let all = batch.complete && batch.request.violations.last().is_none_or(|v| v.seq <= seq);
         if all && !open {
             self.pop_front();
         }
@@ -259,7 +259,7 @@ mod tests {
     }
 
     fn seqs(batch: &Batch) -> Vec<u64> {
-        batch.violations.iter().map(|v| v.seq).collect()
+        batch.request.violations.iter().map(|v| v.seq).collect()
     }
 
     #[test]
@@ -278,10 +278,10 @@ mod tests {
         let mut queue = Queue::open(dir.path(), "b2", 1 << 20).unwrap();
         queue.push(&violation(7));
         let old = queue.batch(10).unwrap();
-        assert_eq!((old.boot.as_str(), seqs(&old)), ("b1", vec![10, 20, 30, 40, 50]));
+        assert_eq!((old.request.boot_id.as_str(), seqs(&old)), ("b1", vec![10, 20, 30, 40, 50]));
         queue.stored(&old, 50);
         let new = queue.batch(10).unwrap();
-        assert_eq!((new.boot.as_str(), seqs(&new)), ("b2", vec![7]));
+        assert_eq!((new.request.boot_id.as_str(), seqs(&new)), ("b2", vec![7]));
         queue.stored(&new, 7);
         assert_eq!(queue.batch(10), None);
         queue.push(&violation(8));
@@ -296,7 +296,7 @@ mod tests {
         (1..=2000).for_each(|n| queue.push(&violation(n)));
         let size: u64 = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
         assert!(size <= 600 * 1024 + SEGMENT, "{size}");
-        let first = queue.batch(1).unwrap().violations[0].seq;
+        let first = queue.batch(1).unwrap().request.violations[0].seq;
         assert!(first > 1);
         assert_eq!(queue.dropped(), first - 1);
     }

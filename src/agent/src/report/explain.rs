@@ -2,6 +2,7 @@
 
 use kiln_base::abi::metadata::Metadata;
 use kiln_base::event::{KernelEvent, RuleText, Violation};
+use kiln_base::model::BlockKind;
 
 /// Where lines go beside the journal.
 pub trait Spool: Send {
@@ -20,7 +21,7 @@ pub struct Explainer {
 #[derive(Debug)]
 struct Known {
     serial: u64,
-    blocks: Vec<(String, String)>,
+    blocks: Vec<(String, BlockKind)>,
     rules: Vec<(u32, String, Vec<String>)>,
 }
 
@@ -52,7 +53,7 @@ impl Explainer {
             let known = known?;
             let (block, text, because) = known.rules.get(r as usize)?;
             let (name, kind) = known.blocks.get(*block as usize)?;
-            Some(RuleText { block: name, block_kind: kind, text, because })
+            Some(RuleText { block: name, block_kind: *kind, text, because })
         });
         event.describe(seq, self.boot_unix_ns, subject, rule)
     }

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::error::TablesError;
 use super::kernel::Kernel;
 use super::layout;
 use super::metadata::{BlockInfo, HOST_KEY, Metadata, SENTINEL_KEY, SubjectInfo};
-use super::tables::TablesError;
-use crate::model::{Because, cgroup_name, literal_of_pattern};
+use crate::model::{Because, BlockKind, cgroup_name, literal_of_pattern};
 
 const HOST: u32 = 1;
 
@@ -31,15 +31,10 @@ fn mismatch<T>(what: impl Into<String>) -> Result<T, TablesError> {
 }
 
 /// The blocks by kind and name.
-fn blocks(metadata: &Metadata) -> Result<BTreeMap<(bool, &str), &BlockInfo>, TablesError> {
+fn blocks(metadata: &Metadata) -> Result<BTreeMap<(BlockKind, &str), &BlockInfo>, TablesError> {
     let mut out = BTreeMap::new();
     for block in &metadata.blocks {
-        let is_profile = match block.kind.as_str() {
-            "profile" => true,
-            "guard" => false,
-            other => return mismatch(format!("`{other}` is not a kind of block")),
-        };
-        if out.insert((is_profile, block.name.as_str()), block).is_some() {
+        if out.insert((block.kind, block.name.as_str()), block).is_some() {
             return mismatch(format!("two blocks are {} {}", block.kind, block.name));
         }
     }
@@ -49,7 +44,7 @@ fn blocks(metadata: &Metadata) -> Result<BTreeMap<(bool, &str), &BlockInfo>, Tab
 /// A subject's key, place, flags and blocks agree.
 fn described(
     kernel: &Kernel,
-    blocks: &BTreeMap<(bool, &str), &BlockInfo>,
+    blocks: &BTreeMap<(BlockKind, &str), &BlockInfo>,
     subject: &SubjectInfo,
     index: u32,
 ) -> Result<(), TablesError> {
@@ -65,12 +60,12 @@ fn described(
         let alone = subject.key == SENTINEL_KEY && subject.guards.is_empty();
         return if alone { Ok(()) } else { wrong("stands in the sentinel's place") };
     }
-    if subject.profile.as_deref().is_some_and(|p| !blocks.contains_key(&(true, p))) {
+    if subject.profile.as_deref().is_some_and(|p| !blocks.contains_key(&(BlockKind::Profile, p))) {
         return wrong("names a profile that is not there");
     }
     let mut own = Vec::new();
     for guard in &subject.guards {
-        match blocks.get(&(false, guard.as_str())) {
+        match blocks.get(&(BlockKind::Guard, guard.as_str())) {
             Some(block) if !block.host => own.push(guard.as_str()),
             Some(_) => {}
             None => return wrong("names a guard that is not there"),
@@ -104,12 +99,12 @@ fn reached(kernel: &Kernel, metadata: &Metadata, what: &str, kind: Selects) -> R
     let mut comes_to = BTreeSet::new();
     for subject in accepts(kernel, start) {
         let Some(info) = metadata.subjects.get(subject as usize - 1) else { continue };
-        comes_to.extend(info.profile.iter().map(|p| ("profile", p.as_str())));
-        comes_to.extend(info.guards.iter().map(|g| ("guard", g.as_str())));
+        comes_to.extend(info.profile.iter().map(|p| (BlockKind::Profile, p.as_str())));
+        comes_to.extend(info.guards.iter().map(|g| (BlockKind::Guard, g.as_str())));
     }
     for block in &metadata.blocks {
         let selectors = if kind == Selects::Unit { &block.units } else { &block.exec };
-        let come = comes_to.contains(&(block.kind.as_str(), block.name.as_str()));
+        let come = comes_to.contains(&(block.kind, block.name.as_str()));
         if !block.host && come == selectors.is_empty() {
             let says = if come { "is attached by one, and its description has none" } else { "is attached by none" };
             return mismatch(format!("{what}s of {} {}: it {says}", block.kind, block.name));
@@ -120,9 +115,9 @@ fn reached(kernel: &Kernel, metadata: &Metadata, what: &str, kind: Selects) -> R
                 Selects::Program => kernel.after_exec(HOST, literal.as_bytes()),
             };
             let info = metadata.subjects.get(subject as usize - 1);
-            let bound = info.is_some_and(|s| match block.kind.as_str() {
-                "profile" => s.profile.as_ref() == Some(&block.name),
-                _ => s.guards.contains(&block.name),
+            let bound = info.is_some_and(|s| match block.kind {
+                BlockKind::Profile => s.profile.as_ref() == Some(&block.name),
+                BlockKind::Guard => s.guards.contains(&block.name),
             });
             if !bound {
                 return mismatch(format!("{what} {literal} does not come to {} {}", block.kind, block.name));
@@ -154,7 +149,7 @@ fn texts(metadata: &Metadata) -> Result<(), TablesError> {
     for (n, rule) in metadata.rules.iter().enumerate() {
         let block = metadata.blocks.get(rule.block as usize);
         let last = metadata.rules.get(n + 1).is_none_or(|next| next.block != rule.block);
-        if last && block.is_some_and(|b| b.kind == "profile") {
+        if last && block.is_some_and(|b| b.kind == BlockKind::Profile) {
             let wanted = block.map(|b| format!("no rule of profile {} permits it", b.name));
             if wanted.as_ref() != Some(&rule.text) || !rule.because.is_empty() {
                 return mismatch(format!("rule {n} is not the default of its profile"));

@@ -1,9 +1,9 @@
 //! The checks on a kernel part: after them no word can lead the kernel programs out of bounds or astray.
 
+use super::error::TablesError;
 use super::kernel::{DEAD_WORDS, DECISION_WORDS, Kernel, SUBJECT_WORDS};
 use super::layout::{self, Decision, Subject};
 use super::metadata::{HOST_KEY, Metadata, NO_RULE, SENTINEL_KEY};
-use super::tables::TablesError;
 
 /// Bits that a decision may have.
 const OBJECT_MASK: u16 = (1 << layout::OBJECT_VERBS) - 1;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Because, Digest, Mode};
+use crate::model::{Because, BlockKind, Digest, Mode};
 
 /// The JSON part of a tables file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +51,8 @@ pub const SENTINEL_KEY: &str = "!sentinel";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockInfo {
-    /// `profile` or `guard`.
-    pub kind: String,
+    /// Profile or guard.
+    pub kind: BlockKind,
     /// Its name.
     pub name: String,
     /// Its mode.

@@ -10,9 +10,11 @@ pub mod walk;
 
 mod bind;
 mod check;
+mod error;
 #[cfg(test)]
 mod mirror;
 
+pub use error::TablesError;
 pub use kernel::Kernel;
 pub use metadata::Metadata;
-pub use tables::{Tables, TablesError};
+pub use tables::Tables;

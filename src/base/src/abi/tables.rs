@@ -13,14 +13,14 @@
 //!
 //! The checksum tells damage, not forgery; who made a tables file is told by its signature.
 
+use super::check;
+use super::error::{TablesError, VERSION};
 use super::kernel::{HEADER_BYTES, Kernel};
 use super::layout::USABLE_WORDS;
 use super::metadata::Metadata;
-use super::{check, layout};
 use crate::model::Digest;
 
 const MAGIC: &[u8; 8] = b"KILNTAB1";
-const VERSION: u32 = 1;
 const PREFIX: usize = 24;
 const CHECKSUM: usize = 32;
 /// Most bytes of a kernel part: what one map value holds.
@@ -29,58 +29,6 @@ pub const MAX_KERNEL: usize = HEADER_BYTES + USABLE_WORDS * 8;
 pub const MAX_METADATA: usize = 32 << 20;
 /// Most bytes of a tables file. Who reads one need not read further.
 pub const MAX_FILE: usize = PREFIX + MAX_KERNEL + MAX_METADATA + CHECKSUM;
-
-/// A file that is not good tables.
-#[derive(Debug, thiserror::Error)]
-pub enum TablesError {
-    /// Another kind of file.
-    #[error("this is not a Kiln tables file; compile one with `kiln compile`")]
-    Magic,
-    /// Made by another release.
-    #[error("the tables have format version {0} and this program reads version {VERSION}; compile the policy again")]
-    Version(u32),
-    /// Made for other kernel programs.
-    #[error(
-        "the tables are for kernel programs of version {0} and these are version {version}; compile the policy again",
-        version = layout::ABI_VERSION
-    )]
-    AbiVersion(u32),
-    /// Too short, too long, or too large.
-    #[error("the tables file has {have} bytes where its prefix asks for {want}; copy or compile it again")]
-    Length {
-        /// Bytes there are.
-        have: usize,
-        /// Bytes there should be.
-        want: usize,
-    },
-    /// More than the kernel programs can hold.
-    #[error("the {part} has {have} bytes and at most {most} are possible; split the policy")]
-    TooLarge {
-        /// Kernel part or metadata.
-        part: &'static str,
-        /// Bytes there are.
-        have: usize,
-        /// Most that are possible.
-        most: usize,
-    },
-    /// Bytes were changed.
-    #[error("the tables file is damaged: its checksum does not match; copy or compile it again")]
-    Checksum,
-    /// The metadata cannot be read.
-    #[error("the metadata of the tables is not understood: {0}; compile the policy again")]
-    Metadata(String),
-    /// The metadata says something else than the kernel part does.
-    #[error("the tables are not one whole: {0}; compile the policy again")]
-    Mismatch(String),
-    /// A number points out of its part.
-    #[error("the tables are malformed: {what} {number} is out of bounds; compile the policy again")]
-    Bounds {
-        /// What.
-        what: &'static str,
-        /// The number.
-        number: u64,
-    },
-}
 
 /// A tables file in memory, checked.
 #[derive(Clone)]

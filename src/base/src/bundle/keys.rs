@@ -133,7 +133,7 @@ impl PublicKey {
             |reason: String| KeyError::Format { place: "the key".into(), wanted: "public key (SPKI PEM)", reason };
         let key = ed25519_dalek::VerifyingKey::from_public_key_pem(text).map_err(|e| bad(e.to_string()))?;
         if key.is_weak() {
-            return Err(bad("it is a point of small order, under which any signature may verify".into()));
+            return Err(bad("it is a point of small order, under which any signature can verify".into()));
         }
         Ok(PublicKey(key))
     }

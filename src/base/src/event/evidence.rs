@@ -6,11 +6,14 @@ use crate::model::Digest;
 
 /// Evidence that one generation is in force on one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
     /// Digest of the tables file that was loaded.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub tables: Digest,
     /// SHA-256 of the kernel part as read back from the map.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub readback: Digest,
     /// Serial of the policy.
     pub serial: u64,
@@ -28,6 +31,7 @@ pub struct Evidence {
 
 /// A loaded BPF program (`struct bpf_prog_info`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Program {
     /// The program's name, at most 15 bytes as the kernel keeps it.
@@ -40,6 +44,7 @@ pub struct Program {
 
 /// A BPF link (`struct bpf_link_info`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Link {
     /// The kernel's id.
@@ -50,6 +55,7 @@ pub struct Link {
 
 /// The denial provoked to prove enforcement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Sentinel {
     /// The process that was refused.

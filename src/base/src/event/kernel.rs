@@ -6,7 +6,7 @@ use zerocopy::FromBytes;
 
 use super::{Violation, clock};
 use crate::abi::layout::{EventHeader, PATH_MAX};
-use crate::model::{Action, KernelOp, Mode, Severity, Verb, capability_name};
+use crate::model::{Action, BlockKind, EventMode, KernelOp, Mode, Severity, Verb, Verdict, capability_name};
 
 /// `rule` of an event that no rule decided.
 const NO_RULE: u32 = u32::MAX;
@@ -60,33 +60,6 @@ pub struct KernelEvent {
     pub mode: Option<Mode>,
     /// Command name.
     pub comm: String,
-}
-
-/// `enum kiln_verdict`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Refused.
-    Denied,
-    /// Permitted, though an enforcing block would have refused.
-    WouldDeny,
-    /// Permitted and observed.
-    Watched,
-    /// A label was given to a task.
-    Attached,
-}
-
-impl Verdict {
-    const ALL: [Verdict; 4] = [Verdict::Denied, Verdict::WouldDeny, Verdict::Watched, Verdict::Attached];
-
-    /// The word of [`Violation::verdict`].
-    pub const fn name(self) -> &'static str {
-        match self {
-            Verdict::Denied => "denied",
-            Verdict::WouldDeny => "would_deny",
-            Verdict::Watched => "watched",
-            Verdict::Attached => "attached",
-        }
-    }
 }
 
 /// `enum kiln_reason`.
@@ -160,8 +133,8 @@ pub enum EventObject {
 pub struct RuleText<'a> {
     /// Name of the block.
     pub block: &'a str,
-    /// `profile` or `guard`.
-    pub block_kind: &'a str,
+    /// Profile or guard.
+    pub block_kind: BlockKind,
     /// Canonical text.
     pub text: &'a str,
     /// References.
@@ -202,7 +175,7 @@ impl KernelEvent {
             label: fixed.label,
             rule: (fixed.rule != NO_RULE).then_some(fixed.rule),
             verb: Verb::from_bit(fixed.verb).ok_or(fail("unknown verb"))?,
-            verdict: *Verdict::ALL.get(usize::from(fixed.verdict)).ok_or(fail("unknown verdict"))?,
+            verdict: Verdict::from_number(fixed.verdict).ok_or(fail("unknown verdict"))?,
             reason: *Reason::ALL.get(usize::from(fixed.reason)).ok_or(fail("unknown reason"))?,
             object,
             severity: Severity::from_number(fixed.severity).ok_or(fail("unknown severity"))?,
@@ -219,23 +192,23 @@ impl KernelEvent {
         let profile = subject.split('|').next().unwrap_or_default();
         let (block, kind, text, because) = match &rule {
             Some(r) => (r.block, r.block_kind, r.text, r.because.to_vec()),
-            None if self.reason == Reason::Policy => (profile, "profile", self.reason.text(), Vec::new()),
-            None => ("kiln", "guard", self.reason.text(), Vec::new()),
+            None if self.reason == Reason::Policy => (profile, BlockKind::Profile, self.reason.text(), Vec::new()),
+            None => ("kiln", BlockKind::Guard, self.reason.text(), Vec::new()),
         };
         Violation {
             schema: "kiln.violation.v1".to_owned(),
             time: clock::rfc3339(unix_ns),
             seq,
-            verdict: self.verdict.name().to_owned(),
+            verdict: self.verdict.into(),
             profile: block.to_owned(),
-            block_kind: kind.to_owned(),
+            block_kind: kind.into(),
             rule: text.to_owned(),
             because,
-            verb: self.verb.name().to_owned(),
+            verb: self.verb.into(),
             object: self.object.to_string(),
-            mode: self.mode.map_or("watch", Mode::name).to_owned(),
-            severity: self.severity.name().to_owned(),
-            action: self.action.name().to_owned(),
+            mode: EventMode::from(self.mode).into(),
+            severity: self.severity.into(),
+            action: self.action.into(),
             pid: self.pid,
             tid: self.tid,
             ppid: self.ppid,
@@ -328,7 +301,12 @@ mod tests {
     fn a_denied_exec_reads_as_a_person_expects() {
         let event = KernelEvent::decode(&record(b"/bin/sh")).unwrap();
         let because = ["manifest nginx.service:8".to_owned()];
-        let rule = RuleText { block: "nginx", block_kind: "profile", text: "deny exec \"/bin/*\"", because: &because };
+        let rule = RuleText {
+            block: "nginx",
+            block_kind: BlockKind::Profile,
+            text: "deny exec \"/bin/*\"",
+            because: &because,
+        };
         let violation = event.describe(17, 1_767_225_600_000_000_000, "nginx|host_integrity", Some(rule));
         insta::assert_json_snapshot!(violation);
     }
@@ -359,6 +337,17 @@ mod tests {
         assert_eq!(shown(4), "module:@x");
         let v6 = EventObject::Net { protocol: 17, address: Ipv6Addr::LOCALHOST.octets(), port: 53 };
         assert_eq!(v6.to_string(), "udp:[::1]:53");
+    }
+
+    #[test]
+    fn words_of_a_newer_agent_are_kept_as_they_came() {
+        let event = KernelEvent::decode(&record(b"/bin/sh")).unwrap();
+        let mut value = serde_json::to_value(event.describe(1, 0, "nginx|", None)).unwrap();
+        for field in ["verdict", "block_kind", "verb", "mode", "severity", "action"] {
+            value[field] = "of-tomorrow".into();
+        }
+        let violation: Violation = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&violation).unwrap(), value);
     }
 
     #[test]

@@ -5,11 +5,16 @@ mod evidence;
 mod kernel;
 
 pub use evidence::{Evidence, Link, Program, Sentinel};
-pub use kernel::{EventError, EventObject, KernelEvent, Reason, RuleText, Verdict};
+pub use kernel::{EventError, EventObject, KernelEvent, Reason, RuleText};
+
 use serde::{Deserialize, Serialize};
+
+pub use crate::model::Verdict;
+use crate::model::{Action, BlockKind, EventMode, Severity, Verb, Word};
 
 /// One violation, observation or attachment, as JSON in the journal and to the POS. Absent fields are omitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Violation {
     /// Always `kiln.violation.v1`.
     pub schema: String,
@@ -17,27 +22,33 @@ pub struct Violation {
     pub time: String,
     /// Sequence number of this agent's boot, for duplicates.
     pub seq: u64,
-    /// `denied`, `would_deny`, `watched` or `attached`.
-    pub verdict: String,
+    /// What became of the request.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::model::word_schema::<Verdict>))]
+    pub verdict: Word<Verdict>,
     /// Name of the deciding block.
     pub profile: String,
-    /// `profile` or `guard`.
-    pub block_kind: String,
+    /// That block's kind.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::model::word_schema::<BlockKind>))]
+    pub block_kind: Word<BlockKind>,
     /// The deciding rule's text, or why there is none.
     pub rule: String,
     /// The rule's references.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub because: Vec<String>,
     /// The verb.
-    pub verb: String,
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::model::word_schema::<Verb>))]
+    pub verb: Word<Verb>,
     /// Path, `tcp:10.0.0.1:443`, capability or kernel operation.
     pub object: String,
-    /// `enforce`, `audit`, `learn`.
-    pub mode: String,
-    /// low, medium, high, critical.
-    pub severity: String,
-    /// alert, throttle, quarantine, kill.
-    pub action: String,
+    /// Under what it is reported.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::model::word_schema::<EventMode>))]
+    pub mode: Word<EventMode>,
+    /// How bad it is.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::model::word_schema::<Severity>))]
+    pub severity: Word<Severity>,
+    /// What follows.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::model::word_schema::<Action>))]
+    pub action: Word<Action>,
     /// Process id in the initial namespace.
     pub pid: u32,
     /// Thread id.

@@ -8,12 +8,16 @@ mod pattern;
 mod suggest;
 mod unit;
 mod verb;
+pub(crate) mod word;
 
 pub use because::{Because, RefKind};
 pub use digest::{Digest, ParseDigestError};
 pub use net::{Cidr, ParseCidrError, PortRange, Proto, mapped};
-pub use outcome::{Action, Mode, Outcome, Severity};
-pub use pattern::{literal_of_pattern, quote_pattern};
+pub use outcome::{Action, BlockKind, EventMode, Mode, Outcome, Severity, Verdict};
+pub use pattern::{literal_of_pattern, pattern_in_quotes, quote_pattern};
 pub use suggest::closest;
 pub use unit::{cgroup_name, unit_of_cgroup};
 pub use verb::{Class, KernelOp, ParseVerbError, Verb, VerbSet, capability_name, capability_names, capability_number};
+#[cfg(feature = "openapi")]
+pub use word::word_schema;
+pub use word::{Vocabulary, Word};

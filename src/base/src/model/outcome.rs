@@ -1,35 +1,32 @@
-//! Modes of a block and outcomes of a violation. The numbers are those of `bpf/include/abi.h`.
+//! Kinds and modes of a block, verdicts, and outcomes of a violation. The numbers are those of `bpf/include/abi.h`,
+//! where it has them.
 
 use serde::{Deserialize, Serialize};
 
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $n:literal $text:literal,)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        #[serde(rename_all = "snake_case")]
-        #[repr(u8)]
-        pub enum $name { $($(#[$vmeta])* $variant = $n,)* }
-        impl $name {
-            /// All values, least first.
-            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
-            /// The PDL keyword.
-            pub const fn name(self) -> &'static str { match self { $($name::$variant => $text,)* } }
-            /// The value of a number of abi.h.
-            pub fn from_number(n: u8) -> Option<$name> { $name::ALL.iter().copied().find(|v| *v as u8 == n) }
-        }
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.name()) }
-        }
-        impl std::str::FromStr for $name {
-            type Err = String;
-            fn from_str(s: &str) -> Result<Self, String> {
-                $name::ALL.iter().copied().find(|v| v.name() == s).ok_or_else(|| s.to_owned())
-            }
-        }
-    };
-}
+use super::word::words;
 
+words! {
+    /// Whether a block permits by allowing or only refuses.
+    BlockKind {
+        /// Default deny over what it governs.
+        Profile = 0 "profile",
+        /// Deny only.
+        Guard = 1 "guard",
+    }
+}
+words! {
+    /// What became of a request (`enum kiln_verdict`).
+    Verdict {
+        /// Refused.
+        Denied = 0 "denied",
+        /// Permitted, though an enforcing block would have refused.
+        WouldDeny = 1 "would_deny",
+        /// Permitted and observed.
+        Watched = 2 "watched",
+        /// A label was given to a task.
+        Attached = 3 "attached",
+    }
+}
 words! {
     /// What a block does with a refusal.
     Mode {
@@ -41,6 +38,31 @@ words! {
         Learn = 2 "learn",
     }
 }
+words! {
+    /// Under what an event is reported: its block's mode, or a rule that only watches.
+    EventMode {
+        /// [`Mode::Enforce`].
+        Enforce = 0 "enforce",
+        /// [`Mode::Audit`].
+        Audit = 1 "audit",
+        /// [`Mode::Learn`].
+        Learn = 2 "learn",
+        /// A `watch` rule's.
+        Watch = 3 "watch",
+    }
+}
+
+impl From<Option<Mode>> for EventMode {
+    fn from(mode: Option<Mode>) -> EventMode {
+        match mode {
+            Some(Mode::Enforce) => EventMode::Enforce,
+            Some(Mode::Audit) => EventMode::Audit,
+            Some(Mode::Learn) => EventMode::Learn,
+            None => EventMode::Watch,
+        }
+    }
+}
+
 words! {
     /// How bad a violation is.
     Severity {

@@ -12,6 +12,25 @@ pub fn quote_pattern(text: &str) -> String {
     out
 }
 
+/// A pattern as PDL's text has it, in quotes. Backslashes quote within it already; a bare quote gets one.
+pub fn pattern_in_quotes(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 2);
+    out.push('"');
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                out.push(c);
+                out.push(chars.next().unwrap_or(c));
+            }
+            '"' => out.push_str("\\\""),
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// The one text that a pattern of PDL matches, where it has no wildcard: what [`quote_pattern`] undoes.
 pub fn literal_of_pattern(pattern: &str) -> Option<String> {
     let mut out = String::with_capacity(pattern.len());

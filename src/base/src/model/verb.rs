@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::word::Vocabulary;
+
 /// What the object of a verb is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -21,6 +23,7 @@ macro_rules! verbs {
         /// What a subject asks of the kernel. The number is the bit in every mask of `bpf/include/abi.h`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(rename_all = "snake_case")]
         #[repr(u8)]
         pub enum Verb { $(#[doc = $doc] $variant = $bit,)* }
@@ -118,6 +121,15 @@ impl Verb {
     /// The verb of a bit number.
     pub fn from_bit(bit: u8) -> Option<Verb> {
         Verb::ALL.get(bit as usize).copied()
+    }
+}
+
+impl Vocabulary for Verb {
+    fn all() -> &'static [Verb] {
+        &Verb::ALL
+    }
+    fn word(self) -> &'static str {
+        self.name()
     }
 }
 
@@ -267,6 +279,15 @@ kernel_ops! {
     Setuid = 12, "setuid", "Changing user or group ids";
     Lockdown = 13, "lockdown", "What kernel lockdown guards (/dev/mem, msr, debugfs)";
     Ioctl = 14, "ioctl", "ioctl(2) on character and block devices";
+}
+
+impl Vocabulary for KernelOp {
+    fn all() -> &'static [KernelOp] {
+        KernelOp::ALL
+    }
+    fn word(self) -> &'static str {
+        self.name()
+    }
 }
 
 impl FromStr for KernelOp {

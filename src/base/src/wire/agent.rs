@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Envelope;
 use crate::event::{Evidence, Violation};
-use crate::model::Digest;
+use crate::model::word::words;
+use crate::model::{Digest, Word};
 
 /// Value of [`JoinCredential::schema`].
 pub const JOIN_SCHEMA: &str = "kiln.join.v1";
@@ -15,7 +16,8 @@ pub struct JoinCredential {
     /// Always [`JOIN_SCHEMA`].
     pub schema: String,
     /// `https://HOST:PORT` of the POS; counts only where the image names none.
-    pub pos: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pos: Option<String>,
     /// The one-time token.
     pub token: String,
 }
@@ -75,6 +77,41 @@ pub struct EnrolAnswer {
     pub ca: String,
 }
 
+/// An assignment, with what proves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AssignmentLine {
+    /// As in the signed assignment.
+    pub sequence: u64,
+    /// As in both signed statements.
+    pub serial: u64,
+    /// As in both signed statements.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub tables: Digest,
+    /// Length of the tables file.
+    pub bytes: u64,
+    /// Signed by the POS's online key.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub assignment: Envelope,
+    /// Signed by a policy key.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub statement: Envelope,
+}
+
+words! {
+    /// Why the POS ends a stream.
+    CloseReason {
+        /// The POS ends.
+        Shutdown = 0 "shutdown",
+        /// The instance has opened another stream.
+        Superseded = 1 "superseded",
+        /// The instance is revoked; it need not come back.
+        Revoked = 2 "revoked",
+        /// The agent read too slowly.
+        Lagged = 3 "lagged",
+    }
+}
+
 /// One line of `GET /v1/agent/stream`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -87,26 +124,12 @@ pub enum StreamMessage {
         /// The POS's clock.
         time: String,
         /// A line comes at least this often.
+        #[serde(default = "heartbeat")]
+        #[cfg_attr(feature = "openapi", schema(required = true))]
         heartbeat_seconds: u64,
     },
     /// What this instance shall enforce.
-    Assignment {
-        /// As in the signed assignment.
-        sequence: u64,
-        /// As in both signed statements.
-        serial: u64,
-        /// As in both signed statements.
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
-        tables: Digest,
-        /// Length of the tables file.
-        bytes: u64,
-        /// Signed by the POS's online key.
-        #[cfg_attr(feature = "openapi", schema(value_type = Object))]
-        assignment: Envelope,
-        /// Signed by a policy key.
-        #[cfg_attr(feature = "openapi", schema(value_type = Object))]
-        statement: Envelope,
-    },
+    Assignment(Box<AssignmentLine>),
     /// Still there.
     Heartbeat {
         /// The POS's clock.
@@ -114,14 +137,21 @@ pub enum StreamMessage {
     },
     /// The last line.
     Close {
-        /// `shutdown`, `superseded`, `revoked` or `lagged`.
-        reason: String,
+        /// Why.
+        #[cfg_attr(feature = "openapi", schema(schema_with = crate::model::word_schema::<CloseReason>))]
+        reason: Word<CloseReason>,
         /// Earliest time to come back.
+        #[serde(default)]
+        #[cfg_attr(feature = "openapi", schema(required = true))]
         retry_after_ms: u64,
     },
     /// A type of a later protocol; ignored.
     #[serde(other)]
     Unknown,
+}
+
+fn heartbeat() -> u64 {
+    super::HEARTBEAT_SECONDS
 }
 
 /// Whether a version is in force.
@@ -140,15 +170,14 @@ pub enum AckOutcome {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AckRequest {
+    /// Enforced or refused.
+    pub outcome: AckOutcome,
     /// The assignment's, or 0 for the baked policy.
     pub sequence: u64,
     /// The policy's.
     pub serial: u64,
-    /// Enforced or refused.
-    pub outcome: AckOutcome,
     /// Required for `enforced`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub evidence: Option<Evidence>,
     /// Required for `refused`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,7 +203,6 @@ pub struct ViolationsRequest {
     #[serde(default)]
     pub dropped: u64,
     /// Sorted by strictly increasing `seq`.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     pub violations: Vec<Violation>,
 }
 

@@ -3,10 +3,12 @@
 mod agent;
 mod operator;
 mod problem;
+#[cfg(test)]
+mod tests;
 
 pub use agent::{
-    AckAnswer, AckOutcome, AckRequest, EnrolAnswer, EnrolRequest, Facts, JOIN_SCHEMA, JoinCredential, RenewAnswer,
-    RenewRequest, StreamMessage, ViolationsAnswer, ViolationsRequest,
+    AckAnswer, AckOutcome, AckRequest, AssignmentLine, CloseReason, EnrolAnswer, EnrolRequest, Facts, JOIN_SCHEMA,
+    JoinCredential, RenewAnswer, RenewRequest, StreamMessage, ViolationsAnswer, ViolationsRequest,
 };
 pub use operator::{
     AckView, AssignAnswer, AssignRequest, Assigned, Enforced, ImageView, InstanceView, NewAssignment, Page,

@@ -275,7 +275,6 @@ pub struct AckView {
     pub outcome: AckOutcome,
     /// Of `enforced`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub evidence: Option<Evidence>,
     /// Of `refused`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,7 +296,6 @@ pub struct ViolationView {
     /// When it came.
     pub received: String,
     /// The event.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub violation: Violation,
 }
 

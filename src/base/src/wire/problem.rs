@@ -3,19 +3,27 @@
 use serde::{Deserialize, Serialize};
 
 /// Body of every answer that is not a success (`application/problem+json`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// A proxy between can answer with fewer members: those are then empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
 pub struct ProblemBody {
     /// `urn:kiln:pos:CODE`.
     #[serde(rename = "type")]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub kind: String,
     /// The code in words.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub title: String,
     /// The HTTP status.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub status: u16,
     /// What happened here, and how to mend it.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub detail: String,
     /// Stable; see [`Code`].
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub code: String,
 }
 

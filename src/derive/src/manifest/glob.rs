@@ -67,6 +67,13 @@ pub fn glob(root: &Root, pattern: &str, limit: usize) -> Result<Globbed, RootErr
     Ok(out)
 }
 
+impl Root {
+    /// The files that a pattern of glob(3) means, at most 4096.
+    pub fn glob(&self, pattern: &str) -> Result<Vec<String>, RootError> {
+        glob(self, pattern, 4096).map(|g| g.paths)
+    }
+}
+
 /// Whether the text has wildcards.
 pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])

@@ -7,6 +7,7 @@
 mod declared;
 pub mod dpkg;
 pub mod elf;
+mod fact;
 mod facts;
 pub mod glob;
 pub mod net;
@@ -21,6 +22,7 @@ pub mod systemd;
 mod wrapper;
 
 pub use declared::Declared;
-pub use facts::{Command, Helper, ImageFacts, Library, Note, PathFact, Program, ServiceFacts};
+pub use fact::{Note, PathFact};
+pub use facts::{Command, Helper, ImageFacts, Library, Program, ServiceFacts};
 pub use origin::Origin;
 pub use root::{Root, RootError};

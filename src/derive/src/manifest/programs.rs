@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::elf::{self, Loader};
-use super::facts::{Command, Helper, Library, PathFact, Program};
+use super::fact::PathFact;
+use super::facts::{Command, Helper, Library, Program};
 use super::root::{Kind, Root, RootError};
 use super::systemd::{CommandLine, Environment};
 use super::{Note, Origin, shell, wrapper};

@@ -316,11 +316,6 @@ impl Root {
         })
     }
 
-    /// The files that a pattern of glob(3) means, at most 4096.
-    pub fn glob(&self, pattern: &str) -> Result<Vec<String>, RootError> {
-        super::glob::glob(self, pattern, 4096).map(|g| g.paths)
-    }
-
     /// Whether the path exists, links followed.
     pub fn exists(&self, path: &str) -> bool {
         self.at(path, OFlags::PATH).is_ok()

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::declared::Declared;
 use super::dpkg::Database;
-use super::facts::{Command, PathFact, ServiceFacts};
+use super::fact::PathFact;
+use super::facts::{Command, ServiceFacts};
 use super::programs::{self, Programs};
 use super::readers::{self, ReadError};
 use super::root::{Kind, Root, RootError};

@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::done::Done;
+use super::network;
 use super::process::{Process, cgroup_of};
-use super::{Done, Undo, network};
+use super::undo::Undo;
 use crate::engine::Action;
 
 const ROOT: &str = "/sys/fs/cgroup";

@@ -6,6 +6,7 @@
 //! ```
 
 mod cgroup;
+mod done;
 mod guardrails;
 mod journald;
 mod network;
@@ -13,6 +14,7 @@ mod process;
 mod quarantine;
 mod soc;
 mod systemd;
+mod undo;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,13 +22,15 @@ use std::time::Duration;
 pub use guardrails::{Guardrails, Limits};
 pub use journald::Journal;
 pub use process::{Process, ProcessError};
-pub use quarantine::{QuarantineError, Record, Released, Undo, release};
+pub use quarantine::{QuarantineError, Record, Released, release};
 pub use soc::{Soc, SocError, SocSettings};
 pub use systemd::{Systemd, SystemdError};
+pub use undo::Undo;
 
 use crate::engine::{Action, Applied, Request};
 use crate::run::Enforcer;
 use cgroup::Cgroup;
+use done::Done;
 
 /// The backends by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,26 +76,6 @@ impl BackendName {
             (true, true) => Ok(vec![BackendName::Systemd, BackendName::Journald]),
             (false, true) => Ok(names),
         }
-    }
-}
-
-/// What one backend did.
-#[derive(Debug, Default)]
-struct Done {
-    applied: bool,
-    failures: Vec<String>,
-    details: Vec<String>,
-    undo: Vec<Undo>,
-}
-
-impl Done {
-    fn detail(mut self, text: impl Into<String>) -> Done {
-        self.details.push(text.into());
-        self
-    }
-
-    fn failed(text: impl Into<String>) -> Done {
-        Done { failures: vec![text.into()], ..Done::default() }
     }
 }
 

@@ -15,61 +15,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::cgroup;
 use super::process::Process;
-use super::{Systemd, SystemdError, cgroup};
+use super::systemd::{Systemd, SystemdError};
+use super::undo::Undo;
 use crate::engine::Request;
 
 /// The largest file that is kept; a larger one is named with its size, not copied.
 const MAX_EVIDENCE: u64 = 64 << 20;
-
-/// What undoes one step of a backend.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "undo", rename_all = "snake_case")]
-pub enum Undo {
-    /// Thaw a unit.
-    SystemdThaw {
-        /// The unit.
-        unit: String,
-    },
-    /// Give a unit its network back.
-    SystemdNetwork {
-        /// The unit.
-        unit: String,
-    },
-    /// Give a unit its processor back.
-    SystemdWeights {
-        /// The unit.
-        unit: String,
-    },
-    /// Thaw a control group.
-    CgroupThaw {
-        /// The group, from the hierarchy's root.
-        cgroup: String,
-    },
-    /// Give a control group its network back.
-    CgroupNetwork {
-        /// The group, from the hierarchy's root.
-        cgroup: String,
-        /// Its number.
-        id: u64,
-    },
-    /// Write a control file's old value back.
-    CgroupWrite {
-        /// The group, from the hierarchy's root.
-        cgroup: String,
-        /// The control file.
-        file: String,
-        /// Its value before.
-        value: String,
-    },
-}
-
-impl Undo {
-    /// Whether it is a step of the `cgroup` backend, which needs no systemd.
-    fn is_cgroup(&self) -> bool {
-        matches!(self, Undo::CgroupThaw { .. } | Undo::CgroupNetwork { .. } | Undo::CgroupWrite { .. })
-    }
-}
 
 /// A kept copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,9 @@
 use zbus::blocking::{Connection, Proxy};
 use zbus::zvariant::Value;
 
+use super::done::Done;
 use super::process::{Process, cgroup_of};
-use super::{Done, Undo};
+use super::undo::Undo;
 use crate::engine::Action;
 
 /// A tenth of one processor, in microseconds a second.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use kiln_base::model::{Action, Verdict, Word};
+
 /// Text of an event, WTF-8; borrowed from the line where it needs no decoding.
 pub type Text<'a> = Cow<'a, [u8]>;
 
@@ -28,6 +30,9 @@ impl Source {
         }
     }
 }
+
+/// A word of Kiln's policy, or what a reporter of its own has in its place.
+pub type PolicyWord<'a, T> = Word<T, Text<'a>>;
 
 /// One event. What a source does not carry is empty or `None`, never guessed.
 #[derive(Debug, Clone, Default)]
@@ -87,10 +92,10 @@ pub struct Event<'a> {
     pub priority: Text<'a>,
     /// The detector's tags.
     pub tags: Vec<Text<'a>>,
-    /// The policy's verdict: `denied`, `would_deny`, `watched`, `attached`; for Tetragon `denied` where it acted.
-    pub verdict: Text<'a>,
+    /// The policy's verdict; for Tetragon `denied` where it acted.
+    pub verdict: Option<PolicyWord<'a, Verdict>>,
     /// The response that the policy asks for.
-    pub policy_action: Text<'a>,
+    pub policy_action: Option<PolicyWord<'a, Action>>,
     /// Whether the executable's signer is trusted, if the source says.
     pub signer_trusted: Option<bool>,
     /// Digest of the executable or target, if the source says.
@@ -101,4 +106,11 @@ pub struct Event<'a> {
     pub upper_layer: bool,
     /// A geometry signal in [0, 1], if the source says.
     pub geometry: Option<f64>,
+}
+
+impl Event<'_> {
+    /// Whether a policy refused it, or would have.
+    pub fn is_objected(&self) -> bool {
+        matches!(self.verdict, Some(Word::Known(Verdict::Denied | Verdict::WouldDeny)))
+    }
 }

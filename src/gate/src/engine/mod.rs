@@ -14,7 +14,7 @@ pub mod scbe;
 pub mod verdict;
 
 pub use pretty::write_pretty;
-pub use profile::{Applied, Failed, Profile, Request};
+pub use profile::{Applied, Failed, PlanOptions, Profile, Request};
 pub use verdict::{Action, Decision, State};
 
 /// A piece of an [`Arena`].

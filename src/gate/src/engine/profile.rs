@@ -76,6 +76,19 @@ pub struct Request {
     pub metadata: Metadata,
 }
 
+/// How the enforcement plan is made.
+#[derive(Debug, Clone)]
+pub struct PlanOptions {
+    /// Where evidence goes.
+    pub quarantine_dir: String,
+    /// Seconds within which a process's next plan is suppressed; a profile can let a harsher one through.
+    pub cooldown: f64,
+    /// Names of the backends, as they appear in the plan.
+    pub backends: Vec<String>,
+    /// Whether plans are carried out.
+    pub apply: bool,
+}
+
 /// The verdict within a [`Request`].
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Metadata {

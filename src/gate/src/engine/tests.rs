@@ -15,7 +15,7 @@ fn graded(shape: Shape) -> Graded {
         include_kernel_event: true,
         pretty: true,
         shape,
-        enforcement: Some(super::graded::Enforcement {
+        enforcement: Some(super::PlanOptions {
             quarantine_dir: "/q".to_owned(),
             cooldown: 15.0,
             backends: vec!["systemd".to_owned()],
@@ -26,7 +26,8 @@ fn graded(shape: Shape) -> Graded {
 }
 
 fn scbe() -> Scbe {
-    let plan = scbe::Enforcement { quarantine_dir: "/q".to_owned(), cooldown: 0.0, backends: Vec::new(), apply: false };
+    let plan =
+        super::PlanOptions { quarantine_dir: "/q".to_owned(), cooldown: 0.0, backends: Vec::new(), apply: false };
     Scbe {
         options: scbe::Options {
             host_default: "h".to_owned(),

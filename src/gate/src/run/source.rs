@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::lines::{MAX_LINE, lines};
 
-/// How much is read at once: what comes of it stays in a processor's own cache, and two threads have enough between
+/// How much is read at once: its lines stay in a processor's own cache, and two threads have enough between
 /// their turns.
 const CHUNK: usize = 1 << 17;
 
@@ -131,7 +131,7 @@ impl<R: Read> Source<R> {
                 break;
             }
             if batch.used > MAX_LINE {
-                // One byte more than is read marks it as too long for whoever takes it.
+                // One byte more than is read marks it as too long for the reader.
                 batch.truncate(MAX_LINE + 1);
                 self.dropping = true;
                 too_long += 1;

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use super::BakeError;
 use super::disk::Span;
-use super::ext4::{at, run};
 use super::image::{Found, Image, Kind, READ_MAX, ancestors};
+use super::tool::{at, run};
 
 /// The inode of the root folder (EXT2_ROOT_INO of ext2_fs.h), and flags of folders whose names are not as they are
 /// written (EXT4_ENCRYPT_FL, EXT4_CASEFOLD_FL).

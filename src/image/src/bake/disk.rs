@@ -180,7 +180,7 @@ fn choose(
             [one] => return Ok(one),
             _ => {
                 let numbers: Vec<String> = found.iter().filter_map(|s| Some(s.partition?.to_string())).collect();
-                let what = format!("partitions {} may each be the root", numbers.join(", "));
+                let what = format!("partitions {} can each be the root", numbers.join(", "));
                 return Err(refuse(what, "say which with --partition N"));
             }
         }

@@ -32,7 +32,7 @@ pub enum BakeError {
     },
     /// What an interrupted bake left cannot be undone.
     #[error(
-        "an interrupted bake cannot be undone: {why}. What it moved aside is in /{stage} of the image: mend the cause \
+        "an interrupted bake cannot be undone: {why}. What it moved aside is in /{stage} of the image: correct the cause \
          and bake again"
     )]
     Recover {
@@ -89,7 +89,7 @@ pub enum BakeError {
     },
     /// No kernel configuration in the image.
     #[error(
-        "the image has no kernel configuration (/boot/config-* or /usr/lib/modules/*/config), so nobody can say whether \
+        "the image has no kernel configuration (/boot/config-* or /usr/lib/modules/*/config), so it is not known whether \
          its kernel enforces; install a kernel package, name the file with --kernel-config, or pass --no-kernel-check"
     )]
     NoKernel,

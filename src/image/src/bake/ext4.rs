@@ -7,14 +7,15 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read};
 
 use super::debugfs::Debugfs;
 use super::disk::Span;
 use super::image::{Change, Found, Image, Kind, Node, READ_MAX, ancestors};
+use super::tool::{at, run};
 use super::{BakeError, aside};
 
 /// `s_feature_incompat` of the superblock, and its flag for a journal that is not replayed (fs/ext4/ext4.h).
@@ -326,15 +327,6 @@ fn only_quotas(text: &str) -> bool {
     rest.all(|l| l.is_empty() || l.contains("still has errors") || l.contains(" files (") && l.contains(" blocks"))
 }
 
-/// The notation of libext2fs for a file system inside a file.
-pub(super) fn at(disk: &Path, span: Span) -> PathBuf {
-    let mut name = disk.as_os_str().to_owned();
-    if span.offset != 0 {
-        name.push(format!("?offset={}", span.offset));
-    }
-    PathBuf::from(name)
-}
-
 /// The commands for debugfs. File names in the image are Kiln's own or units' and never hold quotes or line ends.
 fn script(stage: &Path, image: &Ext4Image, changes: &[Change], epoch: i64) -> Result<String, BakeError> {
     let mut text = String::new();
@@ -397,33 +389,5 @@ fn fields(text: &mut String, path: &str, mode: u32, (uid, gid): (u32, u32), (epo
     push(text, format_args!("set_inode_field \"/{path}\" gid {gid}"));
     for field in ["atime", "ctime", "mtime"].into_iter().chain(made.then_some("crtime")) {
         push(text, format_args!("set_inode_field \"/{path}\" {field} @{epoch}"));
-    }
-}
-
-/// What a tool said.
-pub(super) struct Said {
-    code: Option<i32>,
-    /// Standard output.
-    pub(super) bytes: Vec<u8>,
-    /// Standard error.
-    pub(super) stderr: String,
-}
-
-pub(super) fn run(tool: &'static str, command: &mut Command, epoch: i64) -> Result<Said, BakeError> {
-    // libext2fs takes this for the current time; 0 would mean the real one.
-    command.env("E2FSPROGS_FAKE_TIME", epoch.max(1).to_string()).env("LC_ALL", "C").stdin(Stdio::null());
-    // e2fsprogs lives in sbin, which is not on every user's path.
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env_remove("DEBUGFS_PAGER");
-    match command.output() {
-        Ok(output) => Ok(Said {
-            code: output.status.code(),
-            bytes: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(BakeError::Tool { tool, what: "not found; install it with: apt-get install e2fsprogs".to_owned() })
-        }
-        Err(e) => Err(BakeError::Tool { tool, what: e.to_string() }),
     }
 }

@@ -25,6 +25,10 @@ pub const AGENT_UNIT: &str = "kiln-agent.service";
 /// Name of the drop-in of each confined unit.
 pub const DROP_IN: &str = "50-kiln.conf";
 
+/// Our fragment of GRUB's defaults, read by update-grub(8) after /etc/default/grub: the first of these names that comes
+/// after every other fragment which sets a command line.
+pub const GRUB_FRAGMENTS: [&str; 2] = ["etc/default/grub.d/50-kiln.cfg", "etc/default/grub.d/zz-kiln.cfg"];
+
 /// The drop-in of a unit.
 pub fn drop_in(unit: &str) -> String {
     format!("{UNITS}/{unit}.d/{DROP_IN}")
@@ -36,7 +40,7 @@ pub fn own_place(path: &str) -> bool {
         return rest.strip_prefix('/').is_some_and(|r| r.strip_prefix("trust/").unwrap_or(r).split('/').count() == 1);
     }
     let Some(unit) = path.strip_prefix(UNITS).and_then(|rest| rest.strip_prefix('/')) else {
-        return super::boot::GRUB_FRAGMENTS.contains(&path);
+        return GRUB_FRAGMENTS.contains(&path);
     };
     match unit.split_once('/') {
         None => matches!(unit, LOAD_UNIT | AGENT_UNIT),

@@ -39,6 +39,7 @@ mod render;
 mod rootdir;
 mod shadow;
 mod target;
+mod tool;
 mod units;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The selectors of a policy, as its tables have them: what they match by their text, and what the kernel will do.
 
 use kiln_base::abi::{Kernel, Tables, TablesError};
-use kiln_base::model::cgroup_name;
+use kiln_base::model::{BlockKind, cgroup_name};
 use kiln_lang::automata::{Dfa, GlobError, Limits, Nfa, Pattern, Subset, TooLarge};
 
 use crate::bake::UnitSelector;
@@ -49,7 +49,7 @@ impl Selector {
         let Tables { kernel, metadata } = Tables::read(tables)?;
         let bound = std::rc::Rc::new(Bound {
             kernel,
-            blocks: metadata.blocks.into_iter().map(|b| (b.name, b.kind == "profile", b.units)).collect(),
+            blocks: metadata.blocks.into_iter().map(|b| (b.name, b.kind == BlockKind::Profile, b.units)).collect(),
             subjects: metadata.subjects.into_iter().map(|s| (s.profile, s.guards)).collect(),
         });
         let one = |text: String| {

@@ -11,7 +11,7 @@ use kiln_base::model::{Action, Cidr, KernelOp, Mode, Severity, Verb, VerbSet};
 use super::decision::{Book, Joint, joint, joint_where};
 use super::pack::pack;
 use super::rules::Rules;
-use super::subjects::{Combination, HOST, Plan, SENTINEL, key, kind_name, switched};
+use super::subjects::{Combination, HOST, Plan, SENTINEL, key, switched};
 use super::{CompileError, Options};
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset, region};
 use crate::policy::detour;
@@ -220,7 +220,7 @@ fn refusals(rules: &Rules<'_>, blocks: &[usize], kind: impl Fn(&Object) -> bool)
     own.filter(|(_, e)| e.effect == Effect::Deny && e.object.is_some_and(&kind)).map(|(n, _)| n).collect()
 }
 
-/// Whether a rule on accept names addresses: else the port alone decides, whoever connects.
+/// Whether a rule on accept names addresses: else the port alone decides, and not the peer.
 fn peers(rules: &Rules<'_>) -> bool {
     rules.entries.iter().any(|e| match e.object {
         Some(Object::Net { verbs, addresses: Addresses::Blocks(cidrs), .. }) => {
@@ -365,7 +365,7 @@ fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) 
         all.map(|s| s.pattern.0.clone()).collect::<std::collections::BTreeSet<_>>()
     };
     let blocks = policy.blocks.iter().enumerate().map(|(n, b)| BlockInfo {
-        kind: kind_name(b.kind).to_owned(),
+        kind: b.kind,
         name: b.name.clone(),
         mode: b.mode,
         units: patterns(n, SelectorKey::Unit).into_iter().collect(),

@@ -4,7 +4,6 @@ use kiln_base::model::{Action, KernelOp, Outcome, Proto, Verb, VerbSet};
 use serde::{Deserialize, Serialize};
 
 use super::KernelVersion;
-use super::subjects::kind_name;
 use crate::policy::normal::{
     Addresses, Block, BlockKind, Condition, Effect, Object, Policy, Rule, Selector, SelectorKey,
 };
@@ -28,7 +27,7 @@ pub struct Gap {
 
 impl Gap {
     pub(super) fn of_block(block: &Block, reason: String, mend: String) -> Gap {
-        Gap { block: format!("{} {}", kind_name(block.kind), block.name), rule: None, origin: None, reason, mend }
+        Gap { block: format!("{} {}", block.kind, block.name), rule: None, origin: None, reason, mend }
     }
     fn of_rule(block: &Block, rule: &Rule, reason: impl Into<String>, mend: impl Into<String>) -> Gap {
         let gap = Gap::of_block(block, reason.into(), mend.into());
@@ -201,7 +200,7 @@ fn net(
         ),
         Proto::Udp if verbs.contains(Verb::Accept) && !covered => add(
             "there is no moment at which a UDP socket accepts a peer".to_owned(),
-            "write `bind udp` for who may listen, or `accept tcp`",
+            "write `bind udp` for a unit that may listen, or `accept tcp`",
         ),
         _ => {}
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use kiln_base::abi::layout;
 use kiln_base::abi::walk::{Object as Wanted, Verdict, walkable};
-use kiln_base::model::{Mode, Severity, VerbSet, cgroup_name};
+use kiln_base::model::{Digest, Mode, Severity, VerbSet, cgroup_name};
 
 use super::random::{self, Asked, Random};
 use super::*;
@@ -316,7 +316,8 @@ fn subjects_follow_exec_and_unit() {
             };
             changes += usize::from(before != subject);
             let info = &tables.metadata.subjects[subject as usize - 1];
-            let host = |g: &&str| tables.metadata.blocks.iter().any(|b| b.host && b.name == **g && b.kind == "guard");
+            let host =
+                |g: &&str| tables.metadata.blocks.iter().any(|b| b.host && b.name == **g && b.kind == BlockKind::Guard);
             assert_eq!(info.profile.as_deref(), profile, "seed {seed} {text}");
             let without_host: Vec<&str> = guards.iter().copied().filter(|g| !host(g)).collect();
             assert_eq!(info.key, format!("{}|{}", profile.unwrap_or(""), without_host.join(",")));

@@ -121,10 +121,8 @@ fn attachment(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) -> Result<Att
         let everywhere = |s: &&Selector| s.key == SelectorKey::Host && s.pattern.0 == "*";
         let rest: Vec<&Selector> = line.iter().filter(|s| !everywhere(s)).collect();
         let parse = |text: &str| {
-            Pattern::parse(text).map_err(|error| CompileError::Glob {
-                origin: format!("{} {}", kind_name(block.kind), block.name),
-                error,
-            })
+            Pattern::parse(text)
+                .map_err(|error| CompileError::Glob { origin: format!("{} {}", block.kind, block.name), error })
         };
         match rest[..] {
             [] if block.kind == BlockKind::Profile => gaps.push(Gap::of_block(
@@ -179,13 +177,6 @@ pub(super) fn switched(policy: &Policy, block: &Block, line: &[Selector]) -> boo
     };
     let mut owners = policy.blocks.iter().filter(owns).peekable();
     block.kind == BlockKind::Profile && owners.peek().is_some() && owners.all(switches)
-}
-
-pub(super) fn kind_name(kind: BlockKind) -> &'static str {
-    match kind {
-        BlockKind::Profile => "profile",
-        BlockKind::Guard => "guard",
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

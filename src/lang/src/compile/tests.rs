@@ -1,8 +1,9 @@
 //! Tables files: what the reader refuses; and the gap report.
 
+use kiln_base::abi::TablesError;
 use kiln_base::abi::kernel::HEADER_BYTES;
 use kiln_base::abi::tables::MAX_FILE;
-use kiln_base::model::{Action, Cidr, KernelOp, Mode, Outcome, PortRange, Proto, Verb, VerbSet};
+use kiln_base::model::{Action, Cidr, Digest, KernelOp, Mode, Outcome, PortRange, Proto, Verb, VerbSet};
 
 use super::laws::options;
 use super::random::{self, Random};
@@ -55,7 +56,7 @@ fn lengths_beyond_reason_are_refused_before_memory_is_taken() {
     const { assert!(MAX_FILE < 64 << 20) };
 }
 
-/// Whoever can sign can also seal: a checksum that fits must not make bad numbers good.
+/// A person who can sign can also seal: a checksum that fits must not make bad numbers good.
 #[test]
 fn no_sealed_number_leads_out_of_bounds() {
     let good = file();
@@ -138,7 +139,7 @@ pub(super) fn block(kind: BlockKind, rules: Vec<Rule>) -> Block {
     }
 }
 
-/// Whoever signs, the agent too: what the metadata says is what the kernel part does.
+/// Checked for the signer and for the agent: what the metadata says is what the kernel part does.
 #[test]
 fn metadata_that_is_not_the_kernel_parts_is_refused() {
     let mut guard = block(BlockKind::Guard, vec![file_rule(Effect::Deny, "/etc/shadow")]);
@@ -159,7 +160,7 @@ fn metadata_that_is_not_the_kernel_parts_is_refused() {
         }),
         ("another program", |m| m.blocks[1].exec = vec!["/opt/y".to_owned()]),
         ("no program", |m| m.blocks[1].exec.clear()),
-        ("a guard for a profile", |m| m.blocks[0].kind = "guard".to_owned()),
+        ("a guard for a profile", |m| m.blocks[0].kind = BlockKind::Guard),
         ("another name", |m| m.blocks[0].name = "other".to_owned()),
         ("every host", |m| m.blocks[1].host = true),
         ("another subject", |m| {

@@ -53,7 +53,7 @@ codes! {
     BadZone = "P0308", "No time zone has this name.";
     EmptyValue = "P0309", "The value is empty, so the rule would match nothing.";
     WrongType = "P0310", "The value is of another type than its place needs.";
-    BadText = "P0311", "The text has a character that may not be in it.";
+    BadText = "P0311", "The text has a character that it cannot have.";
 
     NoSubject = "P0401", "A profile or guard has no subject.";
     SubjectOverlap = "P0402", "Two profiles can match the same task and neither is more specific.";
@@ -61,13 +61,13 @@ codes! {
     NeverAllowed = "P0404", "A rule allows what a guard says is never allowed.";
     Contradiction = "P0405", "The parts of the statement contradict each other.";
     SwitchConflict = "P0406", "Two rules switch the same program to different profiles.";
-    RepeatedHead = "P0407", "A head line that may stand once stands twice.";
+    RepeatedHead = "P0407", "A head line that can stand only once stands twice.";
     HeadInGuard = "P0408", "The head line has no meaning in a guard.";
     Ungoverned = "P0409", "A rule allows what its profile does not govern (a warning).";
     DeadRule = "P0410", "The rule, or an exception of it, can never take effect (a warning).";
     Detour = "P0411", "The rule opens a detour round what its profile governs (a warning).";
     GuardDetour = "P0412", "A guard refuses paths or addresses and leaves a way round (a warning).";
-    AddressChanged = "P0413", "Addresses are named, and who is bound may change where they lead (a warning).";
+    AddressChanged = "P0413", "Addresses are named, and a task that is bound can change where they lead (a warning).";
     Starter = "P0414", "The rule lets the program have others start programs for it (a warning).";
     WrittenProgram = "P0415", "The profile may write what it may execute or load (a warning).";
 

@@ -2,199 +2,131 @@
 
 use logos::Logos;
 
-/// What a token or node is. Words are not keywords: the parser knows them by their place, so that `read` can
-/// name a profile and `kill` a capability.
-#[allow(
-    missing_docs,
-    reason = "the token kinds are given by their patterns, the node kinds by the grammar in docs/pdl.md"
-)]
-#[derive(Logos, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u16)]
-pub enum SyntaxKind {
-    #[regex(r"[ \t\r\n]+")]
-    Whitespace,
-    #[regex(r"#[^\n]*", allow_greedy = true)]
-    Comment,
-    #[regex(r"[a-z][a-z0-9_]*")]
-    Word,
-    #[regex(r#""([^"\\\n]|\\[^\n])*""#)]
-    Str,
-    #[regex(r#""([^"\\\n]|\\[^\n])*\\?"#)]
-    UnterminatedStr,
-    #[regex(r"[0-9]+")]
-    Int,
-    #[regex(r"[0-9]+:[0-9]+")]
-    Time,
-    #[regex(r"[0-9]+(%|[A-Za-z]+(/s)?)")]
-    Quantity,
-    #[regex(r"@[a-z][a-z0-9_-]*")]
-    Group,
-    #[token("$")]
-    Dollar,
-    #[token("{")]
-    LBrace,
-    #[token("}")]
-    RBrace,
-    #[token("(")]
-    LParen,
-    #[token(")")]
-    RParen,
-    #[token("[")]
-    LBracket,
-    #[token("]")]
-    RBracket,
-    #[token(",")]
-    Comma,
-    #[token(";")]
-    Semicolon,
-    #[token("=")]
-    Equals,
-    #[token(":")]
-    Colon,
-    #[token("-")]
-    Dash,
-    #[token(".")]
-    Dot,
-    /// Bytes that no token starts with.
-    ErrorToken,
-    /// The end of the text; never in a tree.
-    Eof,
+macro_rules! kinds {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident,)* }) => {
+        $(#[$meta])*
+        pub enum $name { $($(#[$vmeta])* $variant,)* }
+        impl $name {
+            /// Every kind, by number.
+            const ALL: &'static [$name] = &[$($name::$variant,)*];
+        }
+    };
+}
 
-    File,
-    Edition,
-    Import,
-    Let,
-    Window,
-    WindowSpan,
-    DayRange,
-    Abstraction,
-    ParamList,
-    Param,
-    Profile,
-    Guard,
-    Subject,
-    Mode,
-    Governs,
-    Active,
-    OnViolation,
-    Selector,
-    Use,
-    Args,
-    Limit,
-    IoRate,
-    Rule,
-    Never,
-    FileObject,
-    NetObject,
-    UnixObject,
-    NamesObject,
-    Verbs,
-    Switch,
-    Address,
-    Dns,
-    Terms,
-    Term,
-    Except,
-    Ports,
-    Port,
-    Names,
-    Name,
-    During,
-    By,
-    Outcome,
-    Because,
-    Ref,
-    Literal,
-    PortRange,
-    List,
-    Var,
-    Dotted,
-    /// What the parser skipped.
-    Error,
+kinds! {
+    /// What a token or node is. Words are not keywords: the parser knows them by their place, so that `read` can
+    /// name a profile and `kill` a capability.
+    #[allow(
+        missing_docs,
+        reason = "the token kinds are given by their patterns, the node kinds by the grammar in docs/pdl.md"
+    )]
+    #[derive(Logos, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[repr(u16)]
+    SyntaxKind {
+        #[regex(r"[ \t\r\n]+")]
+        Whitespace,
+        #[regex(r"#[^\n]*", allow_greedy = true)]
+        Comment,
+        #[regex(r"[a-z][a-z0-9_]*")]
+        Word,
+        #[regex(r#""([^"\\\n]|\\[^\n])*""#)]
+        Str,
+        #[regex(r#""([^"\\\n]|\\[^\n])*\\?"#)]
+        UnterminatedStr,
+        #[regex(r"[0-9]+")]
+        Int,
+        #[regex(r"[0-9]+:[0-9]+")]
+        Time,
+        #[regex(r"[0-9]+(%|[A-Za-z]+(/s)?)")]
+        Quantity,
+        #[regex(r"@[a-z][a-z0-9_-]*")]
+        Group,
+        #[token("$")]
+        Dollar,
+        #[token("{")]
+        LBrace,
+        #[token("}")]
+        RBrace,
+        #[token("(")]
+        LParen,
+        #[token(")")]
+        RParen,
+        #[token("[")]
+        LBracket,
+        #[token("]")]
+        RBracket,
+        #[token(",")]
+        Comma,
+        #[token(";")]
+        Semicolon,
+        #[token("=")]
+        Equals,
+        #[token(":")]
+        Colon,
+        #[token("-")]
+        Dash,
+        #[token(".")]
+        Dot,
+        /// Bytes that no token starts with.
+        ErrorToken,
+        /// The end of the text; never in a tree.
+        Eof,
+
+        File,
+        Edition,
+        Import,
+        Let,
+        Window,
+        WindowSpan,
+        DayRange,
+        Abstraction,
+        ParamList,
+        Param,
+        Profile,
+        Guard,
+        Subject,
+        Mode,
+        Governs,
+        Active,
+        OnViolation,
+        Selector,
+        Use,
+        Args,
+        Limit,
+        IoRate,
+        Rule,
+        Never,
+        FileObject,
+        NetObject,
+        UnixObject,
+        NamesObject,
+        Verbs,
+        Switch,
+        Address,
+        Dns,
+        Terms,
+        Term,
+        Except,
+        Ports,
+        Port,
+        Names,
+        Name,
+        During,
+        By,
+        Outcome,
+        Because,
+        Ref,
+        Literal,
+        PortRange,
+        List,
+        Var,
+        Dotted,
+        /// What the parser skipped.
+        Error,
+    }
 }
 
 impl SyntaxKind {
-    /// Every kind, by number.
-    const ALL: &'static [SyntaxKind] = {
-        use SyntaxKind::*;
-        &[
-            Whitespace,
-            Comment,
-            Word,
-            Str,
-            UnterminatedStr,
-            Int,
-            Time,
-            Quantity,
-            Group,
-            Dollar,
-            LBrace,
-            RBrace,
-            LParen,
-            RParen,
-            LBracket,
-            RBracket,
-            Comma,
-            Semicolon,
-            Equals,
-            Colon,
-            Dash,
-            Dot,
-            ErrorToken,
-            Eof,
-            File,
-            Edition,
-            Import,
-            Let,
-            Window,
-            WindowSpan,
-            DayRange,
-            Abstraction,
-            ParamList,
-            Param,
-            Profile,
-            Guard,
-            Subject,
-            Mode,
-            Governs,
-            Active,
-            OnViolation,
-            Selector,
-            Use,
-            Args,
-            Limit,
-            IoRate,
-            Rule,
-            Never,
-            FileObject,
-            NetObject,
-            UnixObject,
-            NamesObject,
-            Verbs,
-            Switch,
-            Address,
-            Dns,
-            Terms,
-            Term,
-            Except,
-            Ports,
-            Port,
-            Names,
-            Name,
-            During,
-            By,
-            Outcome,
-            Because,
-            Ref,
-            Literal,
-            PortRange,
-            List,
-            Var,
-            Dotted,
-            Error,
-        ]
-    };
-
     /// Whether the token has no meaning: white space and comments.
     pub const fn is_trivia(self) -> bool {
         matches!(self, SyntaxKind::Whitespace | SyntaxKind::Comment)

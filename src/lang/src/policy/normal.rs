@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+pub use kiln_base::model::BlockKind;
 use kiln_base::model::{Action, Because, Cidr, Mode, Outcome, PortRange, Proto, Verb, VerbSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,16 +16,6 @@ pub struct Policy {
     pub windows: BTreeMap<String, Window>,
     /// Profiles and guards; a block's place is its id in the tables' metadata.
     pub blocks: Vec<Block>,
-}
-
-/// Whether a block permits by allowing or only refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BlockKind {
-    /// Default deny over what it governs.
-    Profile,
-    /// Deny only.
-    Guard,
 }
 
 /// A profile or guard.

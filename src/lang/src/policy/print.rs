@@ -2,11 +2,9 @@
 
 use std::fmt::Write;
 
-use kiln_base::model::{Because, Cidr, Outcome, PortRange, Verb, VerbSet, capability_name};
+use kiln_base::model::{Because, Cidr, Outcome, PortRange, Verb, VerbSet, capability_name, pattern_in_quotes};
 
-use super::normal::{
-    Addresses, Amount, Block, BlockKind, Condition, Effect, Glob, Limit, Object, Policy, Rule, Selector, Window,
-};
+use super::normal::{Addresses, Amount, Block, Condition, Effect, Glob, Limit, Object, Policy, Rule, Selector, Window};
 
 /// The policy as one PDL text without imports, lets and abstractions, in canonical layout. Loading it gives the same
 /// policy but for the origins.
@@ -29,7 +27,7 @@ fn window_text(name: &str, window: &Window) -> String {
             days => day_ranges(&days),
         };
         let (start, end) = (clock(span.start), clock(span.end));
-        let _ = writeln!(out, "  {days} {start}-{end} zone {};", quoted(&span.zone));
+        let _ = writeln!(out, "  {days} {start}-{end} zone {};", pattern_in_quotes(&span.zone));
     }
     out + "}\n"
 }
@@ -55,11 +53,7 @@ fn clock(minutes: u16) -> String {
 }
 
 fn block_text(block: &Block) -> String {
-    let kind = match block.kind {
-        BlockKind::Profile => "profile",
-        BlockKind::Guard => "guard",
-    };
-    let mut out = format!("\n{kind} {} {{\n", block.name);
+    let mut out = format!("\n{} {} {{\n", block.kind, block.name);
     for subject in &block.subjects {
         let _ = writeln!(out, "  subject {};", selectors(subject));
     }
@@ -146,7 +140,7 @@ pub fn object_text(object: &Object) -> String {
 
 fn address_text(addresses: &Addresses) -> String {
     match addresses {
-        Addresses::Dns(name) => format!("dns {}", quoted(name)),
+        Addresses::Dns(name) => format!("dns {}", pattern_in_quotes(name)),
         Addresses::Blocks(blocks) if blocks == &[Cidr::ANY] => "any".to_owned(),
         Addresses::Blocks(blocks)
             if blocks.len() == 2 && blocks.iter().all(|b| *b == Cidr::LOOPBACK_V4 || *b == Cidr::LOOPBACK_V6) =>
@@ -154,7 +148,7 @@ fn address_text(addresses: &Addresses) -> String {
             "loopback".to_owned()
         }
         Addresses::Blocks(blocks) => {
-            let list: Vec<String> = blocks.iter().map(|b| quoted(&b.to_string())).collect();
+            let list: Vec<String> = blocks.iter().map(|b| pattern_in_quotes(&b.to_string())).collect();
             list.join(", ")
         }
     }
@@ -212,7 +206,8 @@ fn because(refs: &[Because]) -> String {
 }
 
 fn selectors(list: &[Selector]) -> String {
-    let list: Vec<String> = list.iter().map(|s| format!("{} {}", s.key.name(), quoted(&s.pattern.0))).collect();
+    let list: Vec<String> =
+        list.iter().map(|s| format!("{} {}", s.key.name(), pattern_in_quotes(&s.pattern.0))).collect();
     list.join(", ")
 }
 
@@ -221,28 +216,10 @@ fn verbs(set: VerbSet) -> String {
 }
 
 fn globs(list: &[Glob]) -> String {
-    let list: Vec<String> = list.iter().map(|g| quoted(&g.0)).collect();
+    let list: Vec<String> = list.iter().map(|g| pattern_in_quotes(&g.0)).collect();
     list.join(", ")
 }
 
 fn exception(list: &[Glob]) -> String {
     if list.is_empty() { String::new() } else { format!(" except {}", globs(list)) }
-}
-
-/// A pattern in quotes. Its own backslashes quote already; a bare quote (which only JSON can bring) gets one.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => {
-                out.push(c);
-                out.push(chars.next().unwrap_or(c));
-            }
-            '"' => out.push_str("\\\""),
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

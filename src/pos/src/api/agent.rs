@@ -13,9 +13,9 @@ use kiln_base::wire::{
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::app::{App, tables_file};
 use super::enrol::check_boot_id;
 use super::extract::{Instance, Json, Params, PathDigest, media_type, ok, parse_json, read_body};
-use super::{App, tables_file};
 use crate::clock::now_ms;
 use crate::pki::ClientKey;
 use crate::problem::Problem;

@@ -9,7 +9,7 @@ use kiln_base::model::Digest;
 use kiln_base::wire::{Code, EnrolAnswer, EnrolRequest, Facts, ProblemBody};
 use serde::Serialize;
 
-use super::App;
+use super::app::App;
 use super::extract::{Json, Peer, ok};
 use crate::clock::now_ms;
 use crate::pki::{ClientKey, new_instance_id};

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_stream::StreamExt;
 
-use super::App;
+use super::app::App;
 use crate::clock::now_ms;
 use crate::problem::Problem;
 use crate::store::{Identity, InstanceId, PageRequest};
@@ -119,6 +119,27 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Params<T> {
     }
 }
 
+/// A query that asks for a page.
+pub trait Paged: DeserializeOwned {
+    /// The page that is asked for.
+    ///
+    /// # Errors
+    /// What of the query is out of range.
+    fn page(&self) -> Result<PageRequest, Problem>;
+}
+
+/// An operator's query of a list, and the page of it.
+pub struct Listing<Q>(pub PageRequest, pub Q);
+
+impl<Q: Paged> FromRequestParts<Arc<App>> for Listing<Q> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Listing<Q>, Problem> {
+        Operator::from_request_parts(parts, app).await?;
+        let Params(query) = Params::<Q>::from_request_parts(parts, app).await?;
+        Ok(Listing(query.page()?, query))
+    }
+}
+
 /// Query of a list.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -130,9 +151,8 @@ pub struct ListQuery {
     limit: Option<i64>,
 }
 
-impl ListQuery {
-    /// The page that is asked for.
-    pub fn page(&self) -> Result<PageRequest, Problem> {
+impl Paged for ListQuery {
+    fn page(&self) -> Result<PageRequest, Problem> {
         page(self.after.as_deref(), self.limit)
     }
 }
@@ -150,9 +170,8 @@ pub struct InstanceQuery {
     limit: Option<i64>,
 }
 
-impl InstanceQuery {
-    /// The page that is asked for.
-    pub fn page(&self) -> Result<PageRequest, Problem> {
+impl Paged for InstanceQuery {
+    fn page(&self) -> Result<PageRequest, Problem> {
         page(self.after.as_deref(), self.limit)
     }
 }
@@ -172,9 +191,8 @@ pub struct ViolationQuery {
     limit: Option<i64>,
 }
 
-impl ViolationQuery {
-    /// The page that is asked for.
-    pub fn page(&self) -> Result<PageRequest, Problem> {
+impl Paged for ViolationQuery {
+    fn page(&self) -> Result<PageRequest, Problem> {
         let bad = |text| Err(Problem::new(Code::BadRequest, text));
         let page = page(self.after.as_deref(), self.limit)?;
         let before = match self.before.as_deref() {

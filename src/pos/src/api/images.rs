@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use kiln_base::wire::{Code, ImageView, Page, ProblemBody, RegisterImage, TokenAnswer, TokenRequest};
 
-use super::App;
-use super::extract::{Json, ListQuery, Operator, Params, PathDigest, answer, created, ok};
+use super::app::App;
+use super::extract::{Json, ListQuery, Listing, Operator, PathDigest, answer, created, ok};
 use crate::clock::{now_ms, text};
 use crate::enrol::JoinToken;
 use crate::problem::Problem;
@@ -34,12 +34,7 @@ pub async fn register(
     (status = 200, description = "The page", body = Page<ImageView>),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
-pub async fn list(
-    State(app): State<Arc<App>>,
-    _: Operator,
-    Params(query): Params<ListQuery>,
-) -> Result<Response, Problem> {
-    let page = query.page()?;
+pub async fn list(State(app): State<Arc<App>>, Listing(page, _): Listing<ListQuery>) -> Result<Response, Problem> {
     Ok(ok(&app.store.images(page).await?))
 }
 

@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::response::Response;
 use kiln_base::wire::{AckView, Code, InstanceView, Page, ProblemBody, RevokeRequest, StateView, ViolationView};
 
-use super::App;
-use super::extract::{InstanceQuery, Json, ListQuery, Operator, Params, PathText, ViolationQuery, ok};
+use super::app::App;
+use super::extract::{InstanceQuery, Json, ListQuery, Listing, Operator, PathText, ViolationQuery, ok};
 use crate::clock::{now_ms, text};
 use crate::problem::Problem;
 use crate::store::InstanceId;
@@ -30,12 +30,8 @@ fn live(open: &[InstanceId], views: &mut [InstanceView]) {
     (status = 200, description = "The page", body = Page<InstanceView>),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
-pub async fn list(
-    State(app): State<Arc<App>>,
-    _: Operator,
-    Params(query): Params<ListQuery>,
-) -> Result<Response, Problem> {
-    let (page, open) = (query.page()?, app.hub.open_streams());
+pub async fn list(State(app): State<Arc<App>>, Listing(page, _): Listing<ListQuery>) -> Result<Response, Problem> {
+    let open = app.hub.open_streams();
     let mut found = app.store.instances(page).await?;
     live(&open, &mut found.items);
     Ok(ok(&found))
@@ -81,10 +77,8 @@ pub async fn revoke(
 ))]
 pub async fn acks(
     State(app): State<Arc<App>>,
-    _: Operator,
-    Params(query): Params<InstanceQuery>,
+    Listing(page, query): Listing<InstanceQuery>,
 ) -> Result<Response, Problem> {
-    let page = query.page()?;
     Ok(ok(&app.store.acks(query.instance, page).await?))
 }
 
@@ -95,10 +89,8 @@ pub async fn acks(
 ))]
 pub async fn violations(
     State(app): State<Arc<App>>,
-    _: Operator,
-    Params(query): Params<ViolationQuery>,
+    Listing(page, query): Listing<ViolationQuery>,
 ) -> Result<Response, Problem> {
-    let page = query.page()?;
     Ok(ok(&app.store.violations(query.instance, page).await?))
 }
 
@@ -107,12 +99,8 @@ pub async fn violations(
     (status = 200, description = "The totals and the page", body = StateView),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
-pub async fn state(
-    State(app): State<Arc<App>>,
-    _: Operator,
-    Params(query): Params<ListQuery>,
-) -> Result<Response, Problem> {
-    let (page, open) = (query.page()?, app.hub.open_streams());
+pub async fn state(State(app): State<Arc<App>>, Listing(page, _): Listing<ListQuery>) -> Result<Response, Problem> {
+    let open = app.hub.open_streams();
     let mut found = app.store.state(page).await?;
     live(&open, &mut found.items);
     found.connected = open.len() as u64;

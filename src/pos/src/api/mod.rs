@@ -1,6 +1,7 @@
 //! The HTTP interface: routes, and the OpenAPI document made from them.
 
 mod agent;
+mod app;
 mod enrol;
 mod extract;
 mod images;
@@ -8,64 +9,19 @@ mod instances;
 mod policies;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use kiln_base::model::Digest;
+use kiln_base::model::{Action, BlockKind, EventMode, Severity, Verb, Verdict};
 use kiln_base::wire::{self, Code};
-use tokio::sync::Semaphore;
 use utoipa::openapi::security::SecurityScheme;
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::hub::Hub;
-use super::pki::Pki;
 use super::problem::Problem;
-use super::rate::Failures;
-use super::store::Store;
-use super::tables::Recent;
 
+pub use app::{App, LARGE_AT_ONCE};
 pub use extract::Peer;
-
-/// A tables file, from memory or the store.
-async fn tables_file(app: &App, digest: Digest) -> Result<Bytes, Problem> {
-    if let Some(bytes) = app.recent.get(digest) {
-        return Ok(bytes);
-    }
-    let _permit = app.large.acquire().await.map_err(Problem::internal)?;
-    // A request that waited finds what the first one read.
-    if let Some(bytes) = app.recent.get(digest) {
-        return Ok(bytes);
-    }
-    let bytes = Bytes::from(app.store.tables(digest).await?);
-    app.recent.put(digest, &bytes);
-    Ok(bytes)
-}
-
-/// What all requests share.
-pub struct App {
-    /// What is kept.
-    pub store: Arc<dyn Store>,
-    /// Keys.
-    pub pki: Arc<Pki>,
-    /// Streams.
-    pub hub: Hub,
-    /// Failed enrolments.
-    pub failures: Failures,
-    /// Tables files in memory at once: uploads and downloads are large.
-    pub large: Semaphore,
-    /// Tables files that were asked for last.
-    pub recent: Recent,
-    /// Violations kept of an instance.
-    pub keep_violations: u64,
-    /// Longest silence of a stream.
-    pub heartbeat: Duration,
-}
-
-/// Tables files in memory at once.
-pub const LARGE_AT_ONCE: usize = 8;
 
 /// The routes, each with its part of the OpenAPI document: a path stands in its handler's `utoipa::path` and nowhere else.
 fn routes() -> OpenApiRouter<Arc<App>> {
@@ -108,7 +64,7 @@ pub fn router(app: Arc<App>) -> Router {
         title = "Kiln Policy Orchestration Service",
         description = "The operator's and the agents' interface. docs/pos-protocol.md is the normative text."
     ),
-    components(schemas(wire::StreamMessage, wire::ProblemBody)),
+    components(schemas(wire::StreamMessage, wire::CloseReason, wire::ProblemBody, Verdict, BlockKind, Verb, EventMode, Severity, Action)),
     modifiers(&MutualTls),
     security(("certificate" = []))
 )]

@@ -12,8 +12,8 @@ use kiln_base::wire::{
     VersionView,
 };
 
-use super::extract::{Json, ListQuery, Operator, Params, PathDigest, answer, created, media_type, ok, read_body};
-use super::{App, tables_file};
+use super::app::{App, tables_file};
+use super::extract::{Json, ListQuery, Listing, Operator, PathDigest, answer, created, media_type, ok, read_body};
 use crate::check::number;
 use crate::clock::now_ms;
 use crate::problem::Problem;
@@ -84,12 +84,7 @@ pub async fn publish(
     (status = 200, description = "The page", body = Page<VersionView>),
     (status = "default", body = ProblemBody, description = "no-certificate, wrong-role", content_type = "application/problem+json")
 ))]
-pub async fn list(
-    State(app): State<Arc<App>>,
-    _: Operator,
-    Params(query): Params<ListQuery>,
-) -> Result<Response, Problem> {
-    let page = query.page()?;
+pub async fn list(State(app): State<Arc<App>>, Listing(page, _): Listing<ListQuery>) -> Result<Response, Problem> {
     Ok(ok(&app.store.versions(page).await?))
 }
 

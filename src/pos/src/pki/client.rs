@@ -6,7 +6,8 @@ use rcgen::{
     CertificateSigningRequestParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
 };
 
-use super::{PkiError, params};
+use super::error::PkiError;
+use super::params::params;
 
 /// Longest CSR, in bytes.
 pub const MAX_CSR: usize = 16 * 1024;

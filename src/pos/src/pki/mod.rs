@@ -9,77 +9,32 @@
 //! ```
 
 mod client;
+mod error;
+mod files;
+mod params;
 mod server;
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use kiln_base::bundle::{AsideError, KeyError, SigningKey, write_aside};
+use kiln_base::bundle::{SigningKey, write_aside};
 use kiln_base::model::Digest;
-use rand_core::{OsRng, RngCore};
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData, SerialNumber,
-};
+use rcgen::{BasicConstraints, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::clock::now_ms;
-
 pub use client::{ClientKey, CsrError, Issued, NoRandom, new_instance_id};
+pub use error::PkiError;
 
 use client::client;
+use files::{damaged, keep, key_pair, read};
+use params::{LEAF_DAYS, params};
 use server::server;
 
-const DAY: u64 = 24 * 3600;
 const CA_DAYS: u64 = 20 * 365;
-/// What browsers and others take as the longest sensible life of a leaf.
-const LEAF_DAYS: u64 = 398;
 const OPERATOR_DAYS: u64 = 5 * 365;
-/// For clocks that run behind.
-const BACKDATE: u64 = DAY;
-
-/// Keys or certificates that cannot be made or read.
-#[derive(Debug, thiserror::Error)]
-pub enum PkiError {
-    /// A file cannot be read or a folder made.
-    #[error("cannot use {}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file cannot be written.
-    #[error(transparent)]
-    Write(#[from] AsideError),
-    /// The assignment key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// A certificate or key does not parse.
-    #[error("{} is not what it should be: {reason}; restore it from a backup", path.display())]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// The parser's words.
-        reason: String,
-    },
-    /// A certificate cannot be made.
-    #[error("cannot make a certificate: {0}")]
-    Make(#[from] rcgen::Error),
-    /// `--name` is neither a host name nor an address.
-    #[error("`{name}` cannot stand in a certificate: {reason}; give a DNS name or an IP address")]
-    Name {
-        /// The text.
-        name: String,
-        /// Why.
-        reason: String,
-    },
-}
 
 /// The POS's keys.
 pub struct Pki {
@@ -143,53 +98,6 @@ impl Pki {
     }
 }
 
-fn read(path: &Path) -> Result<Option<String>, PkiError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(PkiError::File { path: path.to_owned(), source }),
-    }
-}
-
-fn keep(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
-    if fs::read(path).is_ok_and(|there| there == bytes) {
-        return Ok(());
-    }
-    Ok(write_aside(path, bytes, 0o644)?)
-}
-
-fn damaged(path: &Path, reason: impl std::fmt::Display) -> PkiError {
-    PkiError::Damaged { path: path.to_owned(), reason: reason.to_string() }
-}
-
-fn key_pair(path: &Path) -> Result<KeyPair, PkiError> {
-    if let Some(pem) = read(path)? {
-        return KeyPair::from_pem(&pem).map_err(|e| damaged(path, e));
-    }
-    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-    write_aside(path, key.serialize_pem().as_bytes(), 0o600)?;
-    Ok(key)
-}
-
-fn params(names: &[String], common: &str, unit: &str, days: u64) -> Result<CertificateParams, PkiError> {
-    let mut params = CertificateParams::new(names)?;
-    let mut subject = DistinguishedName::new();
-    subject.push(DnType::CommonName, common);
-    subject.push(DnType::OrganizationalUnitName, unit);
-    subject.push(DnType::OrganizationName, "kiln");
-    params.distinguished_name = subject;
-    let now = (now_ms().max(0) / 1000) as u64;
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    params.not_before = epoch + Duration::from_secs(now.saturating_sub(BACKDATE));
-    params.not_after = epoch + Duration::from_secs(now + days * DAY);
-    let mut serial = [0; 16];
-    OsRng.try_fill_bytes(&mut serial).map_err(|_| rcgen::Error::RingUnspecified)?;
-    // RFC 5280, 4.1.2.2: positive; and no leading zero.
-    serial[0] = (serial[0] & 0x7f) | 0x40;
-    params.serial_number = Some(SerialNumber::from_slice(&serial));
-    Ok(params)
-}
-
 fn ca(path: &Path, key: &KeyPair) -> Result<String, PkiError> {
     if let Some(pem) = read(path)? {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| damaged(path, e))?;
@@ -232,6 +140,7 @@ mod tests {
     use super::*;
     use crate::problem::Problem;
     use kiln_base::wire::Code;
+    use rcgen::CertificateParams;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

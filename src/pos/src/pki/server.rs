@@ -10,7 +10,9 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::extensions::GeneralName;
 
-use super::{DAY, LEAF_DAYS, PkiError, damaged, params, read};
+use super::error::PkiError;
+use super::files::{damaged, read};
+use super::params::{DAY, LEAF_DAYS, params};
 use crate::clock::now_ms;
 
 /// Reads the certificate, or makes it where it does not serve: other names, another key, or a third of its life left.

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::unit::{DIRECTORIES, Unit, instance_of, is_unit_name};
-use crate::manifest::root::{Kind, Root};
+use super::name::instance_of;
 
 /// Aliases of aliases.
 const MAX_ALIASES: usize = 8;
 
 /// What a name in the unit folders is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Named {
+pub(super) enum Named {
     /// A unit file, or a link to one elsewhere.
     File(String),
     /// A link to another unit of the folders.
@@ -20,13 +19,13 @@ enum Named {
 /// All names.
 #[derive(Debug, Default)]
 pub struct Index {
-    names: BTreeMap<String, Named>,
+    pub(super) names: BTreeMap<String, Named>,
     /// Aliases by the name that they lead to in the end.
-    aliases: BTreeMap<String, BTreeSet<String>>,
+    pub(super) aliases: BTreeMap<String, BTreeSet<String>>,
     /// The `.wants/`, `.requires/` and `.upholds/` links: name and where.
-    wanted: BTreeMap<String, String>,
+    pub(super) wanted: BTreeMap<String, String>,
     /// The folders of drop-ins that are there, by their paths.
-    drop_ins: BTreeSet<String>,
+    pub(super) drop_ins: BTreeSet<String>,
 }
 
 /// Which socket units name a service by Service=, and which start an instance for each connection.
@@ -36,48 +35,7 @@ pub struct Sockets {
     pub of: BTreeMap<String, Vec<String>>,
 }
 
-/// Endings of the folders whose links start units.
-pub const STARTING: [&str; 3] = [".wants", ".requires", ".upholds"];
-
 impl Index {
-    /// The index of an image, made once.
-    pub fn of(root: &Root) -> &Index {
-        root.units.get_or_init(|| Index::read(root))
-    }
-
-    fn read(root: &Root) -> Index {
-        let mut out = Index::default();
-        let real = |d: &str| root.resolve(d).map(|r| r.path).unwrap_or_else(|_| d.to_owned());
-        let folders: BTreeSet<String> = DIRECTORIES.iter().map(|d| real(d)).collect();
-        for directory in DIRECTORIES {
-            for (name, kind) in root.entries(directory).unwrap_or_default() {
-                let path = format!("{directory}/{name}");
-                if name.ends_with(".d") {
-                    out.drop_ins.insert(path.clone());
-                }
-                if STARTING.iter().any(|s| name.ends_with(s)) {
-                    for (unit, _) in root.entries(&path).unwrap_or_default() {
-                        out.wanted.entry(unit.clone()).or_insert_with(|| format!("{path}/{unit}"));
-                    }
-                }
-                if kind == Kind::Directory || !is_unit_name(&name) || out.names.contains_key(&name) {
-                    continue;
-                }
-                out.names.insert(name.clone(), named(root, &folders, &name, path, kind));
-            }
-        }
-        let targets: Vec<(String, String)> = out
-            .names
-            .iter()
-            .filter(|(_, n)| matches!(n, Named::Alias(_)))
-            .map(|(name, _)| (name.clone(), out.main(name)))
-            .collect();
-        for (alias, target) in targets {
-            out.aliases.entry(target).or_default().insert(alias);
-        }
-        out
-    }
-
     /// The name by which systemd knows the unit: aliases followed, the instance kept.
     pub fn main(&self, name: &str) -> String {
         let mut name = name.to_owned();
@@ -140,40 +98,7 @@ impl Index {
     }
 
     /// The names of all socket units.
-    fn sockets(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(String::as_str).filter(|n| n.ends_with(".socket"))
-    }
-}
-
-/// What one entry is. Links are followed to the end; one that leads to another name within the folders is an alias.
-fn named(root: &Root, folders: &BTreeSet<String>, name: &str, path: String, kind: Kind) -> Named {
-    if kind != Kind::Link {
-        return Named::File(path);
-    }
-    let Ok(target) = root.resolve(&path) else { return Named::File(path) };
-    let Some((folder, last)) = target.path.rsplit_once('/') else { return Named::File(path) };
-    let same_type = |a: &str, b: &str| a.rsplit_once('.').map(|p| p.1) == b.rsplit_once('.').map(|p| p.1);
-    // An instance that links to its own template is that template's instance, not another name of it.
-    let instance = instance_of(name).is_some_and(|(template, _)| template == last);
-    let alias = folders.contains(folder) && last != name && is_unit_name(last) && same_type(name, last) && !instance;
-    if alias { Named::Alias(last.to_owned()) } else { Named::File(path) }
-}
-
-impl Sockets {
-    /// Those of an image, read once.
-    pub fn of(root: &Root) -> &Sockets {
-        root.sockets.get_or_init(|| {
-            let mut out = Sockets::default();
-            for name in Index::of(root).sockets() {
-                if Index::of(root).main(name) != name {
-                    continue;
-                }
-                let Ok(unit) = Unit::load(root, name, &mut Vec::new()) else { continue };
-                if let Some(entry) = unit.last("Socket", "Service") {
-                    out.of.entry(entry.value.clone()).or_default().push(name.to_owned());
-                }
-            }
-            out
-        })
     }
 }

@@ -4,7 +4,9 @@
 pub mod census;
 pub mod environment;
 pub mod exec;
+mod folders;
 pub mod index;
+pub mod name;
 pub mod own;
 pub mod parse;
 pub mod paths;

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use kiln_base::model::{PortRange, Proto};
 
 use super::index::{Index, Sockets};
+use super::name::is_unit_name;
 use super::specifier;
-use super::unit::{Unit, is_unit_name};
+use super::unit::Unit;
 use crate::manifest::net::{At, Listen};
 use crate::manifest::root::Root;
 use crate::manifest::{Note, PathFact};
@@ -131,6 +132,25 @@ fn at(value: &str) -> Option<At> {
     let ip: std::net::IpAddr = host.parse().ok()?;
     let ports = port(tail.split('%').next()?)?;
     Some(if ip.is_unspecified() { At::Any(ports) } else { At::Address(ip, ports) })
+}
+
+impl Sockets {
+    /// Those of an image, read once.
+    pub fn of(root: &Root) -> &Sockets {
+        root.sockets.get_or_init(|| {
+            let mut out = Sockets::default();
+            for name in Index::of(root).sockets() {
+                if Index::of(root).main(name) != name {
+                    continue;
+                }
+                let Ok(unit) = Unit::load(root, name, &mut Vec::new()) else { continue };
+                if let Some(entry) = unit.last("Socket", "Service") {
+                    out.of.entry(entry.value.clone()).or_default().push(name.to_owned());
+                }
+            }
+            out
+        })
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! What is remembered: the load of each process and of each tissue, and habits.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
 
-use super::Outcome;
+use super::item::{FRICTION, INFLAMED, Item, NECROTIC, Outcome, PRIMED};
 use super::kinds::Kinds;
+use super::options::Graded;
 use super::terms::{Field, Terms};
-use super::weights::{Classes, GATHERED, SECRETS, SENT};
-use super::{FRICTION, Graded, INFLAMED, Item, NECROTIC, PRIMED};
+use super::weight::{Classes, GATHERED, SECRETS, SENT};
 use crate::engine::{Action, Arena, Decision, State};
 
 /// How many processes and tissues are remembered.
@@ -38,20 +37,6 @@ struct Evidence {
 
 /// How many of them are remembered by name, so that people can look at them.
 pub const NAMED: usize = 4_096;
-
-/// A 128-bit name of the parts. Collisions by chance do not happen; by intent, a producer could at worst make two of its
-/// own processes share a load.
-pub(super) fn hash(parts: &[&[u8]]) -> u128 {
-    let half = |seed: u64| {
-        let mut hasher = foldhash::quality::FixedState::with_seed(seed).build_hasher();
-        for part in parts {
-            hasher.write_usize(part.len());
-            hasher.write(part);
-        }
-        hasher.finish()
-    };
-    u128::from(half(0x6b69_6c6e)) << 64 | u128::from(half(0x6761_7465))
-}
 
 /// One process or tissue: 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,151 +2,35 @@
 //!
 //! `docs/gate.md` has the formulas, `weights.toml` the weights with their reasons.
 
+mod hash;
+mod item;
 mod kinds;
 mod marks;
 mod memory;
 mod ocsf;
+mod options;
 mod peer;
 mod render;
 mod roles;
 mod state;
 mod terms;
+mod weight;
 mod weights;
 
+pub use item::{FRICTION, INFLAMED, Identity, Item, NECROTIC, PRIMED};
 pub use marks::{Marks, MarksError};
 pub use memory::{Dangerous, Memory};
+pub use options::{Graded, Options, Shape};
 pub use state::StateError;
 pub use terms::Field;
-pub use weights::{Weights, WeightsError};
+pub use weight::WeightsError;
+pub use weights::Weights;
 
-use super::event::{Event, Source};
+use super::event::Event;
 use super::inputs;
 use super::profile::Metadata;
-use super::{Action, Applied, Arena, Decision, Failed, Profile, Request, Span, State, fail, write_pretty};
-use terms::Terms;
-
-/// From this suspicion or load on, a process is PRIMED.
-pub const PRIMED: f32 = 0.35;
-/// From here on it meets friction.
-pub const FRICTION: f32 = 0.40;
-/// From here on it is INFLAMED.
-pub const INFLAMED: f32 = 0.70;
-/// From here on it is NECROTIC.
-pub const NECROTIC: f32 = 0.90;
-
-/// The shape of the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
-    /// The reference's field names, and more.
-    Gate,
-    /// OCSF Detection Finding.
-    Ocsf,
-}
-
-/// What to read and print.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// For events that name no host.
-    pub host_default: String,
-    /// The only source to take, if any.
-    pub source: Option<Source>,
-    /// Add the normalised event.
-    pub include_kernel_event: bool,
-    /// Indent by two.
-    pub pretty: bool,
-    /// What lines look like.
-    pub shape: Shape,
-    /// Add the enforcement plan.
-    pub enforcement: Option<Enforcement>,
-}
-
-/// How the plan is made.
-#[derive(Debug, Clone)]
-pub struct Enforcement {
-    /// Where evidence goes.
-    pub quarantine_dir: String,
-    /// Seconds within which a process's next plan is suppressed, unless it is harsher.
-    pub cooldown: f64,
-    /// Names of the backends, as they appear in the plan.
-    pub backends: Vec<String>,
-    /// Whether plans are carried out.
-    pub apply: bool,
-}
-
-/// The profile.
-#[derive(Debug)]
-pub struct Graded {
-    /// What to read and print.
-    pub options: Options,
-    /// What evidence weighs.
-    pub weights: Weights,
-    /// What operators have found to be benign.
-    pub marks: Marks,
-}
-
-/// How surely the process is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity {
-    /// By pid and start time, or by the source's unique name.
-    Exact,
-    /// By pid alone: a reused pid of the same name would be taken for it.
-    Pid,
-    /// By host, container, name, lineage and user: the source gives no pid.
-    Lineage,
-}
-
-impl Identity {
-    fn as_str(self) -> &'static str {
-        match self {
-            Identity::Exact => "exact",
-            Identity::Pid => "pid",
-            Identity::Lineage => "lineage",
-        }
-    }
-}
-
-/// One event on its way.
-#[derive(Debug)]
-pub struct Item {
-    source: Source,
-    time: Option<i64>,
-    host: Span,
-    pid: u32,
-    start: Option<u64>,
-    name: Span,
-    operation: Span,
-    target: Span,
-    rule: Span,
-    priority: Span,
-    key: Span,
-    key_hash: u128,
-    parent_hash: Option<u128>,
-    tissue_hash: u128,
-    habit: u16,
-    identity: Identity,
-    /// Whether its tissue is a container or a subject, and not the whole host.
-    contained: bool,
-    exited: bool,
-    event: Span,
-    terms: Terms,
-    outcome: Outcome,
-    applied: Option<Box<Applied>>,
-}
-
-/// What the memory adds.
-#[derive(Debug, Clone, Copy)]
-struct Outcome {
-    suspicion: f32,
-    signal: f32,
-    before: f32,
-    now: f32,
-    tissue: f32,
-    state: State,
-    decision: Decision,
-    action: Action,
-    suppressed: bool,
-    time: i64,
-}
+use super::{Action, Applied, Arena, Failed, Profile, Request, Span, fail, write_pretty};
+use item::Outcome;
 
 impl Profile for Graded {
     type Reader = Box<inputs::Space>;
@@ -228,7 +112,7 @@ impl Graded {
         };
         let name = if event.name.is_empty() { arena.keep(b"unknown") } else { arena.keep(&event.name) };
         let (key, identity) = key(event, host, name, arena);
-        let hash = |parts: &[&[u8]]| memory::hash(parts);
+        let hash = hash::hash;
         let parent_hash = (!event.parent_exec_id.is_empty()).then(|| hash(&[b"exec", &event.parent_exec_id]));
         let key_hash = match event.exec_id.is_empty() {
             true => hash(&[b"key", arena.get(key)]),
@@ -264,21 +148,6 @@ impl Graded {
         }
         item
     }
-}
-
-impl Outcome {
-    const UNSETTLED: Outcome = Outcome {
-        suspicion: 0.0,
-        signal: 0.0,
-        before: 0.0,
-        now: 0.0,
-        tissue: 0.0,
-        state: State::Healthy,
-        decision: Decision::Allow,
-        action: Action::Allow,
-        suppressed: false,
-        time: 0,
-    };
 }
 
 /// How many of at most `most` bytes are whole characters.
@@ -330,7 +199,7 @@ fn key(event: &Event<'_>, host: Span, name: Span, arena: &mut Arena) -> (Span, I
     let length = arena.bytes.len();
     // Keys are compared whole by their hash; what people read need not be longer than a line.
     if length - mark as usize > 512 {
-        let digest = memory::hash(&[&arena.bytes[mark as usize..]]);
+        let digest = hash::hash(&[&arena.bytes[mark as usize..]]);
         let keep = whole_points(&arena.bytes[mark as usize..], 480);
         arena.bytes.truncate(mark as usize + keep);
         arena.bytes.extend_from_slice(format!("~{digest:032x}").as_bytes());

@@ -1,7 +1,8 @@
 //! OCSF Detection Finding (schema.ocsf.io, version 1.5.0): class 2004 of category 2.
 
+use super::item::Item;
+use super::options::Graded;
 use super::render::{Members, array, reason, terms};
-use super::{Graded, Item};
 use crate::engine::{Action, Arena, Decision, State};
 
 /// Numbers of the OCSF schema.

@@ -1,11 +1,14 @@
 //! The output line: the reference's field names, and what explains them.
 
+use kiln_base::model::Word;
+
+use super::item::{FRICTION, Item};
+use super::options::Graded;
 use super::terms::{Field, Term};
-use super::{Enforcement, Graded, Item};
 use crate::engine::event::Event;
 use crate::engine::json::{write_utf8_escaped, write_utf8_inner};
 use crate::engine::python::{write_float, write_round4};
-use crate::engine::{Action, Applied, Arena, Span};
+use crate::engine::{Action, Applied, Arena, PlanOptions, Span};
 
 /// Writes JSON members; the first has no comma before it.
 pub(super) struct Members<'o> {
@@ -107,7 +110,7 @@ pub(super) fn rationale(item: &Item, profile: &Graded) -> String {
     let heaviest = item.terms.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
     match (item.outcome.action, heaviest) {
         (Action::Allow, _) => "no enforcement needed for ALLOW".to_owned(),
-        (action, Some(term)) if item.outcome.suspicion >= super::FRICTION => {
+        (action, Some(term)) if item.outcome.suspicion >= FRICTION => {
             format!("{}: {}", action.as_str(), reason(term, profile))
         }
         (action, _) => format!("{}: its load has not yet decayed", action.as_str()),
@@ -195,7 +198,7 @@ fn texts(out: &mut Vec<u8>, items: &[String]) {
     array(out, items.iter(), |item, out| write_utf8_escaped(item.as_bytes(), out));
 }
 
-fn plan(item: &Item, profile: &Graded, plan: &Enforcement, arena: &Arena, out: &mut Vec<u8>) {
+fn plan(item: &Item, profile: &Graded, plan: &PlanOptions, arena: &Arena, out: &mut Vec<u8>) {
     let o = &item.outcome;
     let acts = o.action != Action::Allow && !o.suppressed;
     let none = Applied::default();
@@ -229,7 +232,7 @@ fn plan(item: &Item, profile: &Graded, plan: &Enforcement, arena: &Arena, out: &
 }
 
 /// What the backends would do, in words for people. They are not shell commands: nothing executes them.
-fn commands(item: &Item, plan: &Enforcement, arena: &Arena) -> Vec<String> {
+fn commands(item: &Item, plan: &PlanOptions, arena: &Arena) -> Vec<String> {
     let who = match item.pid {
         0 => format!("(no pid) {}", String::from_utf8_lossy(arena.get(item.key))),
         pid => format!("pid {pid}"),
@@ -293,8 +296,8 @@ pub(super) fn event(event: &Event<'_>, item: &Item, arena: &mut Arena) -> Span {
         m.boolean("terminal", terminal);
     }
     m.some("flags", &event.flags);
-    m.some("verdict", &event.verdict);
-    m.some("policy_action", &event.policy_action);
+    m.some("verdict", event.verdict.as_ref().map_or(b"", Word::bytes));
+    m.some("policy_action", event.policy_action.as_ref().map_or(b"", Word::bytes));
     let metadata = m.name("metadata");
     let mut inner = Members::open(metadata);
     inner.some("rule", &event.rule);

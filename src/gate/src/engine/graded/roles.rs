@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::weights::{Classes, Compiler, WeightsError, bytes, classes_of, versioned};
+use super::weight::{Classes, Compiler, WeightsError, bytes, classes_of, versioned};
 use crate::engine::event::{Event, Source};
 
 /// What holds for all roles.
@@ -164,9 +164,9 @@ impl Roles {
             return false;
         }
         if event.source == Source::Kiln {
-            // Kiln names no executable: its policy has tied the subject to one. What the policy objects to is no
-            // ordinary work, whoever does it.
-            return role.executables.is_empty() && !matches!(&*event.verdict, b"denied" | b"would_deny");
+            // Kiln names no executable: its policy has tied the subject to one. What the policy refuses is not
+            // ordinary work.
+            return role.executables.is_empty() && !event.is_objected();
         }
         let contained = !event.container.is_empty();
         // A scheduler may start by a shell; a service manager may also have inherited an orphan, and everything on a host

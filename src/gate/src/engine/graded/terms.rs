@@ -1,9 +1,12 @@
 //! The evidence of one event, one term a field.
 
+use kiln_base::model::{Severity, Verdict};
+
+use super::hash::hash;
 use super::kinds::{Kind, Kinds};
 use super::marks::Marks;
-use super::memory;
-use super::weights::{Classes, LETHAL, Weight, Weights};
+use super::weight::{Classes, LETHAL, Weight};
+use super::weights::Weights;
 use crate::engine::event::{Event, Source};
 
 /// The field that a term comes from. No field has more than one term, and no term weighs more than the cap.
@@ -252,16 +255,16 @@ fn rule(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
         return None;
     }
     let unknown = || {
-        let kind = weights.unknown_rule.kind.with_word(memory::hash(&[&event.rule]));
+        let kind = weights.unknown_rule.kind.with_word(hash(&[&event.rule]));
         Weight { kind, ..weights.unknown_rule }
     };
     Some(weights.rule.get(&*event.rule).copied().unwrap_or_else(unknown))
 }
 
 fn verdict(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
-    let weight = weights.verdict.get(&*event.verdict)?;
+    let weight = weights.verdict.get(event.verdict.as_ref()?.bytes())?;
     // Of one policy each rule that is broken is evidence of its own.
-    Some(Weight { kind: weight.kind.with_word(memory::hash(&[&event.rule])), ..*weight })
+    Some(Weight { kind: weight.kind.with_word(hash(&[&event.rule])), ..*weight })
 }
 
 fn target(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
@@ -290,7 +293,7 @@ fn lineage(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
 
 fn priority(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
     // The severity of a rule that only watches, and was given none: nobody has said that what it reports is suspect.
-    let unsaid = *event.verdict == *b"watched" && *event.priority == *b"low";
+    let unsaid = event.verdict == Some(Verdict::Watched.into()) && *event.priority == *Severity::Low.name().as_bytes();
     if unsaid { None } else { weights.priority.get(&*event.priority).copied() }
 }
 
@@ -314,8 +317,8 @@ fn executable(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
 
 fn response(event: &Event<'_>, weights: &Weights) -> Option<Weight> {
     // What a policy would do is not evidence where it has found nothing.
-    let verdict = matches!(&*event.verdict, b"denied" | b"would_deny");
-    verdict.then(|| weights.response.get(&*event.policy_action).copied()).flatten()
+    let action = event.policy_action.as_ref().filter(|_| event.is_objected())?;
+    weights.response.get(action.bytes()).copied()
 }
 
 fn heaviest<'a>(list: impl Iterator<Item = &'a Weight>) -> Option<Weight> {

@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use super::{Line, S, base_text, parse_time};
+use super::line::{Line, base_text};
+use super::schema::S;
+use super::time::parse_time;
 use crate::engine::event::{Event, Source, Text};
 use crate::engine::json::Kind;
 

@@ -2,31 +2,41 @@
 
 use std::borrow::Cow;
 
-use super::{Line, S, parse_time};
+use kiln_base::model::{KernelOp, Verb, Word};
+
+use super::line::Line;
+use super::schema::S;
+use super::time::parse_time;
 use crate::engine::event::{Event, Source, Text};
 
-/// The verbs of the model, and words that a reporter of its own may use for the kernel's facilities.
+/// The operation of a verb. A reporter of its own can use the name of a kernel facility in its place.
 fn operation<'a>(verb: Text<'a>, object: &[u8]) -> Text<'a> {
-    let word: &[u8] = match &*verb {
-        b"kernel" => match object {
-            b"module" | b"ptrace" | b"mount" | b"userns" | b"setuid" | b"bpf" | b"raw_socket" => object,
-            _ => return verb,
+    let word = match Word::<Verb, _>::of(verb) {
+        Word::Known(Verb::Read) => "open",
+        Word::Known(Verb::Modify | Verb::Create) => "write",
+        Word::Known(Verb::Setattr) => "chmod",
+        Word::Known(Verb::Connect | Verb::Bind | Verb::Accept) => "network_connect",
+        Word::Known(verb @ Verb::Kernel) => facility(object).unwrap_or(verb.name()),
+        Word::Known(verb) => verb.name(),
+        Word::Other(text) => match facility(&text) {
+            Some(word) => word,
+            None => return text,
         },
-        word => word,
     };
-    Cow::Borrowed(match word {
-        b"read" => b"open",
-        b"write" | b"modify" | b"create" => b"write",
-        b"setattr" => b"chmod",
-        b"connect" | b"bind" | b"accept" => b"network_connect",
-        b"module" => b"module_load",
-        b"ptrace" => b"process_inject",
-        b"mount" => b"mount",
-        b"userns" => b"namespace",
-        b"setuid" => b"setuid",
-        b"bpf" => b"bpf",
-        b"raw_socket" => b"socket",
-        _ => return verb,
+    Cow::Borrowed(word.as_bytes())
+}
+
+/// What using a facility of the kernel is called, where the gate tells it apart.
+fn facility(name: &[u8]) -> Option<&'static str> {
+    Some(match Word::<KernelOp, _>::of(name).known()? {
+        KernelOp::Module => "module_load",
+        KernelOp::Ptrace => "process_inject",
+        KernelOp::Mount => "mount",
+        KernelOp::Userns => "namespace",
+        KernelOp::Setuid => "setuid",
+        KernelOp::Bpf => "bpf",
+        KernelOp::RawSocket => "socket",
+        _ => return None,
     })
 }
 
@@ -43,8 +53,8 @@ pub(super) fn event<'a>(line: &Line<'a>) -> Event<'a> {
         target: line.text(S::OBJECT),
         rule: line.text(S::RULE),
         priority: line.text(S::SEVERITY),
-        verdict: line.text(S::VERDICT),
-        policy_action: line.text(S::ACTION),
+        verdict: line.word(S::VERDICT),
+        policy_action: line.word(S::ACTION),
         // A subject is confined as a whole, as a container is: it shares the inflammation.
         container: line.text(S::SUBJECT),
         ..Event::default()
@@ -54,7 +64,6 @@ pub(super) fn event<'a>(line: &Line<'a>) -> Event<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kiln_base::model::{KernelOp, Verb};
 
     #[test]
     fn every_verb_of_the_model_is_known() {
@@ -84,5 +93,8 @@ mod tests {
             assert_eq!(of("kernel", facility), word);
         }
         assert_eq!(of("kernel", "kexec"), "kernel");
+        // Of other reporters: a facility for a verb, a word of the gate's own, a word of nobody's.
+        assert_eq!((of("ptrace", "").as_str(), of("write", "/x").as_str()), ("process_inject", "write"));
+        assert_eq!(of("kexec", ""), "kexec");
     }
 }

@@ -2,8 +2,12 @@
 
 use std::borrow::Cow;
 
+use kiln_base::model::Verdict;
+
 use super::functions::{self, Numbers};
-use super::{Line, S, base_name, base_text, parse_time};
+use super::line::{Line, base_name, base_text};
+use super::schema::S;
+use super::time::parse_time;
 use crate::engine::event::{Event, Source, Text};
 use crate::engine::json::{Value, parse_token};
 
@@ -182,7 +186,7 @@ pub(super) fn event<'a>(line: &Line<'a>) -> Event<'a> {
         destination: Cow::Owned(destination),
         rule: line.text(S::T_POLICY),
         tags: line.list(S::T_TAGS),
-        verdict: Cow::Borrowed(if acted { b"denied" } else { b"" }),
+        verdict: acted.then_some(Verdict::Denied.into()),
         // Tetragon reports how many names the executable's inode has: none means memory or a deleted file.
         unlinked: line.number(S::P_LINKS) == Some(0),
         exe,

@@ -2,7 +2,7 @@
 
 use wide::u8x16;
 
-use super::scan::{Hit, NO_HIT};
+use super::hit::{Hit, NO_HIT};
 
 /// How many bytes of a key are compared at once, its quotes and its colon among them.
 const WIDTH: usize = 32;

@@ -5,6 +5,7 @@
 
 mod error;
 mod habits;
+mod hit;
 mod mask;
 mod scan;
 mod text;
@@ -12,7 +13,8 @@ mod value;
 
 pub use error::{JsonError, Problem};
 pub use habits::Habits;
+pub use hit::{Hit, NO_HIT};
 pub use mask::is_plain;
-pub use scan::{Hit, Kind, MAX_DEPTH, NO_HIT, Schema, Token, scan};
+pub use scan::{Kind, MAX_DEPTH, Schema, Token, scan};
 pub use text::{decode_string, next_point, write_ascii_escaped, write_utf8_escaped, write_utf8_inner};
 pub use value::{Value, parse_token};

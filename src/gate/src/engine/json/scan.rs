@@ -2,6 +2,7 @@
 
 use super::error::{JsonError, Problem};
 use super::habits::Habits;
+use super::hit::{Hit, NO_HIT};
 use super::mask::{BLOCK, special};
 
 /// Containers that may be open at once, the line's own object among them: CPython's recursion limit as the reference
@@ -83,18 +84,6 @@ impl Token {
         }
     }
 }
-
-/// What to do with a key's value.
-#[derive(Debug, Clone, Copy)]
-pub struct Hit {
-    /// The slot that keeps its token, or 255.
-    pub slot: u8,
-    /// The node whose keys to look for within it, or 255.
-    pub node: u8,
-}
-
-/// Skip the value.
-pub const NO_HIT: Hit = Hit { slot: 255, node: 255 };
 
 /// Which keys are wanted where.
 pub trait Schema {

@@ -6,6 +6,7 @@ mod number;
 mod path;
 mod repr;
 mod tables;
+mod unprintable;
 mod words;
 
 pub use number::{float_from_text, int_from_text, round4, write_float, write_int_literal, write_round4};

@@ -1,7 +1,7 @@
 //! `str()` and `repr()` of what a JSON line can hold.
 
 use super::number::{write_float, write_int_literal};
-use super::tables::UNPRINTABLE;
+use super::unprintable::UNPRINTABLE;
 use crate::engine::json::{Value, is_plain, next_point};
 
 fn is_printable(point: u32) -> bool {

@@ -1,7 +1,7 @@
 //! A Falco line as the reference's kernel event.
 
-use super::Options;
 use super::fields::S;
+use super::options::Options;
 use crate::engine::json::{self, Kind, Token, Value, decode_string, parse_token, write_ascii_escaped};
 use crate::engine::python::{
     float_from_text, int_from_text, lower_in_place, strip, write_float, write_int_literal, write_repr, write_repr_text,

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Enforcement, Judged, Outcome};
+use super::model::{Judged, Outcome};
 use crate::engine::python::{path_join, path_name, shell_quote, strip};
-use crate::engine::{Action, Arena};
+use crate::engine::{Action, Arena, PlanOptions};
 
 /// When each process was last planned for.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl Cooldown {
 }
 
 /// The previewed commands, each one line.
-pub(super) fn commands(judged: &Judged, outcome: &Outcome, plan: &Enforcement, arena: &Arena) -> Vec<Vec<u8>> {
+pub(super) fn commands(judged: &Judged, outcome: &Outcome, plan: &PlanOptions, arena: &Arena) -> Vec<Vec<u8>> {
     let pid = arena.get(judged.pid);
     match outcome.action {
         Action::Allow => Vec::new(),

@@ -1,9 +1,11 @@
 //! The output line.
 
-use super::{Enforcement, Judged, Options, Outcome, preview};
+use super::model::{Judged, Outcome};
+use super::options::Options;
+use super::preview;
 use crate::engine::json::write_ascii_escaped;
 use crate::engine::python::write_round4;
-use crate::engine::{Action, Applied, Arena, Span};
+use crate::engine::{Action, Applied, Arena, PlanOptions, Span};
 
 /// Appends one line, without its newline. `suppressed` says that the cooldown swallowed the plan.
 pub fn render(
@@ -77,7 +79,7 @@ fn plan(
     outcome: &Outcome,
     suppressed: bool,
     applied: Option<&Applied>,
-    plan: &Enforcement,
+    plan: &PlanOptions,
     arena: &Arena,
     out: &mut Vec<u8>,
 ) {

@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 
 use super::cmdline::{missing, words};
 use super::efi::PARTITIONS;
+use super::files::{kind, not_a_directory, text};
 use super::line::{Edits, judged};
+use super::plan::BootPlan;
 use super::script::{self, Language, Values, Word, assign, assignment, expand};
-use super::{BootPlan, kind, not_a_directory, text};
 use crate::bake::image::{Change, Image, Kind};
+use crate::bake::layout::GRUB_FRAGMENTS;
 use crate::bake::{BakeError, shadow};
 
-/// Our fragment of GRUB's defaults, read by update-grub(8) after /etc/default/grub: the first of these names that comes
-/// after every other fragment which sets a command line.
-pub(in crate::bake) const FRAGMENTS: [&str; 2] = ["etc/default/grub.d/50-kiln.cfg", "etc/default/grub.d/zz-kiln.cfg"];
 const DEFAULTS: &str = "etc/default/grub";
 const FOLDERS: [&str; 4] = ["boot/grub", "boot/grub2", "grub", "grub2"];
 /// The menu, and what it reads beside itself.
@@ -361,7 +360,7 @@ pub(super) fn defaults(image: &dyn Image, default: Option<&[String]>, plan: &mut
                 .map(|n| format!("etc/default/grub.d/{n}")),
         );
     }
-    files.retain(|file| !FRAGMENTS.contains(&file.as_str()));
+    files.retain(|file| !GRUB_FRAGMENTS.contains(&file.as_str()));
     let mut known = Values::new();
     let (mut places, mut last) = (0, String::new());
     for file in &files {
@@ -414,8 +413,8 @@ pub(super) fn defaults(image: &dyn Image, default: Option<&[String]>, plan: &mut
             first.get_or_insert(parameter);
         }
     }
-    let at = FRAGMENTS.iter().find(|f| last.as_str() < **f);
-    for fragment in FRAGMENTS.iter().filter(|f| first.is_none() || Some(*f) != at) {
+    let at = GRUB_FRAGMENTS.iter().find(|f| last.as_str() < **f);
+    for fragment in GRUB_FRAGMENTS.iter().filter(|f| first.is_none() || Some(*f) != at) {
         if kind(image, fragment)?.is_some() {
             plan.changes.push(Change { path: (*fragment).to_owned(), node: None });
         }
@@ -424,7 +423,7 @@ pub(super) fn defaults(image: &dyn Image, default: Option<&[String]>, plan: &mut
         (None, _) => {}
         (Some(parameter), Some(fragment)) => plan.write(image, fragment, text, parameter)?,
         (Some(_), None) => {
-            let what = format!("it sets the command line after {}, so that Kiln cannot: rename it", FRAGMENTS[1]);
+            let what = format!("it sets the command line after {}, so that Kiln cannot: rename it", GRUB_FRAGMENTS[1]);
             return Err(BakeError::Content { path: last, what });
         }
     }

@@ -1,8 +1,8 @@
 //! Menus of boot loaders that Kiln reads and does not edit: SYSLINUX and its kin, which U-Boot reads too, rEFInd, Limine.
 
 use super::cmdline::missing;
+use super::files::{not_a_directory, text};
 use super::line::{judged, lines};
-use super::{not_a_directory, text};
 use crate::bake::BakeError;
 use crate::bake::image::Image;
 

@@ -15,23 +15,25 @@
 mod cmdline;
 mod efi;
 mod entry;
+mod files;
 mod grub;
 mod line;
 mod menus;
+mod plan;
 mod script;
 #[cfg(test)]
 mod tests;
 mod unified;
 
-use serde::Serialize;
+pub use plan::{BootEdit, BootPlan};
 
 use super::BakeError;
-use super::image::{Change, Image, Kind, Node};
+use super::image::Image;
 use super::kernel::Kernel;
 use cmdline::missing;
 use entry::{ENTRY_DIRS, is_entry};
-pub(super) use grub::FRAGMENTS as GRUB_FRAGMENTS;
-use line::{Edits, joined, lines};
+use files::{not_a_directory, text};
+use line::{joined, lines};
 
 const CMDLINES: [&str; 2] = ["etc/kernel/cmdline", "usr/lib/kernel/cmdline"];
 
@@ -41,26 +43,6 @@ pub(super) fn is_place(path: &str) -> bool {
     grub::is_config(path)
         || CMDLINES.contains(&path)
         || ENTRY_DIRS.iter().filter_map(|d| entry(d)).any(|name| !name.contains('/') && is_entry(name))
-}
-
-/// One place that was given the parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BootEdit {
-    /// The file, with leading slash.
-    pub file: String,
-    /// What was appended to the command line.
-    pub parameter: String,
-}
-
-/// What is needed so that `bpf` is among the active security modules.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BootPlan {
-    /// Files to be written.
-    pub changes: Vec<Change>,
-    /// The same, for the report.
-    pub edits: Vec<BootEdit>,
-    /// The parameter, where it is needed and the image has no place for it.
-    pub homeless: Option<String>,
 }
 
 /// Plans the edits. `kernels` may be empty, when nobody asked; then only existing `lsm=` parameters are looked at.
@@ -106,54 +88,4 @@ pub fn plan(image: &dyn Image, kernels: &[Kernel]) -> Result<BootPlan, BakeError
 /// looked at).
 fn default_list(kernels: &[Kernel]) -> Option<Vec<String>> {
     kernels.iter().rev().find(|k| !k.lsm.iter().any(|m| m == "bpf")).map(|k| k.lsm.clone())
-}
-
-impl BootPlan {
-    /// Inserts into a file.
-    fn apply(&mut self, image: &dyn Image, file: &str, text: &str, edits: Edits) -> Result<(), BakeError> {
-        let (mut out, mut at) = (String::with_capacity(text.len() + 80), 0);
-        for (place, insert) in &edits {
-            out.push_str(&text[at..*place]);
-            out.push_str(insert);
-            at = *place;
-        }
-        out.push_str(&text[at..]);
-        match edits.last().and_then(|(_, insert)| insert.split_whitespace().last()) {
-            Some(parameter) => self.write(image, file, out, parameter.to_owned()),
-            None => Ok(()),
-        }
-    }
-
-    fn write(&mut self, image: &dyn Image, file: &str, text: String, parameter: String) -> Result<(), BakeError> {
-        let found = image.find(file)?;
-        let (mode, owner) = found.map_or((0o644, (0, 0)), |f| (f.mode, (f.uid, f.gid)));
-        let node = Node::File { bytes: text.into_bytes(), mode, owner };
-        self.changes.push(Change { path: file.to_owned(), node: Some(node) });
-        self.edits.push(BootEdit { file: format!("/{file}"), parameter });
-        Ok(())
-    }
-}
-
-fn kind(image: &dyn Image, path: &str) -> Result<Option<Kind>, BakeError> {
-    Ok(image.find(path)?.map(|f| f.kind))
-}
-
-/// The text of a file; `None` where there is none. A link or bytes that are not text are errors: editing would destroy
-/// them, and leaving them out would leave the image unprotected.
-fn text(image: &dyn Image, path: &str) -> Result<Option<String>, BakeError> {
-    match image.find(path) {
-        Ok(None) => return Ok(None),
-        Ok(Some(f)) if f.kind == Kind::File => {}
-        Ok(Some(f)) if f.kind == Kind::Link => return Err(BakeError::Symlink(path.to_owned())),
-        Ok(Some(_)) => return Ok(None),
-        // A plain file where a directory was looked for: there is no such place.
-        Err(BakeError::InTheWay { .. }) => return Ok(None),
-        Err(e) => return Err(e),
-    }
-    let what = "not UTF-8 text, so the boot parameter cannot be added".to_owned();
-    String::from_utf8(image.read(path)?).map(Some).map_err(|_| BakeError::Content { path: path.to_owned(), what })
-}
-
-fn not_a_directory(error: BakeError) -> Result<Vec<String>, BakeError> {
-    if matches!(error, BakeError::InTheWay { .. }) { Ok(Vec::new()) } else { Err(error) }
 }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bake::RootDir;
+use crate::bake::image::{Change, Node};
 
 fn kernel(lsm: &[&str]) -> Kernel {
     Kernel { release: "6.1.0".into(), lsm: lsm.iter().map(|m| (*m).to_owned()).collect() }

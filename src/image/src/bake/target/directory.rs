@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Target, Written};
+use super::phases::{Target, Written};
 use crate::bake::image::{Change, Image};
 use crate::bake::install::{self, Staged, Stamp};
 use crate::bake::lock::Lock;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::NamedTempFile;
 
-use super::{Target, Written};
+use super::phases::{Target, Written};
 use crate::bake::disk::Span;
 use crate::bake::ext4::{self, Ext4Image};
 use crate::bake::image::{self, Change, Image};

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::bake::image::Node;
+use crate::bake::image::{Change, Node};
 use crate::bake::tests::{disk, picture, root};
 
 fn change() -> [Change; 1] {

@@ -2,9 +2,6 @@
 
 use super::*;
 
-/// The words that start a statement.
-pub(super) const STATEMENTS: &[&str] =
-    &["subject", "mode", "governs", "active", "on", "use", "limit", "allow", "deny", "watch", "never"];
 const SELECTORS: &[&str] = &["exec", "unit", "image", "user", "host", "label"];
 const REFS: &[&str] = &["manifest", "control", "trace", "ticket"];
 const ACTIONS: &[&str] = &["alert", "throttle", "quarantine", "kill"];
@@ -77,12 +74,12 @@ impl Parser<'_> {
     fn unknown_statement(&mut self) {
         let token = self.nth(0);
         let span = token.start..token.start + token.text.len();
-        let mend = match closest(token.text, STATEMENTS.iter().copied()) {
+        let mend = match closest(token.text, words::STATEMENTS.iter().copied()) {
             Some(word) => format!("did you mean `{word}`?"),
-            None if rule::CLASSES.contains(&token.text) => {
+            None if words::CLASSES.contains(&token.text) => {
                 format!("a rule starts with its effect: `allow {} …;`", token.text)
             }
-            None => format!("write one of {}", STATEMENTS.join(", ")),
+            None => format!("write one of {}", words::STATEMENTS.join(", ")),
         };
         let error =
             Diagnostic::error(Code::UnknownWord, self.file, span, format!("`{}` starts no statement", token.text))
@@ -107,7 +104,7 @@ impl Parser<'_> {
     fn classes(&mut self) {
         self.node(Verbs, |p| {
             p.comma_list(|p| {
-                p.expect_word("a class", rule::CLASSES);
+                p.expect_word("a class", words::CLASSES);
             });
         });
     }

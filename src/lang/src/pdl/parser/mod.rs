@@ -4,6 +4,7 @@
 mod block;
 mod rule;
 mod top;
+mod words;
 
 use rowan::{GreenNode, GreenNodeBuilder};
 
@@ -250,7 +251,7 @@ impl<'t> Parser<'t> {
     }
     /// Whether the next word starts a statement or a block.
     fn at_statement(&self) -> bool {
-        self.at_any(top::ITEMS) || self.at_any(block::STATEMENTS)
+        self.at_any(words::ITEMS) || self.at_any(words::STATEMENTS)
     }
     /// Skips a `{ … }` with all that is in it.
     fn skip_braces(&mut self) {

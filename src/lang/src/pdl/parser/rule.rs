@@ -4,16 +4,6 @@ use kiln_base::model::{Class, Verb};
 
 use super::*;
 
-/// Every verb, and `write`, which is not one but four of them and stands before those.
-pub(super) const CLASSES: &[&str] = &{
-    let (mut words, mut at) = ([""; Verb::ALL.len() + 1], 0);
-    while at < Verb::ALL.len() {
-        words[if at == 0 { 0 } else { at + 1 }] = Verb::ALL[at].name();
-        at += 1;
-    }
-    words[1] = "write";
-    words
-};
 const FILE_VERBS: &[&str] = &{
     let [read, modify, create, delete, setattr, exec, load] = Verb::keywords(Class::File);
     [read, "write", modify, create, delete, setattr, exec, load]
@@ -75,7 +65,7 @@ impl Parser<'_> {
                 p.node(Names, |p| p.comma_list(Self::class_name));
             });
         } else {
-            self.expect_word("a verb", CLASSES);
+            self.expect_word("a verb", words::CLASSES);
         }
     }
 

@@ -2,8 +2,6 @@
 
 use super::*;
 
-/// The words that start an item.
-pub(super) const ITEMS: &[&str] = &["import", "let", "window", "abstraction", "profile", "guard"];
 const DAYS: &[&str] = &["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const PARAM_TYPES: &[&str] = &["path", "cidr", "port", "name"];
 
@@ -43,9 +41,9 @@ impl Parser<'_> {
         let token = self.nth(0);
         if token.kind == Word {
             let span = token.start..token.start + token.text.len();
-            let mend = match closest(token.text, ITEMS.iter().copied()) {
+            let mend = match closest(token.text, words::ITEMS.iter().copied()) {
                 Some(word) => format!("did you mean `{word}`?"),
-                None if block::STATEMENTS.contains(&token.text) => {
+                None if words::STATEMENTS.contains(&token.text) => {
                     "rules stand within a `profile`, `guard` or `abstraction`".to_owned()
                 }
                 None => "write one of import, let, window, abstraction, profile, guard".to_owned(),
@@ -170,20 +168,20 @@ impl Parser<'_> {
     fn braces(&mut self, mut item: impl FnMut(&mut Self)) {
         let open = self.nth(0);
         if !self.expect(LBrace, "the block's statements stand in `{ … }`") {
-            if self.ends_here() && !self.at_any(block::STATEMENTS) {
+            if self.ends_here() && !self.at_any(words::STATEMENTS) {
                 return;
             }
-            if !self.at_any(block::STATEMENTS) {
+            if !self.at_any(words::STATEMENTS) {
                 self.skip_statement();
             }
-            if !self.eat(LBrace) && !self.at_any(block::STATEMENTS) {
+            if !self.eat(LBrace) && !self.at_any(words::STATEMENTS) {
                 return;
             }
         }
         loop {
             // An item's word followed by a name and a brace can only be the next block: this one was not closed.
             let next_block =
-                self.at_any(ITEMS) && self.nth(1).kind == Word && matches!(self.nth(2).kind, LBrace | LParen);
+                self.at_any(words::ITEMS) && self.nth(1).kind == Word && matches!(self.nth(2).kind, LBrace | LParen);
             if self.at(Eof) || next_block {
                 let error = Diagnostic::error(
                     Code::UnclosedBlock,

@@ -7,10 +7,10 @@ use crate::pdl::{Code, Diagnostic, Diagnostics};
 use super::super::detour;
 use super::super::normal::{Addresses, Block, BlockKind, Effect, Glob, Object, Rule};
 use super::super::resolve::{BlockPlaces, Place};
-use super::Patterns;
 use super::overlap::common;
+use super::patterns::Patterns;
 
-/// Sockets of programs that start programs for whoever asks: their children are in no unit of the one who asked.
+/// Sockets of programs that start programs for their clients: the children are not in the client's unit.
 const STARTERS: &[&str] = &[
     "{,/var}/run/dbus/system_bus_socket",
     "/run/systemd/private",
@@ -124,9 +124,9 @@ fn addresses(block: &Block, places: &BlockPlaces, found: &mut Diagnostics) {
         Code::AddressChanged,
         place.file,
         place.span.clone(),
-        format!("`{}` names addresses, and leaves `net_admin` to whom it binds", block.name),
+        format!("`{}` names addresses, and leaves `net_admin` to the tasks that it binds", block.name),
     )
-    .because("who may change routes, addresses or packet filters makes a permitted address any other")
+    .because("a process that can change routes, addresses or packet filters makes a permitted address any other")
     .mend(mend);
     if let Some((_, there)) = allowed {
         warning = warning.see(there.file, there.span.clone(), "permitted here");
@@ -155,7 +155,7 @@ fn starters(block: &Block, places: &BlockPlaces, patterns: &mut Patterns, found:
                 Code::Starter,
                 place.file,
                 place.span.clone(),
-                format!("`{}` may ask another program to start programs", block.name),
+                format!("`{}` can ask another program to start programs", block.name),
             )
             .because(format!("it allows {example}, and what is started there is outside of the unit"))
             .mend("remove it if the program can do without; else restrict what that program does for this user"),
@@ -164,7 +164,7 @@ fn starters(block: &Block, places: &BlockPlaces, patterns: &mut Patterns, found:
     }
 }
 
-/// Paths are selectors: whoever may write a program's file changes what runs.
+/// Paths are selectors: a process that can write a program's file changes what runs.
 fn programs(block: &Block, places: &BlockPlaces, patterns: &mut Patterns, found: &mut Diagnostics) {
     let (written, run) = ([Verb::Modify, Verb::Create], [Verb::Exec, Verb::Load]);
     if run.iter().any(|verb| !block.governs.contains(*verb)) {
@@ -201,7 +201,7 @@ fn programs(block: &Block, places: &BlockPlaces, patterns: &mut Patterns, found:
                         format!("`{}` may write what it may execute or load", block.name),
                     )
                     .because(format!(
-                        "{} is a name, and whoever writes the file says what runs",
+                        "{} is a name, and a process that writes the file decides what runs",
                         example.trim_start_matches("exec ")
                     ))
                     .mend("make the patterns disjoint")

@@ -2,36 +2,15 @@
 
 mod leaning;
 mod overlap;
+mod patterns;
 mod rules;
 mod subjects;
 
-use std::collections::HashMap;
-use std::rc::Rc;
-
 use crate::pdl::{Code, Diagnostic, Diagnostics};
 
-use super::glob::{Budget, Matcher};
 use super::normal::Policy;
 use super::resolve::BlockPlaces;
-
-/// Compiled patterns, and how much searching is left.
-#[derive(Default)]
-struct Patterns {
-    compiled: HashMap<String, Option<Rc<Matcher>>>,
-    budget: Budget,
-}
-
-impl Patterns {
-    /// None for a malformed pattern, which was complained about where it stands.
-    fn get(&mut self, pattern: &str) -> Option<Rc<Matcher>> {
-        if let Some(known) = self.compiled.get(pattern) {
-            return known.clone();
-        }
-        let matcher = Matcher::new(pattern).ok().map(Rc::new);
-        self.compiled.insert(pattern.to_owned(), matcher.clone());
-        matcher
-    }
-}
+use patterns::Patterns;
 
 /// Adds what is wrong with the policy as a whole.
 pub(super) fn check(policy: &Policy, places: &[BlockPlaces], found: &mut Diagnostics) {

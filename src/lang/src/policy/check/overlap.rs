@@ -7,7 +7,7 @@ use kiln_base::model::{Cidr, PortRange, Verb, VerbSet, capability_name};
 use super::super::glob::{Cut, Matcher, Witness, witness};
 use super::super::normal::{Addresses, Glob, Object};
 use super::super::syscalls;
-use super::Patterns;
+use super::patterns::Patterns;
 
 /// An example of what both objects speak of and none of `without` does, or that there may be one.
 pub(super) fn common(a: &Object, b: &Object, without: &[&Object], patterns: &mut Patterns) -> Option<String> {

@@ -8,9 +8,10 @@ use super::super::detour;
 use super::super::normal::{Block, BlockKind, Effect, Object, Policy};
 use super::super::print::object_text;
 use super::super::resolve::{BlockPlaces, Place};
+use super::leaning;
 use super::overlap::{common, left, taken, verbs};
+use super::patterns::Patterns;
 use super::subjects::hosts_disjoint;
-use super::{Patterns, leaning};
 
 pub(super) fn check(policy: &Policy, places: &[BlockPlaces], patterns: &mut Patterns, found: &mut Diagnostics) {
     for (block, places) in policy.blocks.iter().zip(places) {
@@ -140,7 +141,7 @@ fn detours(block: &Block, places: &BlockPlaces, found: &mut Diagnostics) {
                     format!("`{name}` goes round the other rules of `{}`", block.name),
                 )
                 .because(how)
-                .mend("remove it if the program can do without; what it is needed for may be given to another unit"),
+                .mend("remove it if the program can do without, or give what needs it to another unit"),
             );
         }
     }

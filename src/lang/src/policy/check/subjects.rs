@@ -7,7 +7,7 @@ use crate::pdl::{Code, Diagnostic, Diagnostics};
 use super::super::glob::{Matcher, Witness, witness};
 use super::super::normal::{Block, BlockKind, Policy, Selector, SelectorKey};
 use super::super::resolve::BlockPlaces;
-use super::Patterns;
+use super::patterns::Patterns;
 
 /// A `subject` line of a profile.
 struct Line<'p> {

@@ -1,8 +1,9 @@
 //! Which blocks a task falls under.
 
 use super::super::glob::Matcher;
-use super::super::normal::{BlockKind, Selector, SelectorKey};
-use super::{EvalError, Evaluator, Task};
+use super::super::normal::{Selector, SelectorKey};
+use super::error::EvalError;
+use super::request::Task;
 
 /// The blocks of a task, by their place in the policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,36 +49,7 @@ impl Line {
     }
 
     /// The most specific key; less is more specific.
-    fn rank(&self) -> Option<SelectorKey> {
+    pub(super) fn rank(&self) -> Option<SelectorKey> {
         self.selectors.iter().map(|(key, _)| *key).min()
-    }
-}
-
-impl Evaluator<'_> {
-    /// The profile and guards of a task that looks like this and has none yet.
-    pub fn attach(&self, task: &Task) -> Attachment {
-        let mut attachment = Attachment::default();
-        let mut best: Option<SelectorKey> = None;
-        for (id, (block, compiled)) in self.policy.blocks.iter().zip(&self.blocks).enumerate() {
-            let matching = compiled.subjects.iter().filter(|line| line.matches(task));
-            let Some(rank) = matching.filter_map(Line::rank).min() else { continue };
-            match block.kind {
-                BlockKind::Guard => attachment.guards.push(id),
-                // Equal ranks are an error of the policy; should they come here, the first by name wins.
-                BlockKind::Profile if best.is_none_or(|b| rank < b) => {
-                    best = Some(rank);
-                    attachment.profile = Some(id);
-                }
-                BlockKind::Profile => {}
-            }
-        }
-        attachment
-    }
-
-    /// The attachment after an exec that switches to another profile; guards stay.
-    pub fn switched(&self, attachment: &Attachment, profile: &str) -> Attachment {
-        let blocks = &self.policy.blocks;
-        let found = blocks.iter().position(|b| b.kind == BlockKind::Profile && b.name == profile);
-        Attachment { profile: found.or(attachment.profile), guards: attachment.guards.clone() }
     }
 }

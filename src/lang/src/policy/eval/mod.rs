@@ -2,6 +2,7 @@
 //! decides by tables is tested against it.
 
 mod attach;
+mod error;
 mod limits;
 mod matching;
 mod request;
@@ -12,10 +13,11 @@ use jiff::Timestamp;
 use kiln_base::model::{Action, Outcome, Severity, Verb, VerbSet};
 
 use super::detour;
-use super::glob::{GlobError, Matcher};
-use super::normal::{Addresses, Block, BlockKind, Condition, Effect, Object, Policy};
+use super::glob::Matcher;
+use super::normal::{Addresses, Block, BlockKind, Condition, Effect, Object, Policy, SelectorKey};
 
 pub use attach::Attachment;
+pub use error::EvalError;
 pub use limits::Resource;
 pub use request::{Atom, Operation, Target, Task};
 pub use verdict::{Answer, Cause, Refusal, RuleRef, Verdict};
@@ -23,27 +25,6 @@ pub use verdict::{Answer, Cause, Refusal, RuleRef, Verdict};
 use attach::Line;
 use request::CARRIED;
 use window::OpenTimes;
-
-/// A policy that cannot be evaluated, because it was not made by [`super::load`].
-#[derive(Debug, thiserror::Error)]
-pub enum EvalError {
-    /// A pattern is malformed.
-    #[error("in `{origin}`: {source}; check the policy with `kiln check`")]
-    Glob {
-        /// Where it stands.
-        origin: String,
-        /// What is wrong with it.
-        source: GlobError,
-    },
-    /// A window's zone does not exist.
-    #[error("window `{window}`: there is no time zone `{zone}`; write one of the IANA time zone database")]
-    Zone {
-        /// The window.
-        window: String,
-        /// The zone.
-        zone: String,
-    },
-}
 
 /// A policy, ready to be asked.
 #[derive(Debug)]
@@ -81,6 +62,33 @@ impl<'p> Evaluator<'p> {
     /// The policy.
     pub fn policy(&self) -> &'p Policy {
         self.policy
+    }
+
+    /// The profile and guards of a task that looks like this and has none yet.
+    pub fn attach(&self, task: &Task) -> Attachment {
+        let mut attachment = Attachment::default();
+        let mut best: Option<SelectorKey> = None;
+        for (id, (block, compiled)) in self.policy.blocks.iter().zip(&self.blocks).enumerate() {
+            let matching = compiled.subjects.iter().filter(|line| line.matches(task));
+            let Some(rank) = matching.filter_map(Line::rank).min() else { continue };
+            match block.kind {
+                BlockKind::Guard => attachment.guards.push(id),
+                // Equal ranks are an error of the policy; should they come here, the first by name wins.
+                BlockKind::Profile if best.is_none_or(|b| rank < b) => {
+                    best = Some(rank);
+                    attachment.profile = Some(id);
+                }
+                BlockKind::Profile => {}
+            }
+        }
+        attachment
+    }
+
+    /// The attachment after an exec that switches to another profile; guards stay.
+    pub fn switched(&self, attachment: &Attachment, profile: &str) -> Attachment {
+        let blocks = &self.policy.blocks;
+        let found = blocks.iter().position(|b| b.kind == BlockKind::Profile && b.name == profile);
+        Attachment { profile: found.or(attachment.profile), guards: attachment.guards.clone() }
     }
 
     /// Whether a task that looks like this may do this now. It is taken to attach now: what it was before is not known.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::super::normal::{Policy, Span, Window};
-use super::EvalError;
+use super::error::EvalError;
 
 /// The windows of a policy with the zones that they need.
 #[derive(Debug)]

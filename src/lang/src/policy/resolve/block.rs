@@ -349,7 +349,7 @@ impl Resolver<'_> {
                 }
             }
             let numbers = kind.text() == "port";
-            if let Some(wrong) = items.iter().find(|i| matches!(i.kind, value::ItemKind::Range(..)) != numbers) {
+            if let Some(wrong) = items.iter().find(|i| matches!(i.kind, ItemKind::Range(..)) != numbers) {
                 let (wrong_module, span) = (wrong.module, wrong.span.clone());
                 let message = format!("the parameter `{}` is a {}", name.text(), kind.text());
                 let mend = if numbers { "give a number or range without quotes" } else { "give a quoted string" };
@@ -488,8 +488,7 @@ impl Resolver<'_> {
         let mut list = Vec::new();
         for selector in selectors {
             let (Some(key), Some(token)) = (selector.key(), selector.pattern()) else { continue };
-            let item =
-                Item { kind: value::ItemKind::Text(ast::inner(&token).to_owned()), module, span: token_span(&token) };
+            let item = Item { kind: ItemKind::Text(ast::inner(&token).to_owned()), module, span: token_span(&token) };
             let (key, pattern) = match key.text() {
                 "exec" => (SelectorKey::Exec, self.path(&item)),
                 "unit" => (SelectorKey::Unit, self.name_pattern(&item)),
@@ -506,7 +505,7 @@ impl Resolver<'_> {
     }
 
     fn name_pattern(&mut self, item: &Item) -> Option<Glob> {
-        let value::ItemKind::Text(text) = &item.kind else { return None };
+        let ItemKind::Text(text) = &item.kind else { return None };
         self.pattern(item.module, &item.span, text).map(|_| Glob(text.clone()))
     }
 }

@@ -2,8 +2,10 @@
 //! and resolving goes on with the rest.
 
 mod block;
+mod item;
 mod modules;
 mod object;
+mod policy;
 mod schedule;
 mod value;
 
@@ -15,8 +17,8 @@ use crate::pdl::ast;
 use crate::pdl::{Code, Diagnostic, Diagnostics, FileId, Loader, Source};
 
 use super::glob::Budget;
-use super::normal::{BlockKind, Policy, Window};
-use value::Item;
+use super::normal::Window;
+use item::{Item, ItemKind};
 
 /// Rules, limits and uses of one policy, expanded, at most.
 const MAX_STATEMENTS: usize = 100_000;
@@ -109,42 +111,6 @@ impl<'l> Resolver<'l> {
         }
     }
 
-    /// The policy of the given modules and all that they import.
-    pub(super) fn policy(&mut self, _roots: &[usize]) -> (Policy, Vec<BlockPlaces>) {
-        let mut blocks = Vec::new();
-        let mut taken: BTreeMap<(BlockKind, String), Place> = BTreeMap::new();
-        for module in 0..self.modules.len() {
-            let (ast, file) = (self.modules[module].ast.clone(), self.modules[module].file);
-            let profiles = ast.profiles().map(block::Source::Profile);
-            let guards = ast.guards().map(block::Source::Guard);
-            for source in profiles.chain(guards) {
-                let (block, places) = self.block(module, &source);
-                let previous = taken.insert((block.kind, block.name.clone()), places.name.clone());
-                if let Some(previous) = previous.filter(|_| !block.name.is_empty()) {
-                    let error = Diagnostic::error(
-                        Code::Duplicate,
-                        file,
-                        places.name.span.clone(),
-                        format!("`{}` is defined twice", block.name),
-                    );
-                    self.found.push(
-                        error
-                            .because("a policy has one block of each kind with this name")
-                            .mend("rename one, or merge the two")
-                            .see(previous.file, previous.span, "first defined here"),
-                    );
-                    continue;
-                }
-                blocks.push((block, places));
-            }
-        }
-        blocks.sort_by(|(a, _), (b, _)| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-        self.unused();
-        let (blocks, places) = blocks.into_iter().unzip();
-        let windows = std::mem::take(&mut self.windows).into_iter().map(|(name, (window, _))| (name, window)).collect();
-        (Policy { edition: 1, windows, blocks }, places)
-    }
-
     /// Whether the policy is complete: what passes the bounds is left out, and then comparing the rest is of no use.
     pub(super) fn within_bounds(&self) -> bool {
         self.statements <= MAX_STATEMENTS && self.terms <= MAX_TERMS
@@ -197,28 +163,6 @@ impl<'l> Resolver<'l> {
             );
         }
         within
-    }
-
-    /// Warns about definitions that nothing uses.
-    fn unused(&mut self) {
-        for m in self.modules.iter().filter(|m| !m.standard) {
-            for ((what, name), span) in m.defined.iter().filter(|(key, _)| !m.used.contains(*key)) {
-                // What a file without blocks defines is for those who import it.
-                if *what != "import" && m.ast.profiles().next().is_none() && m.ast.guards().next().is_none() {
-                    continue;
-                }
-                self.found.push(
-                    Diagnostic::warning(
-                        Code::Unused,
-                        m.file,
-                        span.clone(),
-                        format!("the {what} `{name}` is never used"),
-                    )
-                    .because("nothing refers to it")
-                    .mend("remove it, or use it"),
-                );
-            }
-        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use crate::pdl::ast::{self, inner, token_span};
 use crate::pdl::{Code, Diagnostic, LoadError, Source, closest, parse, standard};
 
-use super::value::Item;
 use super::*;
 
 impl Resolver<'_> {

@@ -91,7 +91,7 @@ impl Resolver<'_> {
         let mut paths = Vec::new();
         for item in &items {
             match &item.kind {
-                value::ItemKind::Text(text) if text.starts_with('@') => {
+                ItemKind::Text(text) if text.starts_with('@') => {
                     self.pattern(item.module, &item.span, text)?;
                     paths.push(Glob(text.clone()));
                 }
@@ -291,7 +291,7 @@ impl Resolver<'_> {
             *module,
             Code::UnknownName,
             span.clone(),
-            format!("`{word}` is no {what}"),
+            format!("`{word}` is not a {what}"),
             &format!("a {what} or `any` belongs here"),
             mend,
         );

@@ -9,23 +9,6 @@ use super::super::glob::{GlobError, Matcher, witness};
 use super::super::normal::Glob;
 use super::*;
 
-/// One value and where it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Item {
-    pub kind: ItemKind,
-    pub module: usize,
-    pub span: Range<usize>,
-}
-
-/// What the value is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ItemKind {
-    /// A string, backslashes kept.
-    Text(String),
-    /// A number or range of numbers.
-    Range(u64, u64),
-}
-
 impl Resolver<'_> {
     /// Adds what a value comes to.
     pub(super) fn value(&mut self, scope: Scope<'_>, value: &ast::Value, out: &mut Vec<Item>) {
@@ -168,7 +151,7 @@ impl Resolver<'_> {
                 module,
                 Code::BadText,
                 at..at + c.len_utf8(),
-                format!("the character {c:?} may not be in a string"),
+                format!("the character {c:?} cannot stand in a string"),
                 why,
                 "remove it",
             );

@@ -4,7 +4,7 @@ use kiln_base::model::Digest;
 use kiln_base::wire::{AckOutcome, AckRequest};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::instances::instance_row;
+use super::rows::instance_row;
 use super::sql::{Sha, int, to_store, unsigned};
 use super::versions::version_row;
 use crate::store::rules::{Assigned, Report, acknowledged};

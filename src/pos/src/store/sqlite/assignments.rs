@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use kiln_base::bundle::{Assignment, SigningKey};
-use kiln_base::wire::{AssignAnswer, NewAssignment, StreamMessage};
+use kiln_base::wire::{AssignAnswer, AssignmentLine, NewAssignment, StreamMessage};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::images::image_row;
-use super::instances::instance_row;
+use super::rows::{image_row, instance_row};
 use super::sql::{int, stored, to_store, unsigned};
 use super::versions::version_row;
 use crate::store::rules::{not_older, of_policy};
@@ -39,7 +38,7 @@ pub fn assign_one(
     let sql =
         "INSERT INTO assignments(instance, sequence, name, serial, envelope, assigned) VALUES (?1,?2,?3,?4,?5,?6)";
     conn.prepare_cached(sql)?.execute(params![instance, stored, name, serial, to_store(&envelope)?, now])?;
-    let message = StreamMessage::Assignment {
+    let line = AssignmentLine {
         sequence,
         serial: wire_serial,
         tables: version.tables,
@@ -47,7 +46,7 @@ pub fn assign_one(
         assignment: envelope,
         statement: version.statement,
     };
-    Ok(Desired { instance: id.into(), sequence, message })
+    Ok(Desired { instance: id.into(), sequence, message: StreamMessage::Assignment(Box::new(line)) })
 }
 
 fn no_version(name: &str, serial: i64) -> StoreError {
@@ -130,7 +129,7 @@ pub fn newest_assignment(conn: &Connection, id: &InstanceId, after: u64) -> Resu
         return Ok(None);
     }
     let version = version_row(conn, &name, serial)?.ok_or_else(|| no_version(&name, serial))?;
-    let message = StreamMessage::Assignment {
+    let line = AssignmentLine {
         sequence,
         serial: unsigned(serial),
         tables: version.tables,
@@ -138,5 +137,5 @@ pub fn newest_assignment(conn: &Connection, id: &InstanceId, after: u64) -> Resu
         assignment: stored(&envelope)?,
         statement: version.statement,
     };
-    Ok(Some(Desired { instance: id.clone(), sequence, message }))
+    Ok(Some(Desired { instance: id.clone(), sequence, message: StreamMessage::Assignment(Box::new(line)) }))
 }

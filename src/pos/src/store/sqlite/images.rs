@@ -5,56 +5,19 @@ use kiln_base::model::Digest;
 use kiln_base::wire::{ImageView, Page, RegisterImage};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::rows::{find_image, image_keys, image_row, key_texts};
 use super::sql::{Sha, int, limit_and_one, page_of, time, uint};
 use super::versions::insert_version;
 use crate::check;
 use crate::store::rules::{self, open_statement};
-use crate::store::{Fault, PageRequest, StoreError};
-
-/// What the store needs of an image.
-pub struct ImageRow {
-    pub id: i64,
-    pub policy_name: String,
-    pub baked_serial: i64,
-    pub assigned_serial: Option<i64>,
-}
-
-/// An image by digest.
-pub fn image_row(conn: &Connection, image: Digest) -> Result<ImageRow, StoreError> {
-    find(conn, image)?.ok_or(StoreError::NoImage(image))
-}
-
-fn find(conn: &Connection, image: Digest) -> Result<Option<ImageRow>, StoreError> {
-    let sql = "SELECT id, policy_name, baked_serial, assigned_serial FROM images WHERE digest = ?1";
-    let row = conn.prepare_cached(sql)?.query_row([Sha(image)], |row| {
-        Ok(ImageRow {
-            id: row.get("id")?,
-            policy_name: row.get("policy_name")?,
-            baked_serial: row.get("baked_serial")?,
-            assigned_serial: row.get("assigned_serial")?,
-        })
-    });
-    Ok(row.optional()?)
-}
-
-fn key_texts(conn: &Connection, image: i64) -> Result<Vec<String>, StoreError> {
-    let mut query = conn.prepare_cached("SELECT pem FROM image_keys WHERE image = ?1 ORDER BY pem")?;
-    let texts = query.query_map([image], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(texts)
-}
-
-/// The policy keys of an image.
-pub fn image_keys(conn: &Connection, image: i64) -> Result<Vec<PublicKey>, StoreError> {
-    let damaged = |e: kiln_base::bundle::KeyError| Fault::Stored { what: "a policy key", reason: e.to_string() };
-    Ok(key_texts(conn, image)?.iter().map(|pem| PublicKey::from_pem(pem).map_err(damaged)).collect::<Result<_, _>>()?)
-}
+use crate::store::{PageRequest, StoreError};
 
 /// Registers an image with its baked policy; says whether it is new.
 pub fn register_image(conn: &Connection, request: &RegisterImage, now: i64) -> Result<(ImageView, bool), StoreError> {
     check::text("name", &request.name, 256)?;
     let (keys, texts) = rules::image_keys(&request.policy_keys)?;
     let statement = open_statement(&request.statement, keys)?;
-    if let Some(there) = find(conn, request.image)? {
+    if let Some(there) = find_image(conn, request.image)? {
         let view = image_view(conn, request.image)?;
         let same = view.name == request.name
             && view.bundle == request.bundle

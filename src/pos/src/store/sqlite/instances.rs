@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::assignments::assign_one;
 use super::identities::record_instance;
 use super::lists::instance_by_row;
+use super::rows::instance_row;
 use super::sql::{Sha, to_store, unsigned};
 use crate::pki::Issued;
 use crate::store::rules::{MAX_CERTIFICATES, User, redeem};
@@ -70,15 +71,6 @@ pub fn revoke(conn: &Connection, name: &str, reason: &str, now: i64) -> Result<I
     let sql = "UPDATE instances SET revoked = ?2, revoke_reason = ?3 WHERE id = ?1 AND revoked IS NULL";
     conn.prepare_cached(sql)?.execute(params![row, now, reason])?;
     instance_by_row(conn, row)
-}
-
-/// The row of an id.
-pub fn instance_row(conn: &Connection, name: &str) -> Result<i64, StoreError> {
-    let found = conn
-        .prepare_cached("SELECT id FROM instances WHERE name = ?1")?
-        .query_row([name], |row| row.get(0))
-        .optional()?;
-    found.ok_or_else(|| StoreError::NoInstance(name.to_owned()))
 }
 
 /// One instance.

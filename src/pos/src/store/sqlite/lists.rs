@@ -3,7 +3,7 @@
 use kiln_base::wire::{AckOutcome, AckView, Assigned, Enforced, InstanceView, Page, Refused, StateView, ViolationView};
 use rusqlite::{Connection, Row, params};
 
-use super::instances::instance_row;
+use super::rows::instance_row;
 use super::sql::{Sha, limit_and_one, page_of, stored, time, uint, unsigned};
 use crate::store::{PageRequest, StoreError};
 

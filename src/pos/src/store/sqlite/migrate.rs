@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::OpenError;
+use super::error::OpenError;
 
 /// Step N brings `PRAGMA user_version` from N to N+1.
 const STEPS: &[&str] = &[

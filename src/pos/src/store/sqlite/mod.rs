@@ -2,12 +2,14 @@
 
 mod acks;
 mod assignments;
+mod error;
 mod identities;
 mod images;
 mod instances;
 mod lists;
 mod migrate;
 mod open;
+mod rows;
 mod sql;
 mod tables;
 mod tokens;
@@ -35,7 +37,7 @@ use crate::pki::Issued;
 use crate::tables::Checked;
 use worker::Worker;
 
-pub use open::OpenError;
+pub use error::OpenError;
 
 /// The store in one file.
 pub struct Sqlite {

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use kiln_base::bundle::SigningKey;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::broadcast;
 
+use super::error::OpenError;
 use super::worker::Worker;
 use super::{Sqlite, migrate, tables};
 
@@ -19,33 +20,6 @@ const CHECKED_WHOLE: u64 = 256 << 20;
 const STATEMENTS: usize = 64;
 /// Changes that wait for a watcher.
 const CHANGES: usize = 1024;
-
-/// A database that cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// SQLite's word.
-    #[error("the database failed: {0}")]
-    Sql(#[from] rusqlite::Error),
-    /// Written by a later program.
-    #[error("the database has layout {found}, this program knows up to {known}; use the newer kiln-pos")]
-    Newer {
-        /// In the file.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// The file cannot be made, or there is no thread for it.
-    #[error("the database cannot be opened: {0}")]
-    Open(#[from] std::io::Error),
-    /// The file is damaged.
-    #[error("the database {} is damaged: {reason}; restore it from a backup", path.display())]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// SQLite's words.
-        reason: String,
-    },
-}
 
 /// The threads of a store; joined at shutdown so that the write-ahead log is folded in.
 #[derive(Debug)]

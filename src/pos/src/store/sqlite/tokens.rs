@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::images::image_row;
+use super::rows::image_row;
 use super::sql::{Sha, unsigned};
 use crate::store::{NewToken, StoreError};
 

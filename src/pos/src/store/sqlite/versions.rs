@@ -5,7 +5,7 @@ use kiln_base::model::Digest;
 use kiln_base::wire::{Page, VersionView};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::images::{image_keys, image_row};
+use super::rows::{image_keys, image_row};
 use super::sql::{Sha, int, limit_and_one, page_of, stored, time, to_store, uint, unsigned};
 use super::tables::require_tables;
 use crate::store::rules::{open_statement, same_version};

@@ -3,7 +3,7 @@
 use kiln_base::wire::ViolationsRequest;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::instances::instance_row;
+use super::rows::instance_row;
 use super::sql::{int, to_store, unsigned};
 use crate::store::{InstanceId, StoreError};
 

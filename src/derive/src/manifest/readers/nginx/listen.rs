@@ -26,16 +26,7 @@ fn at(text: &str) -> Option<At> {
     if let Some(port) = ports(text) {
         return Some(At::Any(port));
     }
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, tail) = rest.split_once(']')?;
-            (host, tail.strip_prefix(':'))
-        }
-        None => match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
+    let (host, port) = host_and_port(text)?;
     let port = match port {
         Some(p) => ports(p)?,
         None => PortRange { first: 80, last: 80 },
@@ -47,6 +38,20 @@ fn at(text: &str) -> Option<At> {
         Err(_) if host == "localhost" => At::Loopback(port),
         Err(_) if host.is_empty() => return None,
         Err(_) => At::Name(host.to_owned(), port),
+    })
+}
+
+/// `host`, `host:port`, `[v6]:port`; `None` where a bracket is not closed.
+pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<&str>)> {
+    Some(match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, tail) = rest.split_once(']')?;
+            (host, tail.strip_prefix(':'))
+        }
+        None => match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
     })
 }
 

@@ -14,6 +14,7 @@ mod lua;
 mod modsecurity;
 mod neutral;
 mod options;
+mod read;
 mod token;
 mod upstream;
 mod walk;
@@ -48,7 +49,7 @@ impl Reader for Nginx {
     fn read(&self, root: &Root, command: &Command, notes: &mut Vec<Note>) -> Result<Option<Declared>, ReadError> {
         let program = root.read(&command.program, MAX_PROGRAM).map_err(ReadError::of)?;
         let compiled = Compiled::of(&command.program, &program);
-        match facts::read(root, &compiled, &command.line, &command.origin, notes) {
+        match read::read(root, &compiled, &command.line, &command.origin, notes) {
             Err(e @ ConfigError::Unknown { .. }) => {
                 notes.push(Note::new(command.origin.clone(), e.to_string()));
                 Ok(None)

@@ -87,7 +87,7 @@ impl<'a> Tokens<'a> {
 
     fn push(&self, word: &mut String, c: char) -> Result<(), TokenError> {
         if word.len() >= MAX_WORD {
-            return Err(self.error("a word is longer than 4096 bytes; a quote may be missing"));
+            return Err(self.error("a word is longer than 4096 bytes; perhaps a quote is missing"));
         }
         word.push(c);
         Ok(())

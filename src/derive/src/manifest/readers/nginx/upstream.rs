@@ -3,7 +3,7 @@
 use kiln_base::model::{PortRange, Proto};
 
 use super::directive::Directive;
-use super::listen::ports;
+use super::listen::{host_and_port, ports};
 use crate::manifest::Origin;
 use crate::manifest::net::{At, Endpoint, To};
 
@@ -142,16 +142,7 @@ pub(super) fn of_syslog(text: &str, origin: &Origin) -> Option<Endpoint> {
 
 /// `host`, `host:port`, `[v6]:port`.
 fn peer(text: &str, default: u16) -> Option<To> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, tail) = rest.split_once(']')?;
-            (host, tail.strip_prefix(':'))
-        }
-        None => match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
+    let (host, port) = host_and_port(text)?;
     let port = match port.map(ports) {
         None => default,
         Some(Some(PortRange { first, last })) if first == last => first,

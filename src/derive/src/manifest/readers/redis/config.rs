@@ -1,6 +1,6 @@
 //! Directives of redis.conf: lines, their words, and what they include. The command line is read after the file.
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::words::words;
 use crate::manifest::glob::{glob, is_pattern};
 use crate::manifest::root::Root;
@@ -161,7 +161,7 @@ impl<'a> Config<'a> {
                 (None, None) if word == "-" => {
                     self.note(origin, "the configuration goes on in standard input, which is not known here");
                 }
-                (None, None) => self.note(origin, format!("`{word}` may set any directive: what it sets has no rule")),
+                (None, None) => self.note(origin, format!("`{word}` can set any directive: what it sets has no rule")),
             }
         }
         open.map_or(Ok(()), |d| self.directive(d))

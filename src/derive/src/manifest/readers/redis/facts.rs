@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use kiln_base::model::{PortRange, Proto};
 
-use super::ConfigError;
 use super::config::{Config, Directive};
+use super::error::ConfigError;
 use crate::manifest::net::{At, Endpoint, Listen, To};
 use crate::manifest::{Command, Declared, Origin, PathFact};
 

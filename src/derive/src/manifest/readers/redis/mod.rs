@@ -1,12 +1,13 @@
 //! redis.conf, of Redis and of what is built from its sources.
 
 mod config;
+mod error;
 mod facts;
 mod words;
 
 use super::{ReadError, Reader};
-use crate::manifest::root::{Root, RootError};
-use crate::manifest::{Command, Declared, Note, Origin};
+use crate::manifest::root::Root;
+use crate::manifest::{Command, Declared, Note};
 use config::Config;
 
 /// Redis, Valkey and KeyDB as servers.
@@ -14,35 +15,6 @@ pub struct Redis;
 
 /// The programs with redis.conf.
 const NAMES: [&str; 3] = ["redis-server", "valkey-server", "keydb-server"];
-
-/// Why a configuration cannot be read.
-#[derive(Debug, thiserror::Error)]
-enum ConfigError {
-    /// A line that Redis refuses.
-    #[error("{origin}: {why}")]
-    Syntax {
-        /// The line.
-        origin: Origin,
-        /// What is wrong, and the mend.
-        why: &'static str,
-    },
-    /// Includes that lead to themselves, or beyond every bound.
-    #[error("{origin}: {why}")]
-    Include {
-        /// The `include`.
-        origin: Origin,
-        /// What is wrong, and the mend.
-        why: &'static str,
-    },
-    /// A file that cannot be read.
-    #[error("{origin} names this file: {source}")]
-    Root {
-        /// What names the file.
-        origin: Origin,
-        /// Why not.
-        source: RootError,
-    },
-}
 
 impl Reader for Redis {
     fn name(&self) -> &'static str {

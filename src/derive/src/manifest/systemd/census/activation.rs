@@ -1,6 +1,6 @@
 //! Services that something else activates: sockets, timers, paths, devices, and names on the system bus.
 
-use super::{Walk, Way};
+use super::walk::{Walk, Way};
 use crate::manifest::root::RootError;
 use crate::manifest::systemd::parse::parse;
 use crate::manifest::systemd::unit::Unit;

@@ -1,9 +1,10 @@
 //! What the first boot enables: where /etc/machine-id is missing or says `uninitialized`, systemd enables units by its
 //! presets before it starts any (machine-id(5), systemd.preset(5)).
 
-use super::Walk;
+use super::walk::Walk;
 use crate::manifest::systemd::index::Index;
-use crate::manifest::systemd::unit::{Unit, is_template};
+use crate::manifest::systemd::name::is_template;
+use crate::manifest::systemd::unit::Unit;
 
 const PRESETS: [&str; 4] = [
     "/etc/systemd/system-preset",

@@ -1,7 +1,7 @@
 //! Programs that make units at boot (systemd.generator(7)). What they make is known where they read a plain file; for
 //! the rest it is said that it is not known.
 
-use super::{Walk, Way};
+use super::walk::{Walk, Way};
 use crate::manifest::root::RootError;
 
 const FOLDERS: [&str; 4] = [

@@ -1,7 +1,7 @@
 //! /etc/init.d: systemd-sysv-generator(8) makes a service of each script that has no unit of its name.
 
-use super::{Walk, Way};
-use crate::manifest::systemd::unit::is_unit_name;
+use super::walk::{Walk, Way};
+use crate::manifest::systemd::name::is_unit_name;
 
 /// Run levels that systemd-sysv-generator reads.
 const LEVELS: [&str; 4] = ["2", "3", "4", "5"];

@@ -10,72 +10,21 @@ mod first_boot;
 mod generators;
 mod init_scripts;
 mod user;
+mod walk;
+
+pub use walk::{Census, Unnamed, Way};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use super::index::Index;
+use super::name::{DIRECTORIES, is_template, is_unit_name, template_of};
 use super::specifier;
-use super::unit::{DIRECTORIES, Unit, UnitError, is_template, is_unit_name, template_of};
-use crate::manifest::Origin;
+use super::unit::{Unit, UnitError};
 use crate::manifest::root::{Root, RootError};
+use walk::Walk;
 
 /// Settings of `[Unit]` that start another unit.
 const STARTING: [&str; 6] = ["Wants", "Requires", "BindsTo", "Upholds", "OnFailure", "OnSuccess"];
-
-/// What starts and what does not.
-#[derive(Debug, Default)]
-pub struct Census {
-    /// The services that the image starts, by name, each with the reason. A template (`x@.service`) stands for
-    /// instances whose names only the running machine knows.
-    pub started: BTreeMap<String, String>,
-    /// Services that nothing in the image starts, with what else is known.
-    pub idle: BTreeMap<String, String>,
-    /// What runs or may run under a name that no file says.
-    pub unnamed: Vec<Unnamed>,
-}
-
-/// How something comes to run that no system unit of the image names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Way {
-    /// A program that makes units at boot.
-    Generator,
-    /// A script in /etc/init.d without a unit.
-    InitScript,
-    /// Started by the bus itself.
-    Bus,
-    /// Named by a udev rule with a variable.
-    Device,
-    /// Of a user's own manager.
-    User,
-    /// Made on the running machine.
-    RunTime,
-}
-
-/// Something of that kind.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Unnamed {
-    /// A file or a pattern of unit names.
-    pub what: String,
-    /// How.
-    pub way: Way,
-    /// What is known of it.
-    pub reason: String,
-}
-
-/// A walk from unit to unit.
-struct Walk<'a> {
-    root: &'a Root,
-    /// Every unit file's name.
-    files: BTreeSet<String>,
-    todo: Vec<(String, String)>,
-    seen: BTreeSet<String>,
-    /// Named by Also=, which does something only when somebody runs `systemctl enable`.
-    also: BTreeMap<String, Origin>,
-    census: Census,
-}
 
 /// Reads an image.
 pub fn read(root: &Root) -> Result<Census, RootError> {
@@ -109,21 +58,6 @@ pub fn read(root: &Root) -> Result<Census, RootError> {
 }
 
 impl Walk<'_> {
-    fn seed(&mut self, name: String, cause: String) {
-        if is_unit_name(&name) {
-            self.todo.push((name, cause));
-        }
-    }
-
-    fn unnamed(&mut self, what: impl Into<String>, way: Way, reason: impl Into<String>) {
-        self.census.unnamed.push(Unnamed { what: what.into(), way, reason: reason.into() });
-    }
-
-    /// The entries of a folder that need not be there.
-    fn entries(&self, folder: &str) -> Vec<String> {
-        self.root.entries(folder).map(|e| e.into_iter().map(|(name, _)| name).collect()).unwrap_or_default()
-    }
-
     /// Every link in `.wants`, `.requires` and `.upholds`; notes the unit files on the way.
     fn links(&mut self) -> Result<(), RootError> {
         for directory in DIRECTORIES {
@@ -159,7 +93,7 @@ impl Walk<'_> {
             // Units name others that need not be there; a link to nothing is worth a word.
             Err(UnitError::Missing(_)) if !cause.starts_with('/') => return,
             Err(_) => {
-                // Masked, missing or unreadable: whoever derives says so.
+                // Masked, missing or unreadable: derivation says so.
                 if name.ends_with(".service") && self.seen.insert(name.to_owned()) {
                     self.census.started.insert(name.to_owned(), cause);
                 }
@@ -194,7 +128,7 @@ impl Walk<'_> {
     /// What every running systemd can be asked for.
     fn run_time(&mut self) {
         if self.files.iter().any(|f| f.ends_with(".service")) {
-            let reason = "whoever may talk to systemd can start a unit that has no file (systemd-run, logind's \
+            let reason = "a process that may talk to systemd can start a unit that has no file (systemd-run, logind's \
                           sessions, container engines); bind its program by `subject exec`";
             self.unnamed("run-*.service, *.scope", Way::RunTime, reason);
         }

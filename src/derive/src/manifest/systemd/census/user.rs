@@ -1,6 +1,6 @@
 //! Services of users' own managers: they run below `user@UID.service`, where unit selectors do not see them.
 
-use super::{Walk, Way};
+use super::walk::{Walk, Way};
 use crate::manifest::systemd::parse::parse;
 
 const DIRECTORIES: [&str; 4] =

@@ -1,0 +1,43 @@
+//! Why a policy does not become tables.
+
+use kiln_base::abi::TablesError;
+
+use super::gap::Gap;
+use crate::automata::{GlobError, TooLarge};
+
+/// Why a policy does not become tables.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The kernel cannot enforce some of it.
+    #[error("{} of the policy cannot be enforced by the kernel", count(.0.len()))]
+    Gaps(Vec<Gap>),
+    /// The globs or addresses need too large an automaton.
+    #[error("the policy is too large for the kernel: {0}")]
+    Automaton(#[from] TooLarge),
+    /// The tables do not fit the kernel's map.
+    #[error("the tables need {need} words and the kernel's map has {most}; split the policy or join similar rules")]
+    Words {
+        /// Words that are needed.
+        need: usize,
+        /// Words there are.
+        most: usize,
+    },
+    /// More combinations of profile and guards than there can be.
+    #[error("the policy's blocks combine to more than {0} subjects; let fewer guards attach by `exec` or `unit`")]
+    Subjects(usize),
+    /// A glob that the checker should have refused.
+    #[error("{origin}: {error}")]
+    Glob {
+        /// Where it stands.
+        origin: String,
+        /// What is wrong.
+        error: GlobError,
+    },
+    /// The writer made tables that the reader refuses; a defect of Kiln.
+    #[error("the compiler made wrong tables, which is a defect of Kiln; please report it with the policy: {0}")]
+    Internal(#[from] TablesError),
+}
+
+fn count(n: usize) -> String {
+    if n == 1 { "1 part".to_owned() } else { format!("{n} parts") }
+}
