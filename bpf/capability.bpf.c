@@ -2,6 +2,7 @@
 /* Capabilities: asked only after the kernel itself would grant them. */
 
 #define CAP_OPT_NOAUDIT 2u /* include/linux/security.h */
+#define CAP_SETPCAP 8
 #define CAP_SYS_MODULE 16
 #define CAP_SYS_CHROOT 18
 #define CAP_SYS_ADMIN 21
@@ -59,4 +60,31 @@ int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, i
 	if (!ret && cap == CAP_SYS_MODULE && kiln_removes_module())
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_MODULE, quiet);
 	return ret;
+}
+
+#define PR_SET_SECUREBITS 28 /* include/uapi/linux/prctl.h */
+
+/*
+ * The kernel looks for setpcap itself, asks nobody, and has set the bits when it comes here: who is refused the
+ * capability is ended before it can use them.
+ */
+SEC("lsm/task_prctl")
+int BPF_PROG(kiln_prctl_capability, int option)
+{
+	if (option != PR_SET_SECUREBITS || !kiln_check_bit(KILN_CAPABILITY, CAP_SETPCAP, 0))
+		return 0;
+	bpf_send_signal(9);
+	return -EPERM;
+}
+
+/* What a process may inherit beyond what it has or inherits already (cap_inh_is_capped() of security/commoncap.c). */
+SEC("lsm/capset")
+int BPF_PROG(kiln_capset, struct cred *new, const struct cred *old, const void *effective, const u64 *inheritable)
+{
+	u64 asked = 0, has = 0, inherits = 0;
+
+	bpf_probe_read_kernel(&asked, sizeof(asked), inheritable);
+	bpf_probe_read_kernel(&has, sizeof(has), &old->cap_permitted);
+	bpf_probe_read_kernel(&inherits, sizeof(inherits), &old->cap_inheritable);
+	return asked & ~(has | inherits) ? kiln_check_bit(KILN_CAPABILITY, CAP_SETPCAP, 0) : 0;
 }

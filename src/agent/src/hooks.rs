@@ -80,6 +80,8 @@ const PROGRAMS: &[(&str, Need)] = &[
             revocation: false,
         },
     ),
+    // setpcap, of which the kernel asks no security module.
+    ("kiln_capset", verbs(v(Verb::Capability))),
     ("kiln_cgroup_attach_task", ALWAYS),
     ("kiln_cgroup_leave", ALWAYS),
     ("kiln_cgroup_mkdir", ALWAYS),
@@ -150,6 +152,7 @@ const PROGRAMS: &[(&str, Need)] = &[
     ("kiln_perf_event_open", op(KernelOp::Perf)),
     ("kiln_personality", op(KernelOp::ExecMemory)),
     ("kiln_personality_compat", op(KernelOp::ExecMemory)),
+    ("kiln_prctl_capability", verbs(v(Verb::Capability))),
     ("kiln_ptrace_access_check", ALWAYS),
     ("kiln_ptrace_traceme", op(KernelOp::Ptrace)),
     ("kiln_sb_mount", ALWAYS),
