@@ -42,6 +42,17 @@ static __always_inline bool kiln_removes_module(void)
 	return call == 176 || call == 129;
 }
 
+/*
+ * An overlay acts on its layers with the rights of who mounted it, whatever the task has: what the task asked for was
+ * decided at the overlay. A task with rings may have lent itself credentials, in any system call.
+ */
+static __always_inline bool kiln_overlays(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return kiln_inner() && bpf_core_field_exists(task->io_uring) && !BPF_CORE_READ(task, io_uring);
+}
+
 SEC("lsm/capable")
 int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, int cap, unsigned int opts)
 {
@@ -49,7 +60,7 @@ int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, i
 	struct kiln_me me = kiln_me();
 	int ret;
 
-	if (kiln_unbound(&me, V(CAPABILITY) | V(KERNEL)))
+	if (kiln_unbound(&me, V(CAPABILITY) | V(KERNEL)) || kiln_overlays())
 		return 0;
 	ret = kiln_check_bit(KILN_CAPABILITY, cap & 63, quiet);
 	/* adjtimex(2) slews the clock and has no hook of its own. */

@@ -229,6 +229,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct fs_struct *fs;
 	struct files_struct *files;
+	void *io_uring; /* what a thread has of rings; NULL: none */
 	struct seccomp seccomp;
 	struct signal_struct *signal;
 	struct list_head thread_node;
