@@ -49,8 +49,7 @@ static int open_aside(void *context)
 	char path[512];
 
 	snprintf(path, sizeof(path), "%s/%s", it->folder, it->file);
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("aside", it->folder, it->type, 0, NULL))
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("aside", it->folder, it->type, 0, NULL))
 		unattempted("mounting it");
 	return outcome(open(path, O_RDONLY | O_CLOEXEC));
 }
