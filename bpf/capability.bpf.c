@@ -2,6 +2,7 @@
 /* Capabilities: asked only after the kernel itself would grant them. */
 
 #define CAP_OPT_NOAUDIT 2u /* include/linux/security.h */
+#define CAP_SETPCAP 8
 #define CAP_SYS_MODULE 16
 #define CAP_SYS_CHROOT 18
 #define CAP_SYS_ADMIN 21
@@ -41,6 +42,17 @@ static __always_inline bool kiln_removes_module(void)
 	return call == 176 || call == 129;
 }
 
+/*
+ * An overlay acts on its layers with the rights of who mounted it, whatever the task has: what the task asked for was
+ * decided at the overlay. A task with rings may have lent itself credentials, in any system call.
+ */
+static __always_inline bool kiln_overlays(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return kiln_inner() && bpf_core_field_exists(task->io_uring) && !BPF_CORE_READ(task, io_uring);
+}
+
 SEC("lsm/capable")
 NEEDS("capability kernel:clock kernel:mount kernel:module") /* adjtimex(2), mount_setattr(2), fsmount(2) are seen only so */
 int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, int cap, unsigned int opts)
@@ -49,7 +61,7 @@ int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, i
 	struct kiln_me me = kiln_me();
 	int ret;
 
-	if (kiln_unbound(&me, V(CAPABILITY) | V(KERNEL)))
+	if (kiln_unbound(&me, V(CAPABILITY) | V(KERNEL)) || kiln_overlays())
 		return 0;
 	ret = kiln_check_bit(KILN_CAPABILITY, cap & 63, quiet);
 	/* adjtimex(2) slews the clock and has no hook of its own. */
@@ -60,4 +72,33 @@ int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, i
 	if (!ret && cap == CAP_SYS_MODULE && kiln_removes_module())
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_MODULE, quiet);
 	return ret;
+}
+
+#define PR_SET_SECUREBITS 28 /* include/uapi/linux/prctl.h */
+
+/*
+ * The kernel looks for setpcap itself, asks nobody, and has set the bits when it comes here: who is refused the
+ * capability is ended before it can use them.
+ */
+SEC("lsm/task_prctl")
+NEEDS("capability")
+int BPF_PROG(kiln_prctl_capability, int option)
+{
+	if (option != PR_SET_SECUREBITS || !kiln_check_bit(KILN_CAPABILITY, CAP_SETPCAP, 0))
+		return 0;
+	bpf_send_signal(9);
+	return -EPERM;
+}
+
+/* What a process may inherit beyond what it has or inherits already (cap_inh_is_capped() of security/commoncap.c). */
+SEC("lsm/capset")
+NEEDS("capability")
+int BPF_PROG(kiln_capset, struct cred *new, const struct cred *old, const void *effective, const u64 *inheritable)
+{
+	u64 asked = 0, has = 0, inherits = 0;
+
+	bpf_probe_read_kernel(&asked, sizeof(asked), inheritable);
+	bpf_probe_read_kernel(&has, sizeof(has), &old->cap_permitted);
+	bpf_probe_read_kernel(&inherits, sizeof(inherits), &old->cap_inheritable);
+	return asked & ~(has | inherits) ? kiln_check_bit(KILN_CAPABILITY, CAP_SETPCAP, 0) : 0;
 }

@@ -41,6 +41,8 @@ static __always_inline bool kiln_reaches_trees(unsigned int cmd)
 		return number == 16 || number == 17;
 	case 'X': /* fs/xfs/libxfs/xfs_fs.h: XFS_IOC_ATTRMULTI_BY_HANDLE */
 		return number == 123;
+	case 'o': /* fs/ocfs2/ocfs2_ioctl.h: OCFS2_IOC_REFLINK, a copy of one name under another */
+		return number == 4;
 	}
 	return false;
 }

@@ -162,6 +162,14 @@ __noinline u32 kiln_resolve_here(struct kiln_scratch *s)
 #define PF_IO_WORKER 0x10u
 #define NR_IO_URING_ENTER 426
 
+/* Whether the task acts with other credentials than its own: an overlay on its layers does, and a ring's request. */
+static __always_inline bool kiln_lent(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return (u64)task->cred != (u64)task->real_cred;
+}
+
 /*
  * Whether the kernel acts for itself, with credentials that are not the task's: an overlay on its layers. What the task
  * asked for was decided at the overlay's own path. A ring with registered credentials is the only other to do so, and
@@ -172,7 +180,7 @@ static __always_inline bool kiln_inner(void)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs;
 
-	if ((u64)task->cred == (u64)task->real_cred || task->flags & PF_IO_WORKER)
+	if (!kiln_lent() || task->flags & PF_IO_WORKER)
 		return false;
 	regs = (void *)bpf_task_pt_regs(task);
 	return (u32)regs->orig_ax != NR_IO_URING_ENTER;
@@ -204,7 +212,8 @@ static __always_inline bool kiln_kernels_own(struct vfsmount *mnt, struct dentry
 		return true;
 	if (BPF_CORE_READ(dentry, d_parent) == dentry && BPF_CORE_READ(mnt, mnt_root) != dentry)
 		return true;
-	return kiln_inner();
+	/* A private mount of an overlay's, which nobody reaches but by the overlay. */
+	return kiln_lent();
 }
 
 #endif

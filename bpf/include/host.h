@@ -2,6 +2,7 @@
 /*
  * The name that the machine itself has for a file, whatever mounts a task made: by the oldest mount of its file system
  * in the first namespace, which is PID 1's, that shows it. Guards are held against it, too; docs/pdl.md has the rule.
+ * A file of a procfs or sysfs has the name that it would have in the machine's own, whichever it is of.
  */
 #ifndef KILN_HOST_H
 #define KILN_HOST_H
@@ -63,6 +64,131 @@ static long kiln_instance_step(u32 turn, struct kiln_scratch **ctx)
 	return s->seek != s->root || s->seek == s->goal;
 }
 
+/* File systems that show the machine itself, and are another one wherever a task mounts them anew. */
+static __always_inline bool kiln_shows_machine(struct super_block *sb)
+{
+	u64 magic = BPF_CORE_READ(sb, s_magic);
+
+	return magic == PROC_SUPER_MAGIC || magic == SYSFS_MAGIC;
+}
+
+/* One step through the mounts of s->sb, from the oldest on: the first of the machine's by its root. */
+static long kiln_rooted_step(u32 turn, struct kiln_scratch **ctx)
+{
+	struct kiln_scratch *s = *ctx;
+	struct mount *mount;
+	u64 next;
+
+	if (!kiln_step_left(s) || bpf_probe_read_kernel(&next, sizeof(next), (void *)s->instance) || !next)
+		return 1;
+	s->instance = next;
+	if (next == s->top) {
+		s->found = 1;
+		return 1;
+	}
+	mount = (void *)next - bpf_core_field_offset(struct mount, mnt_instance);
+	if ((u64)BPF_CORE_READ(mount, mnt.mnt_sb) != s->sb)
+		return 1;
+	if ((u64)BPF_CORE_READ(mount, mnt_ns) != s->host_ns || (u64)BPF_CORE_READ(mount, mnt.mnt_root) != s->root)
+		return 0;
+	s->best = (u64)mount;
+	s->found = 1;
+	return 1;
+}
+
+/* Whether a file system is in the list of its kind: what was taken out leads nowhere, as the last one does. */
+static __always_inline bool kiln_is_listed(struct super_block *sb)
+{
+	u64 entry = (u64)sb + bpf_core_field_offset(struct super_block, s_instances), before = 0;
+	void *at = BPF_CORE_READ(sb, s_instances.pprev);
+
+	return at && !bpf_probe_read_kernel(&before, sizeof(before), at) && before == entry;
+}
+
+/* One step through the file systems of a kind, whose list begins with the newest. */
+static long kiln_kind_step(u32 turn, struct kiln_scratch **ctx)
+{
+	struct kiln_scratch *s = *ctx;
+	struct super_block *sb = (void *)s->sb;
+	u64 next;
+
+	s->up = 0;
+	s->found = 0;
+	if (!kiln_step_left(s) || (u64)BPF_CORE_READ(sb, s_type) != s->goal)
+		return 1;
+	s->root = (u64)BPF_CORE_READ(sb, s_root);
+	s->top = s->instance = s->sb + bpf_core_field_offset(struct super_block, s_mounts);
+	bpf_loop(KILN_SEARCH_STEPS, kiln_rooted_step, &s, 0);
+	if (!s->found)
+		return 1;
+	next = (u64)BPF_CORE_READ(sb, s_instances.next);
+	if (!next) {
+		s->up = kiln_is_listed(sb);
+		return 1;
+	}
+	s->sb = next - bpf_core_field_offset(struct super_block, s_instances);
+	return 0;
+}
+
+/*
+ * The machine's mount of the oldest file system of a kind, in s->best; 0: there is none. False: it could not be found
+ * out.
+ */
+static __always_inline bool kiln_find_kind(struct kiln_scratch *s, struct super_block *sb)
+{
+	struct file_system_type *kind = BPF_CORE_READ(sb, s_type);
+	u64 first = (u64)BPF_CORE_READ(kind, fs_supers.first);
+
+	if (!first)
+		return false;
+	for (u32 i = 0; i < 4; i++) {
+		s->best = 0;
+		s->goal = (u64)kind;
+		s->sb = first - bpf_core_field_offset(struct super_block, s_instances);
+		bpf_loop(KILN_SEARCH_STEPS, kiln_kind_step, &s, 0);
+		if (s->up)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The name that the file would have in the machine's own file system of its kind: below the root of its own, and in
+ * front of it the name of the machine's mount. A global function, so that the verifier looks at it once a program.
+ */
+__noinline u32 kiln_name_by_kind(struct kiln_scratch *s)
+{
+	struct super_block *sb;
+	struct dentry *asked;
+	struct mount *mount;
+	u64 found;
+
+	if (!s)
+		return PATH_FAIL;
+	asked = (void *)s->asked;
+	sb = BPF_CORE_READ(asked, d_sb);
+	if (!kiln_find_kind(s, sb))
+		return PATH_FAIL;
+	found = s->best;
+	if (!found)
+		return PATH_NONE;
+	s->pos = KILN_PATH_MAX;
+	s->dentry = s->asked;
+	s->root = (u64)BPF_CORE_READ(sb, s_root);
+	/* A mount that is its own parent: the way ends at its root. */
+	s->mount = s->parent = found;
+	s->found = 0;
+	bpf_loop(KILN_DEPTH_MAX, kiln_resolve_step, &s, 0);
+	if (!s->found)
+		return PATH_FAIL;
+	mount = (void *)found;
+	s->dentry = (u64)BPF_CORE_READ(mount, mnt.mnt_root);
+	if (!kiln_climb(s))
+		return PATH_FAIL;
+	mount = (void *)s->mount;
+	return (u64)BPF_CORE_READ(mount, mnt_ns) == s->host_ns ? kiln_begin(s) : PATH_FAIL;
+}
+
 /*
  * Where the machine's path of s->asked begins in the scratch. PATH_NONE: s->asked_mount, by which it was reached, gives
  * that name itself, or no mount of the first namespace shows the file.
@@ -71,9 +197,11 @@ __noinline u32 kiln_resolve_host(struct kiln_scratch *s)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct mnt_namespace *own = task->nsproxy->mnt_ns;
+	struct super_block *sb;
 	struct dentry *asked;
 	struct mount *mount;
-	u64 sb, event;
+	bool machine;
+	u64 event;
 
 	if (!s || !own)
 		return PATH_FAIL;
@@ -89,10 +217,14 @@ __noinline u32 kiln_resolve_host(struct kiln_scratch *s)
 	if (!s->host_ns || !bpf_core_field_exists(struct mount, mnt_instance))
 		return PATH_FAIL;
 	asked = (void *)s->asked;
-	sb = (u64)BPF_CORE_READ(asked, d_sb);
-	s->sb = sb;
-	s->root = (u64)BPF_CORE_READ((struct super_block *)sb, s_root);
-	s->top = sb + bpf_core_field_offset(struct super_block, s_mounts);
+	sb = BPF_CORE_READ(asked, d_sb);
+	machine = kiln_shows_machine(sb);
+	/* The last of the list is the oldest. */
+	if (machine && BPF_CORE_READ(sb, s_instances.next))
+		return kiln_name_by_kind(s);
+	s->sb = (u64)sb;
+	s->root = (u64)BPF_CORE_READ(sb, s_root);
+	s->top = (u64)sb + bpf_core_field_offset(struct super_block, s_mounts);
 	for (u32 i = 0; i < 4; i++) {
 		s->instance = s->top;
 		s->best = s->found = s->mount = 0;
@@ -103,7 +235,7 @@ __noinline u32 kiln_resolve_host(struct kiln_scratch *s)
 	if (!s->found)
 		return PATH_FAIL;
 	if (!s->best)
-		return PATH_NONE;
+		return machine ? kiln_name_by_kind(s) : PATH_NONE;
 	/* By a mount of another namespace than the task's own nothing was decided yet. */
 	if (s->best == s->asked_mount && s->host_ns == (u64)own) {
 		/* Of the first that may show it no other file has an older one. */

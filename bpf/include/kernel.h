@@ -52,7 +52,7 @@ struct list_head {
 	struct list_head *next, *prev;
 };
 struct hlist_node {
-	struct hlist_node *next;
+	struct hlist_node *next, **pprev;
 };
 struct hlist_head {
 	struct hlist_node *first;
@@ -84,12 +84,15 @@ struct cgroup {
 struct css_set {
 	struct cgroup *dfl_cgrp;
 };
+struct file_system_type;
 struct super_block {
 	u32 s_dev;
 	unsigned long s_flags;
 	unsigned long s_magic;
 	struct dentry *s_root;
 	struct list_head s_mounts; /* by mnt_instance, the oldest first */
+	struct file_system_type *s_type;
+	struct hlist_node s_instances;
 };
 struct inode {
 	void *i_private;
@@ -226,6 +229,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct fs_struct *fs;
 	struct files_struct *files;
+	void *io_uring; /* what a thread has of rings; NULL: none */
 	struct seccomp seccomp;
 	struct signal_struct *signal;
 	struct list_head thread_node;
@@ -253,9 +257,14 @@ typedef struct {
 typedef struct {
 	u32 val;
 } kgid_t;
+/* 64 bits, in each kernel by other names. */
+typedef struct kernel_cap_struct {
+	u32 cap[2];
+} kernel_cap_t;
 struct cred {
 	kuid_t uid, euid;
 	kgid_t gid, egid;
+	kernel_cap_t cap_inheritable, cap_permitted;
 };
 /* From 6.5 on, of this form from 6.8: the file below an overlay's, and the overlay's own path. */
 struct backing_file {
@@ -357,6 +366,7 @@ struct sctp_association {
 };
 struct file_system_type {
 	const char *name;
+	struct hlist_head fs_supers; /* by s_instances, the newest first */
 };
 struct fs_context {
 	struct file_system_type *fs_type;

@@ -52,6 +52,16 @@ static int run_open(int argc, char **argv)
 	return opened(argc, argv, 0);
 }
 
+static int run_open_write(int argc, char **argv)
+{
+	struct io_uring_sqe entry = {.opcode = IORING_OP_OPENAT, .fd = AT_FDCWD, .open_flags = O_WRONLY};
+	int result;
+
+	entry.addr = (uintptr_t)argument(argc, argv, 0);
+	result = submit(&entry, 0);
+	return result < 0 ? result : 0;
+}
+
 /* The kernel's own thread submits. */
 static int run_open_polled(int argc, char **argv)
 {
@@ -121,6 +131,7 @@ static int run_sendmsg(int argc, char **argv)
 
 const struct attack uring_attacks[] = {
     {"uring-open", NULL, run_open},
+    {"uring-open-write", NULL, run_open_write},
     {"uring-open-polled", NULL, run_open_polled},
     {"uring-open-async", NULL, run_open_async},
     {"uring-unlink", NULL, run_unlink},
