@@ -12,6 +12,7 @@ mod gate;
 mod hostile;
 mod image;
 mod keygen;
+mod parts;
 mod pdl;
 mod pos;
 mod reach;
