@@ -35,10 +35,14 @@ vm_start() {
 
 # vm_ready: waits until the console of a started machine answers.
 vm_ready() {
-	local line end=$((SECONDS + 300)) dir=$work/vm-$vm
+	local said='' line end=$((SECONDS + 300)) dir=$work/vm-$vm
 	while [ "$SECONDS" -lt "$end" ] && vm_runs; do
-		if IFS= read -r -t 5 -u "${vm_out[$vm]}" line && [ "${line%$'\r'}" = "@ready" ]; then
-			return 0
+		# Where the time is over, `line` holds the first part of a line that has not ended.
+		if IFS= read -r -t 5 -u "${vm_out[$vm]}" line; then
+			[[ $said${line%$'\r'} != *@ready ]] || return 0
+			said=
+		else
+			said=$said$line
 		fi
 	done
 	tail -n 20 "$dir/console.log" "$dir/qemu.log" >&2

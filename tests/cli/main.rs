@@ -12,6 +12,7 @@ mod gate;
 mod hostile;
 mod image;
 mod keygen;
+mod machines;
 mod parts;
 mod pdl;
 mod pos;
