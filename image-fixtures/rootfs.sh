@@ -2,13 +2,16 @@
 # Builds the Debian root file system that the examples and the VM tests use: systemd as init, a cloud kernel with BTF,
 # nginx from packages, nothing configured by hand. It is kept, so only the first run of a suite takes time.
 #
-#   image-fixtures/rootfs.sh [bookworm|trixie]     prints the directory
+#   image-fixtures/rootfs.sh [bookworm|trixie [PACKAGE]...]     prints the directory
+#
+# Further packages make a tree of their own beside the plain one.
 #
 # KILN_CACHE  where it is kept (default: .cache beside this directory)
 # KILN_MIRROR the Debian mirror (default: the one this machine's apt uses, which must have one)
 set -eu
 
 suite=${1:-bookworm}
+[ $# -eq 0 ] || shift
 case $suite in
 bookworm | trixie) ;;
 *)
@@ -26,6 +29,15 @@ root=$cache/rootfs-$suite
 packages=systemd,systemd-sysv,dbus,udev,kmod,linux-image-cloud-amd64,nginx-light,iproute2,procps,netbase
 # nginx-light is a transitional name from trixie on.
 [ "$suite" = bookworm ] || packages=$(echo "$packages" | sed 's/nginx-light/nginx/')
+for package; do
+    case $package in *[!a-z0-9.+-]* | -*)
+        echo "rootfs.sh: '$package' is not the name of a package" >&2
+        exit 2
+        ;;
+    esac
+    root=$root-$package
+    packages=$packages,$package
+done
 
 # What went in; a change of this script or of the list makes a new tree.
 stamp=$( (cat "$here/rootfs.sh"; echo "$suite $packages") | sha256sum | cut -d' ' -f1)

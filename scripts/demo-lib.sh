@@ -1,4 +1,8 @@
-# What scripts/demo is made of: progress, proofs, and a conversation with the virtual machine. Sourced, not run.
+# What scripts/demo and examples/*/run are made of: progress and observations here, Kiln's own steps in demo-kiln.sh,
+# virtual machines in demo-vm.sh. Sourced, not run; who sources it sets `repository`, `steps` and `talk`.
+
+. "$repository/scripts/demo-kiln.sh"
+. "$repository/scripts/demo-vm.sh"
 
 # ---- telling ----------------------------------------------------------------------------------------------------
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
@@ -99,49 +103,15 @@ serves() {
 }
 not() { ! "$@"; }
 
-# ---- the machine ------------------------------------------------------------------------------------------------
-vm_pid=
-# boot DISK KERNEL CREDENTIAL: starts the machine and waits until its console answers.
-vm_boot() {
-	rm -f "$work/ctl.in" "$work/ctl.out"
-	mkfifo "$work/ctl.in" "$work/ctl.out"
-	# One CPU: QEMU 7.2 with two makes Linux 6.12 panic now and then.
-	qemu-system-x86_64 -accel tcg,thread=multi -cpu max,cx16=off -smp 1 -m 1024 -nodefaults -display none -no-reboot \
-		-kernel "$2" -append "root=PARTLABEL=root rw console=ttyS0 quiet panic=-1 systemd.firstboot=off" \
-		-drive "file=$1,format=raw,if=none,id=disk" -device nvme,drive=disk,serial=demo \
-		-netdev "user,id=net,hostfwd=tcp:127.0.0.1:$web_port-:80,hostfwd=tcp:127.0.0.1:$extra_port-:8080" \
-		-device virtio-net-pci,netdev=net \
-		-smbios "type=11,value=io.systemd.credential.binary:kiln.join=$(base64 -w0 <"$3")" \
-		-serial "file:$work/console.log" -chardev "pipe,id=control,path=$work/ctl" -serial chardev:control \
-		>"$work/qemu.log" 2>&1 3<&- 4<&- &
-	vm_pid=$!
-	exec 3<>"$work/ctl.in" 4<>"$work/ctl.out"
-	local line end=$((SECONDS + 300))
-	while [ "$SECONDS" -lt "$end" ] && kill -0 "$vm_pid" 2>/dev/null; do
-		if IFS= read -r -t 5 -u 4 line && [ "${line%$'\r'}" = "@ready" ]; then
-			return 0
-		fi
-	done
-	tail -n 20 "$work/console.log" "$work/qemu.log" >&2
-	die "the machine did not come up (console: $work/console.log)"
+# usage: the comment at the top of the script that runs, and exit status 2.
+usage() {
+	sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+	exit 2
 }
 
-# guest COMMAND: runs one line as root in the machine; its output, and its exit status.
-guest() {
-	local line
-	printf '%s\n' "$1" >&3
-	while IFS= read -r -t 120 -u 4 line; do
-		line=${line%$'\r'}
-		case $line in
-		"@end "*) return "${line#@end }" ;;
-		*) printf '%s\n' "$line" ;;
-		esac
-	done
-	return 124
-}
-
-vm_stop() {
-	[ -n "$vm_pid" ] || return 0
-	kill "$vm_pid" 2>/dev/null && wait "$vm_pid" 2>/dev/null
-	vm_pid=
+# finish: how many observations hold, and the exit status that follows.
+finish() {
+	printf '\n%d of %d observations hold.\n' $((proofs - failures)) "$proofs"
+	[ "$failures" = 0 ]
+	exit
 }

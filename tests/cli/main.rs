@@ -13,6 +13,8 @@ mod gate;
 mod hostile;
 mod image;
 mod keygen;
+mod machines;
+mod parts;
 mod pdl;
 mod pos;
 mod reach;

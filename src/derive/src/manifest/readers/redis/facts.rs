@@ -41,8 +41,8 @@ const NEUTRAL_FAMILIES: &str = "tls- repl- replica- slave- min-replicas- min-sla
     set- zset- stream- hll- lazyfree- maxmemory maxclients lfu- io-threads auto-aof- aof- lua- slowlog- latency- active-defrag- \
     max-new- server_cpulist bio_cpulist aof_rewrite_cpulist bgsave_cpulist";
 
-/// What the server reads of the kernel whatever its configuration says, and what for.
-const OF_THE_KERNEL: [(&str, &str); 7] = [
+/// What the server reads of the machine whatever its configuration says, and what for.
+const OF_THE_MACHINE: [(&str, &str); 10] = [
     ("/dev/urandom", "the seed of its hash tables"),
     ("/proc/[0-9]*/smaps", "the memory that a save copies"),
     ("/proc/[0-9]*/stat", "its own memory"),
@@ -50,6 +50,9 @@ const OF_THE_KERNEL: [(&str, &str); 7] = [
     ("/proc/sys/vm/overcommit_memory", "whether a save can fork"),
     ("/sys/devices/system/clocksource/clocksource0/current_clocksource", "whether the clock is slow"),
     ("/sys/kernel/mm/transparent_hugepage/enabled", "whether huge pages slow a save"),
+    ("/usr/lib{,64,/*}/gconv/gconv-modules{,.cache,.d,.d/*.conf}", "the letters of its language (setlocale(3))"),
+    ("/usr/lib/locale/*/LC_COLLATE", "the order of words (setlocale(3))"),
+    ("/usr/lib/locale/locale-archive", "the order of words (setlocale(3))"),
 ];
 
 struct Facts<'c, 'a> {
@@ -65,9 +68,9 @@ pub(super) fn of(mut config: Config<'_>, command: &Command) -> Result<Declared, 
     let last = directives.iter().map(|d| (d.name.as_str(), d)).collect();
     let declared = Declared { reads: std::mem::take(&mut config.reads), ..Declared::default() };
     let mut facts = Facts { config, last, declared };
-    for (path, what) in OF_THE_KERNEL {
+    for (path, what) in OF_THE_MACHINE {
         let origin = Origin::known(&command.line.program, what);
-        let fact = PathFact { path: path.to_owned(), pattern: path.contains('['), origin };
+        let fact = PathFact { path: path.to_owned(), pattern: path.contains(['[', '*', '{']), origin };
         facts.declared.reads.push(fact);
     }
     directives.iter().for_each(|d| facts.each(d));
