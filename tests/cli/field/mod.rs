@@ -86,6 +86,7 @@ fn counts() {
         ("drop-ins, command lines", judged),
         ("words, quotes", judges::TEXTS.len()),
         ("capability sets", judges::SETS.len()),
+        ("package databases", judges::dpkg::DATABASES.len()),
     ] {
         assert_eq!(row(of), (count, count), "{of}");
     }

@@ -1,6 +1,8 @@
 //! The owners of the formats as judges: nginx, systemd, the loader of glibc, dpkg. `scripts/setup --test` installs them;
 //! where one is missing, the test says so and judges nothing.
 
+pub mod dpkg;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -264,79 +266,4 @@ fn the_loader_lists_the_same_libraries() {
         judged += 1;
     }
     assert!(judged > 10, "{judged}");
-}
-
-/// The packages that dpkg names for a path are those that Kiln names, diversions and odd states among them.
-#[test]
-fn dpkg_names_the_same_owners() {
-    let text = "-- var/lib/dpkg/status --
-Package: one
-Status: install ok installed
-Architecture: all
-Version: 1
-Maintainer: x
-Description: x
-
-Package: two
-Status: install ok triggers-awaited
-Triggers-Awaited: one
-Architecture: all
-Version: 1
-Maintainer: x
-Description: x
-
-Package: gone
-Status: deinstall ok config-files
-Architecture: all
-Version: 1
-Maintainer: x
-Description: x
--- var/lib/dpkg/info/format --
-1
--- var/lib/dpkg/info/one.list --
-/.
-/usr
-/usr/bin
-/usr/bin/tool
-/usr/bin/one
--- var/lib/dpkg/info/two.list --
-/.
-/usr
-/usr/bin
-/usr/bin/tool
-/usr/bin/two
--- var/lib/dpkg/info/gone.list --
-/etc/gone.conf
--- var/lib/dpkg/diversions --
-/usr/bin/tool
-/usr/bin/tool.one
-two
-/usr/bin/two
-/usr/bin/two.local
-:
-";
-    let dir = build(text);
-    let root = Root::open(dir.path()).unwrap();
-    let db = kiln::manifest::dpkg::Database::read(&root).unwrap();
-    let admin = format!("--admindir={}", dir.path().join("var/lib/dpkg").display());
-    // Where a package's file is in truth: dpkg names what is diverted by its first name.
-    for (path, asked) in [
-        ("/usr/bin/one", "/usr/bin/one"),
-        ("/usr/bin/two.local", "/usr/bin/two"),
-        ("/etc/gone.conf", "/etc/gone.conf"),
-        ("/usr/bin/none", "/usr/bin/none"),
-    ] {
-        let Some(output) = run(Command::new("dpkg-query").arg(&admin).args(["-S", asked])) else { return };
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let theirs = said
-            .lines()
-            .filter(|l| !l.starts_with("diversion") && !l.starts_with("local diversion"))
-            .find_map(|l| l.split(": ").next());
-        // A package that is removed has no files but its configuration.
-        let theirs = theirs.filter(|o| *o != "gone");
-        assert_eq!(db.owner(path).map(|p| p.name.as_str()), theirs, "{path}: {said}");
-    }
-    assert_eq!(db.owner("/usr/bin/tool").unwrap().name, "two");
-    assert_eq!(db.owner("/usr/bin/tool.one").unwrap().name, "one");
-    assert!(db.owner("/usr/bin/two").is_none());
 }
