@@ -86,6 +86,8 @@ fn counts() {
         ("drop-ins, command lines", judged),
         ("words, quotes", judges::TEXTS.len()),
         ("capability sets", judges::SETS.len()),
+        ("ways in which objects name libraries: glibc", judges::loader::OBJECTS.len()),
+        ("ways in which objects name libraries: musl", judges::loader::MUSL.len()),
         ("package databases", judges::dpkg::DATABASES.len()),
     ] {
         assert_eq!(row(of), (count, count), "{of}");
