@@ -28,7 +28,7 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(error: &AgentError) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "kiln-agent: {error}");
+    complain(&error);
     ExitCode::from(error.exit_code())
 }
 
@@ -71,14 +71,19 @@ fn dispatch(args: Args, places: Places) -> Result<u8> {
     Ok(0)
 }
 
+/// One line on standard error. Who does not listen misses it.
+fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "kiln-agent: {text}");
+}
+
 /// Loads, and prints the evidence as one JSON line. Problems beside it end with the code of the first.
 fn load_command(places: Places) -> Result<u8> {
     let run = places.run.clone();
     match anchor::restore(&places) {
         anchor::Place::There => {}
-        anchor::Place::PutBack => eprintln!("kiln-agent: the pins were not in their place, and are again"),
+        anchor::Place::PutBack => complain("the pins were not in their place, and are again"),
         anchor::Place::Away => {
-            eprintln!("kiln-agent: the pins are not in their place and cannot be put back; the policy stays in force");
+            complain("the pins are not in their place and cannot be put back; the policy stays in force");
         }
     }
     let outcome = match load::load(places) {
@@ -91,7 +96,7 @@ fn load_command(places: Places) -> Result<u8> {
     };
     print_evidence(&outcome.evidence, true);
     for problem in outcome.unknown.iter().chain(&outcome.problems) {
-        let _ = writeln!(std::io::stderr(), "kiln-agent: {problem}");
+        complain(problem);
     }
     Ok(outcome.problems.first().map_or(0, AgentError::exit_code))
 }
@@ -130,7 +135,7 @@ fn finish(answer: Answer, json: bool) -> Result<u8> {
             Ok(0)
         }
         Answer::Failed { code, error } => {
-            let _ = writeln!(std::io::stderr(), "kiln-agent: {error}");
+            complain(&error);
             Ok(code)
         }
     }
@@ -190,7 +195,7 @@ fn unload(places: Places) -> Result<()> {
             ("KILN_POLICY", &name),
             ("KILN_SERIAL", &serial_text),
         ]);
-        let _ = writeln!(std::io::stderr(), "kiln-agent: {message}");
+        complain(&message);
     };
     record(&format!("user {uid} ends the enforcement of {name} serial {serial}"));
     engine.unload()?;

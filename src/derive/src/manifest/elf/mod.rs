@@ -121,11 +121,17 @@ impl<'a> Loader<'a> {
         let mut names: BTreeSet<String> = BTreeSet::new();
         let mut todo = VecDeque::new();
         if let Some(interpreter) = &top.interpreter {
-            let real = self.root.resolve(interpreter)?.path;
             let origin = Origin::elf(path, format!("PT_INTERP {interpreter}"));
-            names.extend(real.rsplit('/').next().map(str::to_owned));
-            names.extend(self.object(&real).ok().flatten().and_then(|o| o.soname));
-            out.insert(real.clone(), Library { path: real, origin });
+            match self.root.resolve(interpreter).ok().filter(|r| r.kind == Some(Kind::File)) {
+                Some(real) => {
+                    names.extend(real.path.rsplit('/').next().map(str::to_owned));
+                    names.extend(self.object(&real.path).ok().flatten().and_then(|o| o.soname));
+                    out.insert(real.path.clone(), Library { path: real.path, origin });
+                }
+                None => {
+                    notes.push(Note::new(origin, "the image has no such loader: the program cannot start".to_owned()))
+                }
+            }
             for (name, origin) in self.preloaded(&search) {
                 let need = Need { tag: "LD_PRELOAD", name, optional: false };
                 let nobody = Pending {
