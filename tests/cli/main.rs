@@ -16,4 +16,5 @@ mod pdl;
 mod pos;
 mod reach;
 mod style;
+mod together;
 mod walk;
