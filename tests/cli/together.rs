@@ -136,7 +136,7 @@ fn two_commands_that_write_one_file_leave_one_whole() {
     let whole = [alone("web.pdl"), alone("two.pdl")];
     for _ in 0..4 {
         let both = ["web.pdl", "two.pdl"].map(|policy| start(at, &["compile", policy, "-o", "one.tables"]));
-        both.map(|mut child| assert!(child.wait().unwrap().success()));
+        both.into_iter().for_each(|mut child| assert!(child.wait().unwrap().success()));
         assert!(whole.contains(&fs::read(at.join("one.tables")).unwrap()));
         let _ = fs::remove_dir_all(at.join("pair"));
         let codes =

@@ -183,7 +183,11 @@ fn systemd_loads_the_same_units() {
         }
         assert_eq!(lines.len(), shown.len(), "{}: {lines:?} {shown:?}", path.display());
         let keys = ["ReadWritePaths", "ReadWriteDirectories"];
-        let ours: Vec<String> = loaded.words("Service", &keys, &mut Vec::new()).into_iter().map(|(w, _)| w).collect();
+        let mut ours: Vec<String> =
+            loaded.words("Service", &keys, &mut Vec::new()).into_iter().map(|(w, _)| w).collect();
+        // What is not absolute, and `%%`, systemd sees to when it reads, Kiln when it makes rules: the case says so.
+        ours.iter_mut().for_each(|w| *w = w.replace("%%", "%"));
+        ours.retain(|w| w.trim_start_matches(['-', '+']).starts_with('/'));
         assert_eq!(ours.join(" "), all("ReadWritePaths:").join(" "), "{}", path.display());
         judged += 1;
     }
