@@ -28,7 +28,7 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(error: &AgentError) -> ExitCode {
-    complain(&error);
+    complain(error);
     ExitCode::from(error.exit_code())
 }
 
@@ -135,7 +135,7 @@ fn finish(answer: Answer, json: bool) -> Result<u8> {
             Ok(0)
         }
         Answer::Failed { code, error } => {
-            complain(&error);
+            complain(error);
             Ok(code)
         }
     }
@@ -195,7 +195,7 @@ fn unload(places: Places) -> Result<()> {
             ("KILN_POLICY", &name),
             ("KILN_SERIAL", &serial_text),
         ]);
-        complain(&message);
+        complain(message);
     };
     record(&format!("user {uid} ends the enforcement of {name} serial {serial}"));
     engine.unload()?;

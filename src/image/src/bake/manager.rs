@@ -64,8 +64,8 @@ fn disables(key: &str, value: &str) -> bool {
     match key {
         "CapabilityBoundingSet" => {
             let (takes, list) = value.strip_prefix('~').map_or((false, value), |list| (true, list));
-            let named = |c: &&str| list.split_whitespace().any(|w| w.eq_ignore_ascii_case(c));
-            !value.is_empty() && CAPABILITIES.iter().any(|c| named(&c) == takes)
+            let named = |c: &str| list.split_whitespace().any(|w| w.eq_ignore_ascii_case(c));
+            !value.is_empty() && CAPABILITIES.iter().any(|c| named(c) == takes)
         }
         "SystemCallArchitectures" => {
             !value.is_empty() && !value.split_whitespace().any(|w| matches!(w, "native" | "x86-64"))
