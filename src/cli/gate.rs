@@ -152,13 +152,20 @@ struct Judge {
 
 struct Printer<'a> {
     out: &'a mut Out,
+    /// Whether the gate acts: then it goes on when nobody reads what it says.
+    acts: bool,
 }
 
 impl Sink for Printer<'_> {
     fn write(&mut self, lines: &[u8], errors: &[u8]) -> io::Result<()> {
         use std::io::Write;
-        io::stderr().lock().write_all(errors)?;
-        self.out.raw(lines)
+        // Who does not listen misses what could not be read; it is counted all the same.
+        let _ = io::stderr().lock().write_all(errors);
+        self.out.raw(lines)?;
+        if self.out.gone() && !self.acts {
+            std::process::exit(0);
+        }
+        Ok(())
     }
 }
 
@@ -288,7 +295,7 @@ fn drive<P: Profile>(
     // A negative number has stopped the reference before its first event.
     let source = Source::new(reader, args.max_events.unsigned_abs(), stop);
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
-    let mut printer = Printer { out };
+    let mut printer = Printer { out, acts: args.apply_enforcement };
     if args.max_events < 0 {
         return Ok(Summary::default());
     }

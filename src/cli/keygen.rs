@@ -38,6 +38,9 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;
     let secret = args.dir.join(format!("{}.key", args.name));
     let public = args.dir.join(format!("{}.pub", args.name));
+    // Of two at once the second sees the keys of the first.
+    let folder = fs::File::open(&args.dir).with_context(|| format!("cannot open {}", args.dir.display()))?;
+    folder.lock().with_context(|| format!("cannot lock {}", args.dir.display()))?;
     for path in [&secret, &public] {
         anyhow::ensure!(!path.exists(), "{} exists; a key is never overwritten, choose another --name", path.display());
     }

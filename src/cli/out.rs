@@ -44,13 +44,14 @@ pub struct Fail {
 pub struct Out {
     format: Format,
     color: bool,
+    gone: bool,
 }
 
 impl Out {
     /// Colour is on only on a terminal, and off where NO_COLOR is set (no-color.org).
     pub fn new(format: Format) -> Out {
         let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Out { format, color }
+        Out { format, color, gone: false }
     }
 
     /// The chosen format.
@@ -68,11 +69,23 @@ impl Out {
         self.raw(format!("{text}\n").as_bytes())
     }
 
-    /// Bytes on standard output. A reader that went away (`| head`) ends the process quietly, as it ends cat(1).
+    /// Whether the reader of standard output went away: what never ends ends then.
+    pub fn gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Bytes on standard output. A reader that went away (`| head`) misses the rest; the command does what it was asked to,
+    /// and its exit code stays what it is.
     pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.gone {
+            return Ok(());
+        }
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.gone = true;
+                Ok(())
+            }
             other => other,
         }
     }

@@ -60,7 +60,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
             show(&args, &client, &state, in_step, out)?;
             shown = Some(state);
         }
-        if last {
+        if last || out.gone() {
             return Ok(if in_step { Exit::Done } else { Exit::Finding });
         }
         sleep(AGAIN);

@@ -103,6 +103,9 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
         let page = client.violations_after(filter.instance.as_deref(), newest)?;
         newest = page.items.last().map_or(newest, |last| last.number);
         page.items.iter().filter(|view| filter.fits(&view.violation)).try_for_each(|view| show(view, out))?;
+        if out.gone() {
+            return Ok(Exit::Done);
+        }
         if page.next.is_none() {
             sleep(AGAIN);
         }

@@ -9,7 +9,7 @@ use assert_cmd::Command;
 use predicates::str::contains;
 use sha2::{Digest, Sha256};
 
-const POLICY: &str = r#"pdl 1;
+pub const POLICY: &str = r#"pdl 1;
 profile web {
   subject unit "web.service";
   subject unit "web@*.service";
@@ -24,13 +24,13 @@ guard all {
 }
 "#;
 
-fn kiln(dir: &Path, args: &[&str]) -> Command {
+pub fn kiln(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     command.current_dir(dir).args(args).env("NO_COLOR", "1").timeout(std::time::Duration::from_secs(120));
     command
 }
 
-fn scene() -> tempfile::TempDir {
+pub fn scene() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let put = |path: &str, bytes: &[u8]| {
         let path = dir.path().join(path);
@@ -46,7 +46,7 @@ fn scene() -> tempfile::TempDir {
     dir
 }
 
-fn bake<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub fn bake<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let fixed = ["bake", "root", "--trust", "keys", "--agent", "agent", "--no-kernel-check"];
     [&fixed[..], more].concat()
 }

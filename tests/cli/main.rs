@@ -19,5 +19,6 @@ mod pdl;
 mod pos;
 mod reach;
 mod style;
+mod together;
 mod walk;
 mod wings;

@@ -16,6 +16,7 @@
 //!
 //! The files stand above those of `base.root`. `as` names the program that does what follows.
 
+mod commands;
 mod judges;
 
 use std::fs;
@@ -83,9 +84,13 @@ fn counts() {
     let judged = cases.iter().filter(|(_, t)| head(t).any(|h| h == ("judge", "systemd"))).count();
     for (of, count) in [
         ("what is granted", cases.len()),
+        ("policies and command lines", commands::files().len()),
         ("drop-ins, command lines", judged),
         ("words, quotes", judges::TEXTS.len()),
         ("capability sets", judges::SETS.len()),
+        ("ways in which objects name libraries: glibc", judges::loader::OBJECTS.len()),
+        ("ways in which objects name libraries: musl", judges::loader::MUSL.len()),
+        ("package databases", judges::dpkg::DATABASES.len()),
     ] {
         assert_eq!(row(of), (count, count), "{of}");
     }

@@ -35,7 +35,7 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(error: &AgentError) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "kiln-agent: {error}");
+    complain(error);
     ExitCode::from(error.exit_code())
 }
 
@@ -78,14 +78,19 @@ fn dispatch(args: Args, places: Places) -> Result<u8> {
     Ok(0)
 }
 
+/// One line on standard error. Who does not listen misses it.
+fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "kiln-agent: {text}");
+}
+
 /// Loads, and prints the evidence as one JSON line. Problems beside it end with the code of the first.
 fn load_command(places: Places) -> Result<u8> {
     let run = places.run.clone();
     match keep::restore(&places) {
         keep::Place::There => {}
-        keep::Place::PutBack => eprintln!("kiln-agent: the pins were not in their place, and are again"),
+        keep::Place::PutBack => complain("the pins were not in their place, and are again"),
         keep::Place::Away => {
-            eprintln!("kiln-agent: the pins are not in their place and cannot be put back; the policy stays in force");
+            complain("the pins are not in their place and cannot be put back; the policy stays in force");
         }
     }
     let outcome = match load::load(places) {
@@ -98,7 +103,7 @@ fn load_command(places: Places) -> Result<u8> {
     };
     print_evidence(&outcome.evidence, true);
     for problem in outcome.unknown.iter().chain(&outcome.problems) {
-        let _ = writeln!(std::io::stderr(), "kiln-agent: {problem}");
+        complain(problem);
     }
     Ok(outcome.problems.first().map_or(0, AgentError::exit_code))
 }
@@ -137,7 +142,7 @@ fn finish(answer: Answer, json: bool) -> Result<u8> {
             Ok(0)
         }
         Answer::Failed { code, error } => {
-            let _ = writeln!(std::io::stderr(), "kiln-agent: {error}");
+            complain(error);
             Ok(code)
         }
     }
@@ -195,7 +200,7 @@ fn unload(places: Places) -> Result<()> {
             ("KILN_POLICY", &name),
             ("KILN_SERIAL", &serial_text),
         ]);
-        let _ = writeln!(std::io::stderr(), "kiln-agent: {message}");
+        complain(message);
     };
     record(&format!("user {uid} ends the enforcement of {name} serial {serial}"));
     engine.unload()?;

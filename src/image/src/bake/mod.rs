@@ -32,6 +32,7 @@ mod install;
 pub mod kernel;
 pub mod layout;
 mod lock;
+mod manager;
 mod payload;
 mod plan;
 mod programs;

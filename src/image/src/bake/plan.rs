@@ -15,7 +15,7 @@ use super::layout::{
 };
 use super::payload::{KernelCheck, Options, Payload};
 use super::units::{self, Confined};
-use super::{binary, programs, render, shadow};
+use super::{binary, manager, programs, render, shadow};
 
 /// `manifest.json`: what a bake put into the image. Its own digest is the image's identity towards the POS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,7 @@ pub fn plan(image: &dyn Image, payload: &Payload<'_>, options: &Options) -> Resu
     let mut warnings = Vec::new();
     binary::check_agent(&payload.agent_path, &payload.agent, image)?;
     shadow::check(image)?;
+    manager::check(image)?;
     let kernels = match &options.kernel {
         KernelCheck::Image => kernel::kernels(image)?,
         KernelCheck::Other(release, config) => vec![kernel::judge(release, config)?],

@@ -6,6 +6,10 @@ use std::collections::BTreeSet;
 use super::BakeError;
 use super::image::{Image, Kind};
 use super::layout::{AGENT_UNIT, DROP_IN, LIB, LOAD_UNIT, UNITS};
+use super::manager::settings;
+
+/// Bytes of a unit file; systemd refuses larger ones.
+const MAX_UNIT: u64 = 1 << 20;
 
 /// Where systemd looks for the system's units, strongest first (src/basic/path-lookup.c of systemd 252 to 258).
 const LOAD_PATH: [&str; 14] = [
@@ -88,13 +92,18 @@ const ENOUGH: [(&str, u64); 7] = [
 ];
 
 /// Whether a setting for every service leaves Kiln's their work.
-fn leaves(key: &str, value: &str) -> bool {
+pub(super) fn leaves(key: &str, value: &str) -> bool {
     let listed = HARMLESS.contains(&key) || HARMLESS_FAMILIES.iter().any(|f| key.starts_with(f));
     // Of two limits, a soft and a hard one, each counts.
-    let enough = |least: u64| {
-        value.split(':').all(|part| part.trim() == "infinity" || number(part.trim()).is_some_and(|n| n >= least))
+    let part = |part: &str, least: u64| {
+        // A share of what the machine has: a tenth is enough.
+        let share = part.strip_suffix('%').and_then(|n| n.parse::<u64>().ok());
+        part == "infinity"
+            || share.or_else(|| number(part)).is_some_and(|n| n >= if share.is_some() { 10 } else { least })
     };
-    listed || key.ends_with("Accounting") || ENOUGH.iter().any(|(k, least)| *k == key && enough(*least))
+    let enough = |least: u64| value.split(':').all(|p| part(p.trim(), least));
+    let whole = key.starts_with("Limit") && enough(u64::MAX);
+    listed || whole || key.ends_with("Accounting") || ENOUGH.iter().any(|(k, least)| *k == key && enough(*least))
 }
 
 /// A number with systemd's suffixes of sizes.
@@ -135,7 +144,11 @@ pub fn check(image: &dyn Image) -> Result<(), BakeError> {
             if let Some(at) = mounted(&name).filter(|at| covers(at)) {
                 return Err(cover(&path, &at));
             }
+            against(image, &path)?;
             match name.rsplit_once('.') {
+                Some((LOAD_UNIT | AGENT_UNIT, "wants" | "requires" | "upholds")) if own_links(image, &path)? => {
+                    return Err(BakeError::Override(path));
+                }
                 Some((unit, "d")) => drop_ins(image, &path, unit, real == UNITS)?,
                 Some((_, "wants" | "requires" | "upholds")) if real != UNITS => links(image, &path)?,
                 _ => {}
@@ -143,6 +156,40 @@ pub fn check(image: &dyn Image) -> Result<(), BakeError> {
         }
     }
     fstab(image)
+}
+
+/// A unit or drop-in by which another unit would stop Kiln's, or its start be dropped: one that conflicts with it, passes its
+/// own end on to it, or is to be there before it and yet after what waits for it (systemd breaks such a ring by dropping one).
+fn against(image: &dyn Image, path: &str) -> Result<(), BakeError> {
+    if path.rsplit('/').next().is_some_and(|n| matches!(n, LOAD_UNIT | AGENT_UNIT)) {
+        return Ok(());
+    }
+    let Some(real) = follow(image, path)? else { return Ok(()) };
+    let text = match image.find(&real)? {
+        Some(f) if f.kind == Kind::File && f.len <= MAX_UNIT => image.read(&real)?,
+        _ => return Ok(()),
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let early = settings(&text).any(|(k, v)| k == "DefaultDependencies" && matches!(&*v, "no" | "false" | "off" | "0"));
+    for (key, value) in settings(&text) {
+        let ours = value.split_whitespace().any(|u| matches!(u.trim_matches(['"', '\'']), LOAD_UNIT | AGENT_UNIT));
+        let harms = match key.as_str() {
+            "Conflicts" | "PropagatesStopTo" => true,
+            "Before" => !early,
+            _ => false,
+        };
+        if ours && harms {
+            let what = format!("`{key}={value}` keeps Kiln's unit from being started, or ends it; remove it");
+            return Err(BakeError::Content { path: path.to_owned(), what });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a folder of what one of Kiln's units wants or requires has anything in it.
+fn own_links(image: &dyn Image, path: &str) -> Result<bool, BakeError> {
+    let Some(real) = follow(image, path)? else { return Ok(false) };
+    Ok(image.find(&real)?.is_some_and(|f| f.kind == Kind::Dir) && !image.list(&real)?.is_empty())
 }
 
 /// Whether a unit file is a link to one of Kiln's units.
@@ -207,6 +254,9 @@ fn drop_ins(image: &dyn Image, path: &str, unit: &str, ours: bool) -> Result<(),
         return Ok(());
     }
     let names = image.list(&real)?;
+    if image.find(&real)?.is_some_and(|f| f.kind == Kind::Dir) {
+        names.iter().filter(|n| n.ends_with(".conf")).try_for_each(|n| against(image, &format!("{real}/{n}")))?;
+    }
     // In our own place a bake removes or replaces it.
     if !ours && names.iter().any(|n| n == DROP_IN) {
         return Err(BakeError::Override(format!("{path}/{DROP_IN}")));
@@ -381,6 +431,12 @@ mod tests {
             ("etc/fstab", "/evil /usr/lib/kiln none bind 0 0\n"),
             ("etc/fstab", "# x\nLABEL=a //usr/./lib/ ext4\n"),
             ("opt/units/kiln-load.service", ""),
+            ("usr/lib/systemd/system/kiln-load.service.requires/none.service", "-> /none"),
+            ("etc/systemd/system/kiln-agent.service.wants/x.service", "-> ../x.service"),
+            ("usr/lib/systemd/system/x.service", "[Unit]\nConflicts=a.service \\\n  kiln-load.service\n"),
+            ("usr/lib/systemd/system/x.target", "[Unit]\nBefore=kiln-load.service\n"),
+            ("etc/systemd/system/x.service.d/y.conf", "[Unit]\nPropagatesStopTo=kiln-agent.service\n"),
+            ("etc/systemd/system/unit.d/y.conf", "[Unit]\nConflicts=kiln-load.service\n"),
         ] {
             let linked = |root: &Path| {
                 put(root, path, text);
@@ -421,9 +477,57 @@ mod tests {
                 "-> /usr/lib/systemd/system/kiln-agent.service",
             );
             put(root, "var/lib/local/lib/x", "");
+            put(
+                root,
+                "etc/systemd/system/early.service",
+                "[Unit]\nDefaultDependencies=no\nBefore=kiln-load.service\n# Conflicts=kiln-load.service\n",
+            );
+            put(
+                root,
+                "etc/systemd/system/late.service",
+                "[Unit]\nAfter=kiln-load.service\nRequires=kiln-load.service\n",
+            );
             put(root, "usr/local", "-> ../var/lib/local");
         };
         assert_eq!(said(ordinary), None);
+    }
+
+    /// systemd itself drops the load, or does not find what it requires, where Kiln refuses.
+    #[test]
+    fn systemd_does_not_start_the_load_then() {
+        for (path, text, said_by_it) in [
+            (
+                "x.service",
+                "[Unit]\nBefore=kiln-load.service\nAfter=sysinit.target\n",
+                "kiln-load.service/start deleted",
+            ),
+            ("kiln-load.service.requires/x.service", "-> ../none.service", "Unit x.service not found"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let units = |name: &str| format!("{UNITS}/{name}");
+            put(dir.path(), "usr/lib/kiln/kiln-agent", "#!/bin/sh\n");
+            put(dir.path(), &units("sysinit.target"), "[Unit]\nDescription=x\n");
+            let load = "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n[Service]\nExecStart=/usr/lib/kiln/kiln-agent\n";
+            put(dir.path(), &units("sysinit.target.wants/kiln-load.service"), "-> ../kiln-load.service");
+            put(dir.path(), &units("sysinit.target.wants/x.service"), "-> ../x.service");
+            put(
+                dir.path(),
+                &units(path),
+                &format!(
+                    "{text}{}",
+                    if text.starts_with('[') { "[Service]\nExecStart=/usr/lib/kiln/kiln-agent\n" } else { "" }
+                ),
+            );
+            assert!(check(&RootDir::open(dir.path()).unwrap()).is_err(), "{path}");
+            put(dir.path(), &units("kiln-load.service"), load);
+            let unit = if path == "x.service" { "sysinit.target" } else { "kiln-load.service" };
+            let mut run = std::process::Command::new("systemd-analyze");
+            let Ok(run) = run.arg(format!("--root={}", dir.path().display())).args(["verify", unit]).output() else {
+                return;
+            };
+            let heard = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
+            assert!(heard.contains(said_by_it) || heard.contains("none.service not found"), "{path}: {heard}");
+        }
     }
 
     /// systemd itself says where it looks.

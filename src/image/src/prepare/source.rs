@@ -25,7 +25,7 @@ pub enum SourceError {
     #[error("{0} is too large: a policy file has at most 16 MiB (P0101)")]
     TooLarge(String),
     /// Not text.
-    #[error("{name} is not UTF-8 from byte {at} on (P0101)")]
+    #[error("{name} is not UTF-8 from byte {at} on (P0101); save it as UTF-8")]
     NotUtf8 {
         /// The path.
         name: String,

@@ -64,7 +64,8 @@ pub fn read(bytes: &[u8]) -> Result<Policy, JsonError> {
     if bytes.len() > MAX_JSON {
         return Err(JsonError::TooLarge(bytes.len()));
     }
-    let document: Document = serde_json::from_slice(bytes)?;
+    // A byte order mark says nothing, as in a policy.
+    let document: Document = serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))?;
     if ![FORMAT, FORMAT_EXCEPT].contains(&document.format.as_str()) {
         return Err(JsonError::Format(document.format.chars().take(80).collect()));
     }

@@ -69,6 +69,25 @@ fn folder(bytes: &[u8], first: bool) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes[from..]).trim_end_matches('/').to_owned())
 }
 
+/// Whether a loader looks into folders of processors as glibc did before 2.37: it has their heading in its help since 2.33,
+/// and knew no others before.
+pub(super) fn legacy(loader: &[u8]) -> bool {
+    let has = |text: &[u8]| loader.windows(text.len()).any(|w| w == text);
+    has(b"Legacy HWCAP") || !has(b"glibc-hwcaps")
+}
+
+/// Those folders below a folder, each within each other: `tls`, and what AT_PLATFORM and AT_HWCAP may be on x86-64.
+pub(super) fn of_processors(root: &Root, folder: &str) -> Vec<String> {
+    let mut out = vec![folder.to_owned()];
+    for name in ["tls", "haswell", "xeon_phi", "avx512_1", "x86_64"] {
+        let below: Vec<String> =
+            out.iter().map(|f| format!("{f}/{name}")).filter(|f| root.entries(f).is_ok()).collect();
+        out.extend(below);
+    }
+    out.remove(0);
+    out
+}
+
 /// Those of an image whose loader does not say.
 pub(super) fn usual() -> Vec<String> {
     USUAL.map(str::to_owned).to_vec()
@@ -78,8 +97,9 @@ pub(super) fn usual() -> Vec<String> {
 pub(super) fn musl(root: &Root, loader: &str) -> Vec<String> {
     let arch =
         loader.rsplit('/').next().and_then(|n| n.strip_prefix("ld-musl-")?.split('.').next()).unwrap_or("x86_64");
-    // The file stands beside the folder of the loader's: /lib/ld-musl-… and /etc/ld-musl-….path.
-    match root.text(&format!("/etc/ld-musl-{arch}.path"), MAX_FILE) {
+    // The file stands beside the folder of the loader: /lib/ld-musl-… and /etc/ld-musl-….path.
+    let above = loader.rsplit_once('/').and_then(|(folder, _)| folder.rsplit_once('/')).map_or("", |(above, _)| above);
+    match root.text(&format!("{above}/etc/ld-musl-{arch}.path"), MAX_FILE) {
         Ok(text) => text.split([':', '\n']).filter(|p| p.starts_with('/')).map(str::to_owned).collect(),
         Err(_) => ["/lib", "/usr/local/lib", "/usr/lib"].map(str::to_owned).to_vec(),
     }

@@ -1,10 +1,12 @@
 //! ELF files: the loader and the closure of libraries, as ld.so(8) of glibc and the loader of musl find them.
 
+mod cache;
 mod folders;
 mod object;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use cache::Cache;
 pub use object::{Need, Object, object};
 
 use super::root::{Kind, Root, RootError};
@@ -35,15 +37,18 @@ pub struct Loader<'a> {
     root: &'a Root,
     /// From /etc/ld.so.conf.
     configured: Vec<String>,
-    /// What each interpreter has built in.
-    built_in: BTreeMap<String, Vec<String>>,
+    cache: Cache,
+    /// What each interpreter has built in, and whether it looks into the folders of processors that glibc had before 2.37.
+    built_in: BTreeMap<String, (Vec<String>, bool)>,
     objects: BTreeMap<String, Option<Object>>,
 }
 
 /// How one program's loader searches.
 struct Search<'e> {
     musl: bool,
-    /// Behind the paths of objects and of the environment.
+    /// Whether it looks into folders below these, by the names of processors.
+    legacy: bool,
+    /// Behind the paths of objects and of the environment, and the cache.
     folders: Vec<String>,
     /// What `$LIB` may mean, the likeliest first.
     lib: Vec<String>,
@@ -59,9 +64,15 @@ struct Pending {
 }
 
 impl<'a> Loader<'a> {
-    /// Reads /etc/ld.so.conf.
+    /// Reads /etc/ld.so.conf and /etc/ld.so.cache.
     pub fn new(root: &'a Root) -> Loader<'a> {
-        Loader { root, configured: folders::configured(root), built_in: BTreeMap::new(), objects: BTreeMap::new() }
+        Loader {
+            root,
+            configured: folders::configured(root),
+            cache: Cache::read(root),
+            built_in: BTreeMap::new(),
+            objects: BTreeMap::new(),
+        }
     }
 
     /// The image.
@@ -84,20 +95,21 @@ impl<'a> Loader<'a> {
         let interpreter = interpreter.unwrap_or_default();
         if interpreter.rsplit('/').next().is_some_and(|n| n.starts_with("ld-musl-")) {
             let folders = folders::musl(self.root, interpreter);
-            return Search { musl: true, folders, lib: Vec::new(), environment };
+            return Search { musl: true, legacy: false, folders, lib: Vec::new(), environment };
         }
         if !self.built_in.contains_key(interpreter) {
             let bytes = self.root.read(interpreter, MAX_FILE).unwrap_or_default();
-            self.built_in.insert(interpreter.to_owned(), folders::built_in(&bytes));
+            let found = (folders::built_in(&bytes), folders::legacy(&bytes));
+            self.built_in.insert(interpreter.to_owned(), found);
         }
-        let own = self.built_in.get(interpreter).cloned().unwrap_or_default();
+        let (own, legacy) = self.built_in.get(interpreter).cloned().unwrap_or_default();
         let mut seen = BTreeSet::new();
         let mut folders: Vec<String> = self.configured.clone();
         folders.extend(if own.is_empty() { folders::usual() } else { own.clone() });
         folders.retain(|f| seen.insert(f.clone()));
         let mut lib: Vec<String> = own.first().map(|f| f.trim_start_matches('/').to_owned()).into_iter().collect();
         lib.extend(usual_lib(kind).into_iter().map(str::to_owned));
-        Search { musl: false, folders, lib, environment }
+        Search { musl: false, legacy, folders, lib, environment }
     }
 
     /// The loader and every library that a program or library (links resolved) pulls in, itself excluded, by path.
@@ -109,16 +121,23 @@ impl<'a> Loader<'a> {
         let mut names: BTreeSet<String> = BTreeSet::new();
         let mut todo = VecDeque::new();
         if let Some(interpreter) = &top.interpreter {
-            let real = self.root.resolve(interpreter)?.path;
             let origin = Origin::elf(path, format!("PT_INTERP {interpreter}"));
-            names.extend(real.rsplit('/').next().map(str::to_owned));
-            names.extend(self.object(&real).ok().flatten().and_then(|o| o.soname));
-            out.insert(real.clone(), Library { path: real, origin });
+            match self.root.resolve(interpreter).ok().filter(|r| r.kind == Some(Kind::File)) {
+                Some(real) => {
+                    names.extend(real.path.rsplit('/').next().map(str::to_owned));
+                    names.extend(self.object(&real.path).ok().flatten().and_then(|o| o.soname));
+                    out.insert(real.path.clone(), Library { path: real.path, origin });
+                }
+                None => {
+                    notes.push(Note::new(origin, "the image has no such loader: the program cannot start".to_owned()))
+                }
+            }
             for (name, origin) in self.preloaded(&search) {
                 let need = Need { tag: "LD_PRELOAD", name, optional: false };
                 let nobody = Pending {
                     at: path.to_owned(),
-                    object: Object { kind: top.kind, ..Object::default() },
+                    // It is looked for as what the program itself needs.
+                    object: Object { needed: Vec::new(), ..top.clone() },
                     inherited: vec![],
                 };
                 self.need(&need, &nobody, &search, origin, &mut names, &mut out, &mut todo, notes)?;
@@ -182,12 +201,8 @@ impl<'a> Loader<'a> {
             first.extend(search.environment.paths.iter().cloned());
             first.extend(runpath);
         }
-        if !by.object.no_defaults || search.musl {
-            first.extend(search.folders.iter().cloned());
-        } else {
-            first.extend(self.configured.iter().cloned());
-        }
-        let found = self.find(&need.name, &first, &by.at, by.object.kind, search);
+        let last = if by.object.no_defaults && !search.musl { self.configured.clone() } else { search.folders.clone() };
+        let found = self.find(&need.name, [&first, &last], &by.at, by.object.kind, search);
         if found.is_empty() && !need.optional {
             notes.push(Note::new(origin, "the image has no such library".to_owned()));
             return Ok(());
@@ -210,11 +225,12 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// The file or files that a name may load: the first that fits, and its variants for newer processors.
+    /// The file or files that a name may load: the first that fits, and its variants for newer processors. `places` are the
+    /// folders before the cache and those behind it.
     fn find(
         &mut self,
         name: &str,
-        folders: &[String],
+        [before, behind]: [&[String]; 2],
         from: &str,
         kind: (u16, bool),
         search: &Search<'_>,
@@ -223,26 +239,49 @@ impl<'a> Loader<'a> {
             return expand(name, from, search).iter().find_map(|p| self.fits(p, kind)).into_iter().collect();
         }
         let mut out = Vec::new();
-        for folder in folders {
-            let plain = self.fits(&format!("{folder}/{name}"), kind);
-            if search.musl {
-                if plain.is_some() {
-                    return plain.into_iter().collect();
+        if before.iter().any(|folder| self.look(folder, name, kind, search, &mut out)) {
+            return out;
+        }
+        if !search.musl {
+            for (path, some) in self.cache.paths(name).to_vec() {
+                let found = self.fits(&path, kind);
+                let last = found.is_some() && !some;
+                out.extend(found);
+                if last {
+                    return out;
                 }
-                continue;
             }
+        }
+        let _ = behind.iter().any(|folder| self.look(folder, name, kind, search, &mut out));
+        out
+    }
+
+    /// Looks into one folder; whether the search ends here.
+    fn look(
+        &mut self,
+        folder: &str,
+        name: &str,
+        kind: (u16, bool),
+        search: &Search<'_>,
+        out: &mut Vec<(String, Object)>,
+    ) -> bool {
+        let plain = self.fits(&format!("{folder}/{name}"), kind);
+        if !search.musl {
             // Which of these the loader takes depends on the processor (ld.so(8), "glibc-hwcaps").
             let levels = format!("{folder}/glibc-hwcaps");
             for (level, _) in self.root.entries(&levels).unwrap_or_default() {
                 out.extend(self.fits(&format!("{levels}/{level}/{name}"), kind));
             }
-            // A variant alone leaves processors without it to the next folder.
-            if plain.is_some() {
-                out.extend(plain);
-                break;
+            if search.legacy {
+                for below in folders::of_processors(self.root, folder) {
+                    out.extend(self.fits(&format!("{below}/{name}"), kind));
+                }
             }
         }
-        out
+        // A variant alone leaves processors without it to the next folder.
+        let ends = plain.is_some();
+        out.extend(plain);
+        ends
     }
 
     fn fits(&mut self, path: &str, kind: (u16, bool)) -> Option<(String, Object)> {
@@ -258,7 +297,7 @@ impl<'a> Loader<'a> {
         let search = self.search(interpreter, kind, &none);
         let folders = search.folders.clone();
         let mut out = Vec::new();
-        for (real, _) in self.find(name, &folders, "/", kind, &search) {
+        for (real, _) in self.find(name, [&[], &folders], "/", kind, &search) {
             out.extend(self.closure(&real, &none, notes).unwrap_or_default());
             out.push(Library { path: real, origin: origin.clone() });
         }
@@ -284,10 +323,23 @@ fn expand(path: &str, from: &str, search: &Search<'_>) -> Vec<String> {
     let platform = ["x86_64", "haswell", "xeon_phi"].map(str::to_owned).to_vec();
     let mut out = vec![path.to_owned()];
     for (key, values) in [("ORIGIN", &vec![folder]), ("LIB", &search.lib), ("PLATFORM", &platform)] {
-        let (braced, plain) = (format!("${{{key}}}"), format!("${key}"));
-        if out.iter().any(|p| p.contains(&braced) || p.contains(&plain)) {
-            out = out.iter().flat_map(|p| values.iter().map(|v| p.replace(&braced, v).replace(&plain, v))).collect();
+        if out.iter().any(|p| put(p, key, "") != *p) {
+            out = out.iter().flat_map(|p| values.iter().map(|v| put(p, key, v))).collect();
         }
+    }
+    out
+}
+
+/// A word in its place: `${KEY}`, or `$KEY` where no letter, digit or `_` follows.
+fn put(path: &str, key: &str, value: &str) -> String {
+    let braced = path.replace(&format!("${{{key}}}"), value);
+    let plain = format!("${key}");
+    let mut parts = braced.split(&plain);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let goes_on = part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        out.push_str(if goes_on { &plain } else { value });
+        out.push_str(part);
     }
     out
 }
@@ -299,10 +351,16 @@ mod tests {
     #[test]
     fn origin_and_lib() {
         let environment = Environment::default();
-        let search =
-            Search { musl: false, folders: vec![], lib: vec!["lib64".into(), "lib".into()], environment: &environment };
+        let search = Search {
+            musl: false,
+            legacy: false,
+            folders: vec![],
+            lib: vec!["lib64".into(), "lib".into()],
+            environment: &environment,
+        };
         assert_eq!(expand("$ORIGIN/../${LIB}/x", "/opt/bin/p", &search), ["/opt/bin/../lib64/x", "/opt/bin/../lib/x"]);
         assert_eq!(expand("/a", "/opt/bin/p", &search), ["/a"]);
+        assert_eq!(expand("$ORIGINAL/$ORIGIN", "/opt/bin/p", &search), ["$ORIGINAL//opt/bin"]);
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl Profile for Graded {
     }
 
     fn read(&self, space: &mut Self::Reader, line: &str, arena: &mut Arena) -> Result<Item, Failed> {
-        match inputs::parse(line, space, self.options.source) {
+        // A byte order mark says nothing: tools that write files put one before the first line.
+        match inputs::parse(line.strip_prefix('\u{feff}').unwrap_or(line), space, self.options.source) {
             Ok(event) => Ok(self.judge(&event, arena)),
             Err(inputs::InputError::Notice(words)) => Err(super::notice(words, line, arena)),
             Err(error) => Err(fail(&error.to_string(), line, arena)),

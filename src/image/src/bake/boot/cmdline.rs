@@ -1,5 +1,6 @@
 //! Kernel command lines, read as the kernel reads them (lib/cmdline.c, next_arg(); kernel/params.c, parse_args()).
 
+use crate::bake::manager::of_manager;
 use crate::bake::shadow::needed;
 
 /// A parameter, and where it stands.
@@ -101,6 +102,8 @@ pub fn disabling(line: &str, words: &[Word]) -> Option<String> {
     let kernel = of_kernel(words).find(|word| match word.split_once('=') {
         Some(("init", program)) => !INITS.contains(&program),
         Some(("rdinit", program)) => program != "/init",
+        // What the kernel does not know it puts into init's environment; a name with a dot is a module's.
+        Some((key, _)) => !key.contains('.') && of_manager(key),
         _ => false,
     });
     kernel.map(str::to_owned).or_else(|| of_systemd(line).into_iter().find(|word| disables(word)))
@@ -192,6 +195,9 @@ mod tests {
             "systemd.set_credential=systemd.unit-dropin.kiln-load.service:x",
             "systemd.set-credential_binary=systemd.extra-unit.kiln-load.service:eA==",
             "\"init=/bin/sh\"",
+            "SYSTEMD_UNIT_PATH=/opt/units:",
+            "\"LD_PRELOAD=/opt/x.so\"",
+            "SYSTEMD_PROC_CMDLINE=\"systemd.mask=kiln-load\"",
         ] {
             assert!(said(bad).is_some(), "{bad}");
         }
@@ -201,6 +207,8 @@ mod tests {
             "-- init=/bin/sh",
             "rdinit=/init",
             "single",
+            "-- SYSTEMD_UNIT_PATH=/opt/units",
+            "SYSTEMD_LOG_LEVEL=debug",
             "x=\"a systemd.mask=kiln-load\"",
             "systemd.set_credential=passwd.hashed-password.root:x",
         ] {

@@ -1,4 +1,5 @@
-//! Menus of boot loaders that Kiln reads and does not edit: SYSLINUX and its kin, which U-Boot reads too, rEFInd, Limine.
+//! Menus of boot loaders that Kiln reads and does not edit: SYSLINUX and its kin, which U-Boot reads too, GRUB's first
+//! version, rEFInd, Limine.
 
 use super::cmdline::missing;
 use super::files::{not_a_directory, text};
@@ -17,6 +18,8 @@ const SYSLINUX: [&str; 8] = [
     "boot/EFI/syslinux",
     "efi/EFI/syslinux",
 ];
+/// GRUB's menus before its second version.
+const LEGACY: [&str; 4] = ["boot/grub/menu.lst", "boot/grub/grub.conf", "grub/menu.lst", "grub/grub.conf"];
 /// rEFInd's options for the kernels beside this file.
 const REFIND: [&str; 1] = ["boot/refind_linux.conf"];
 const LIMINE: [&str; 6] = [
@@ -47,7 +50,8 @@ pub(super) fn look(image: &dyn Image, default: Option<&[String]>) -> Result<usiz
             }
         }
     }
-    for (files, read) in [(&REFIND[..], refind as fn(&str) -> Vec<String>), (&LIMINE[..], limine)] {
+    let others = [(&REFIND[..], refind as fn(&str) -> Vec<String>), (&LIMINE[..], limine), (&LEGACY[..], legacy)];
+    for (files, read) in others {
         for file in files {
             match text(image, file) {
                 Ok(Some(text)) => each(file, read(&text))?,
@@ -119,6 +123,39 @@ fn syslinux(text: &str) -> Vec<String> {
     out
 }
 
+/// `kernel FILE WORDS`; of a hypervisor its first `module` is the kernel (GRUB's manual, 0.97).
+fn legacy(text: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut guest = false;
+    for line in text.lines() {
+        // A key may end in `=`, too.
+        let line = line.trim_start().replacen('=', " ", usize::from(line.trim_start().starts_with("kernel=")));
+        let (key, file) = match (value(&line, &["kernel"]), value(&line, &["module"])) {
+            (Some(file), _) => ("kernel", file),
+            (None, Some(file)) => ("module", file),
+            _ => continue,
+        };
+        // Options such as `--type=linux` stand before the file.
+        let file = file
+            .split_once(|c: char| c.is_ascii_whitespace())
+            .filter(|(f, _)| f.starts_with("--"))
+            .map_or(file, |(_, f)| f.trim());
+        let (file, words) = file.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((file, ""));
+        let name = file.rsplit(['/', ')']).next().unwrap_or_default();
+        match key {
+            "kernel" if name.starts_with("xen") || name.starts_with("tboot") => guest = true,
+            "kernel" => out.push(words.to_owned()),
+            // The hypervisor may itself be started by another.
+            _ if guest && !name.starts_with("xen") => {
+                out.push(words.to_owned());
+                guest = false;
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
 /// Lines of a title and options, both in quotes.
 fn refind(text: &str) -> Vec<String> {
     let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
@@ -158,6 +195,9 @@ mod tests {
         assert_eq!(syslinux("label a\n  append ro\n"), [" ro"]);
         assert_eq!(refind("# x\n\"Boot\" \"ro lsm=\"\"a,bpf\"\"\"\nBoot \"ro x\"\n"), ["ro lsm=\"a,bpf\"", "ro x"]);
         assert_eq!(limine("/Linux\n  protocol: linux\n  cmdline: ro\n"), ["ro"]);
+        let menu = "title a\n kernel (hd0,0)/vmlinuz ro lsm=a,bpf\n initrd /i\ntitle b\nkernel --type=linux /v quiet\n\
+                    title c\nkernel /xen.gz dom0\nmodule /v x=y\nmodule /initrd\n# kernel /w\n";
+        assert_eq!(legacy(menu), ["ro lsm=a,bpf", "quiet", "x=y"]);
         assert_eq!(limine(":Linux\nCMDLINE=ro x=y\n"), ["ro x=y"]);
     }
 }

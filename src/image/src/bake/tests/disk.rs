@@ -149,6 +149,17 @@ fn features_of_ext4_that_images_have_work() {
         "-O casefold,mmp -E encoding=utf8",
         "-I 128 -b 2048 -O ^extent,^64bit,^huge_file,^flex_bg,^filetype",
         "-O quota,project -I 256 -E quotatype=usrquota:grpquota:prjquota",
+        "-O bigalloc -C 16384",
+        "-O orphan_file,fast_commit,metadata_csum_seed",
+        "-O sparse_super2,^resize_inode -E num_backup_sb=1",
+        "-O verity,stable_inodes,encrypt",
+        "-O ^has_journal,^dir_index,^metadata_csum,uninit_bg",
+        "-b 1024 -O ^sparse_super,^resize_inode,^ext_attr",
+        "-b 4096 -g 8192 -O flex_bg -G 64 -E lazy_itable_init=1",
+        "-I 128 -O none,filetype,sparse_super",
+        "-E stride=16,stripe_width=64 -m 20 -i 65536 -O ^metadata_csum",
+        "-b 4096 -I 1024 -O ea_inode,^dir_nlink,^extra_isize",
+        "-O casefold,encrypt,project,quota,verity,large_dir,ea_inode,inline_data -E encoding=utf8-12.1,encoding_flags=strict",
     ]
     .iter()
     .enumerate()

@@ -163,7 +163,7 @@ impl Resolver<'_> {
             let token = dns.pattern()?;
             let pattern = self.text(scope.module, &token)?;
             self.pattern(scope.module, &token_span(&token), &pattern)?;
-            return Some(Addresses::Dns(pattern.to_ascii_lowercase()));
+            return Some(Addresses::Dns(looked_up(&pattern)));
         }
         let mut blocks = match address.word().as_ref().map(SyntaxToken::text) {
             Some("any") => vec![Cidr::ANY],
@@ -310,4 +310,16 @@ fn merged(mut ports: Vec<PortRange>) -> Vec<PortRange> {
         }
     }
     out
+}
+
+/// A pattern of names as they are matched: in lower case, without a final dot (quoted or not).
+fn looked_up(pattern: &str) -> String {
+    let name = pattern.to_ascii_lowercase();
+    match name.strip_suffix('.').filter(|rest| !rest.is_empty()) {
+        Some(rest) if rest.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1 => {
+            rest[..rest.len() - 1].to_owned()
+        }
+        Some(rest) => rest.to_owned(),
+        None => name,
+    }
 }

@@ -1,12 +1,14 @@
 //! The owners of the formats as judges: nginx, systemd, the loader of glibc, dpkg. `scripts/setup --test` installs them;
 //! where one is missing, the test says so and judges nothing.
 
+pub mod dpkg;
+pub mod loader;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use kiln::manifest::elf::{Environment as Loading, Loader};
 use kiln::manifest::readers::nginx::Config;
 use kiln::manifest::systemd::{Environment, Unit, exec::commands};
 use kiln::manifest::{Origin, Root};
@@ -181,7 +183,11 @@ fn systemd_loads_the_same_units() {
         }
         assert_eq!(lines.len(), shown.len(), "{}: {lines:?} {shown:?}", path.display());
         let keys = ["ReadWritePaths", "ReadWriteDirectories"];
-        let ours: Vec<String> = loaded.words("Service", &keys, &mut Vec::new()).into_iter().map(|(w, _)| w).collect();
+        let mut ours: Vec<String> =
+            loaded.words("Service", &keys, &mut Vec::new()).into_iter().map(|(w, _)| w).collect();
+        // What is not absolute, and `%%`, systemd sees to when it reads, Kiln when it makes rules: the case says so.
+        ours.iter_mut().for_each(|w| *w = w.replace("%%", "%"));
+        ours.retain(|w| w.trim_start_matches(['-', '+']).starts_with('/'));
         assert_eq!(ours.join(" "), all("ReadWritePaths:").join(" "), "{}", path.display());
         judged += 1;
     }
@@ -230,113 +236,4 @@ fn systemd_joins_the_same_capabilities() {
         let ours: BTreeSet<String> = names.map(|n| n.as_str().unwrap().to_owned()).collect();
         assert_eq!(ours, theirs, "{set}");
     }
-}
-
-/// The libraries that glibc's loader lists for programs of this machine are those that Kiln finds.
-#[test]
-fn the_loader_lists_the_same_libraries() {
-    let loader = "/lib64/ld-linux-x86-64.so.2";
-    let root = Root::open(Path::new("/")).unwrap();
-    let mut judged = 0;
-    let mut programs: Vec<_> = fs::read_dir("/usr/bin").unwrap().map(|e| e.unwrap().path()).collect();
-    programs.sort();
-    for program in programs.iter().step_by((programs.len() / 60).max(1)) {
-        let Ok(real) = fs::canonicalize(program) else { continue };
-        if !fs::read(&real).is_ok_and(|b| b.starts_with(b"\x7fELF\x02")) {
-            continue;
-        }
-        let Some(output) = run(Command::new(loader).arg("--list").arg(&real)) else { return };
-        if !output.status.success() {
-            continue;
-        }
-        let listed = String::from_utf8_lossy(&output.stdout);
-        let theirs: BTreeSet<String> = listed
-            .lines()
-            .filter_map(|l| l.trim().split("=> ").last()?.split(' ').next())
-            .filter(|p| p.starts_with('/'))
-            .filter_map(|p| fs::canonicalize(p).ok())
-            .map(|p| p.display().to_string())
-            .collect();
-        let found = Loader::new(&root).closure(real.to_str().unwrap(), &Loading::default(), &mut Vec::new()).unwrap();
-        let ours: BTreeSet<String> =
-            found.into_iter().map(|l| l.path).filter(|p| !p.contains("glibc-hwcaps")).collect();
-        assert_eq!(ours, theirs, "{}", real.display());
-        judged += 1;
-    }
-    assert!(judged > 10, "{judged}");
-}
-
-/// The packages that dpkg names for a path are those that Kiln names, diversions and odd states among them.
-#[test]
-fn dpkg_names_the_same_owners() {
-    let text = "-- var/lib/dpkg/status --
-Package: one
-Status: install ok installed
-Architecture: all
-Version: 1
-Maintainer: x
-Description: x
-
-Package: two
-Status: install ok triggers-awaited
-Triggers-Awaited: one
-Architecture: all
-Version: 1
-Maintainer: x
-Description: x
-
-Package: gone
-Status: deinstall ok config-files
-Architecture: all
-Version: 1
-Maintainer: x
-Description: x
--- var/lib/dpkg/info/format --
-1
--- var/lib/dpkg/info/one.list --
-/.
-/usr
-/usr/bin
-/usr/bin/tool
-/usr/bin/one
--- var/lib/dpkg/info/two.list --
-/.
-/usr
-/usr/bin
-/usr/bin/tool
-/usr/bin/two
--- var/lib/dpkg/info/gone.list --
-/etc/gone.conf
--- var/lib/dpkg/diversions --
-/usr/bin/tool
-/usr/bin/tool.one
-two
-/usr/bin/two
-/usr/bin/two.local
-:
-";
-    let dir = build(text);
-    let root = Root::open(dir.path()).unwrap();
-    let db = kiln::manifest::dpkg::Database::read(&root).unwrap();
-    let admin = format!("--admindir={}", dir.path().join("var/lib/dpkg").display());
-    // Where a package's file is in truth: dpkg names what is diverted by its first name.
-    for (path, asked) in [
-        ("/usr/bin/one", "/usr/bin/one"),
-        ("/usr/bin/two.local", "/usr/bin/two"),
-        ("/etc/gone.conf", "/etc/gone.conf"),
-        ("/usr/bin/none", "/usr/bin/none"),
-    ] {
-        let Some(output) = run(Command::new("dpkg-query").arg(&admin).args(["-S", asked])) else { return };
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let theirs = said
-            .lines()
-            .filter(|l| !l.starts_with("diversion") && !l.starts_with("local diversion"))
-            .find_map(|l| l.split(": ").next());
-        // A package that is removed has no files but its configuration.
-        let theirs = theirs.filter(|o| *o != "gone");
-        assert_eq!(db.owner(path).map(|p| p.name.as_str()), theirs, "{path}: {said}");
-    }
-    assert_eq!(db.owner("/usr/bin/tool").unwrap().name, "two");
-    assert_eq!(db.owner("/usr/bin/tool.one").unwrap().name, "one");
-    assert!(db.owner("/usr/bin/two").is_none());
 }

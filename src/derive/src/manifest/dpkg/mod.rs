@@ -1,13 +1,18 @@
 //! dpkg's database: which packages an image has and which files are whose (dpkg(1), deb-control(5)).
 
+mod status;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::Serialize;
+pub use status::Package;
+use status::States;
 
 use super::root::{Kind, Root, RootError};
 use super::{Note, Origin};
 
 const STATUS: &str = "/var/lib/dpkg/status";
+/// What dpkg did since it last wrote the status file: one stanza a file, where it was ended in between.
+const UPDATES: &str = "/var/lib/dpkg/updates";
 /// One file for each package, beside its checksums: images without a package manager (distroless).
 const STATUS_PARTS: &str = "/var/lib/dpkg/status.d";
 const INFO: &str = "/var/lib/dpkg/info";
@@ -15,34 +20,6 @@ const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 /// Bytes of the status file; of one file list.
 const MAX_STATUS: u64 = 256 << 20;
 const MAX_LIST: u64 = 64 << 20;
-
-/// An installed package.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Package {
-    /// Name.
-    pub name: String,
-    /// The source package, where it has another name.
-    pub source: Option<String>,
-    /// `required`, `important`, `standard`, `optional` …
-    pub priority: String,
-    /// `Essential: yes`.
-    pub essential: bool,
-    /// Configuration files.
-    pub conffiles: Vec<String>,
-}
-
-impl Package {
-    /// The source package.
-    pub fn source(&self) -> &str {
-        self.source.as_deref().unwrap_or(&self.name)
-    }
-    /// Whether Debian counts it to the base system: what debootstrap installs, and the init system.
-    pub fn is_base(&self) -> bool {
-        self.essential
-            || matches!(self.priority.as_str(), "required" | "important" | "standard")
-            || matches!(self.source(), "systemd" | "dbus")
-    }
-}
 
 /// The database of one image. An image without one has no packages.
 #[derive(Debug, Default)]
@@ -65,7 +42,7 @@ impl Database {
     /// Reads the database.
     pub fn read(root: &Root) -> Result<Database, RootError> {
         let mut db = Database::default();
-        for top in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+        for top in ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "var/run", "var/lock"] {
             let path = format!("/{top}");
             if let Ok(Some(_)) = root.link(&path) {
                 db.merged.push((format!("{path}/"), format!("{}/", root.resolve(&path)?.path)));
@@ -77,13 +54,20 @@ impl Database {
             Err(e) if e.is_not_found() => {}
             other => {
                 known = true;
-                db.packages = packages(&other?, false);
-                db.lists(root, INFO)?;
+                let mut states = States::default();
+                states.read(&other?, false);
+                for update in updates(root)? {
+                    states.read(&root.text(&format!("{UPDATES}/{update}"), MAX_STATUS)?, false);
+                }
+                db.lists(root, INFO, &states)?;
+                db.packages = states.packages();
             }
         }
         db.parts(root)?;
         if !known && db.packages.is_empty() {
             db.missing = Some("the image has no package database (/var/lib/dpkg)");
+        } else if db.packages.is_empty() {
+            db.missing = Some("the package database names no installed package (/var/lib/dpkg/status)");
         } else if db.owners.is_empty() {
             db.missing = Some("the package database has no file lists (/var/lib/dpkg/info)");
         }
@@ -106,19 +90,21 @@ impl Database {
         };
         for (file, _) in entries.iter().filter(|(f, _)| !f.ends_with(".md5sums")) {
             let Ok(text) = root.text(&format!("{STATUS_PARTS}/{file}"), MAX_STATUS) else { continue };
-            let found = packages(&text, true);
+            let mut states = States::default();
+            states.read(&text, true);
+            let found = states.packages();
             let names: Vec<String> = found.keys().cloned().collect();
             self.packages.extend(found);
             // The file's name is the list's, whatever the package is called.
             let Ok(sums) = root.text(&format!("{STATUS_PARTS}/{file}.md5sums"), MAX_LIST) else { continue };
-            let paths = with_folders(sums.lines().filter_map(|l| l.split_once("  ")).map(|(_, path)| path));
+            let paths = with_folders(summed(&sums));
             names.iter().for_each(|name| self.add(name, paths.clone()));
         }
         Ok(())
     }
 
     /// The file lists in a folder: `NAME.list`, or `NAME.md5sums` where there is no such list.
-    fn lists(&mut self, root: &Root, folder: &str) -> Result<(), RootError> {
+    fn lists(&mut self, root: &Root, folder: &str, states: &States) -> Result<(), RootError> {
         let entries = match root.entries(folder) {
             Err(e) if e.is_not_found() => return Ok(()),
             other => other?,
@@ -127,8 +113,8 @@ impl Database {
         for (file, kind) in &entries {
             let Some((stem, ending)) = file.rsplit_once('.').filter(|_| *kind != Kind::Directory) else { continue };
             let sums = ending == "md5sums" && !names.contains(format!("{stem}.list").as_str());
-            let name = stem.split_once(':').map_or(stem, |(n, _)| n);
-            if !(ending == "list" || sums) || !self.packages.contains_key(name) {
+            let (name, architecture) = stem.split_once(':').map_or((stem, None), |(n, a)| (n, Some(a)));
+            if !(ending == "list" || sums) || !states.installed(name, architecture) {
                 continue;
             }
             let text = match root.text(&format!("{folder}/{file}"), MAX_LIST) {
@@ -138,7 +124,7 @@ impl Database {
             };
             let paths: Vec<String> = match sums {
                 false => text.lines().filter(|l| l.starts_with('/')).map(str::to_owned).collect(),
-                true => with_folders(text.lines().filter_map(|l| l.split_once("  ")).map(|(_, path)| path)),
+                true => with_folders(summed(&text)),
             };
             self.add(name, paths);
         }
@@ -214,7 +200,7 @@ impl Database {
 fn with_folders<'a>(files: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut out = BTreeSet::new();
     for file in files {
-        let path = format!("/{}", file.trim_start_matches("./"));
+        let path = format!("/{}", file.trim_start_matches("./").trim_start_matches('/'));
         let folders = path.match_indices('/').skip(1).map(|(at, _)| path[..at].to_owned());
         out.extend(folders.collect::<Vec<_>>());
         out.insert(path);
@@ -222,49 +208,25 @@ fn with_folders<'a>(files: impl Iterator<Item = &'a str>) -> Vec<String> {
     out.into_iter().collect()
 }
 
-/// The stanzas of the status file that stand for packages whose files are there. `all`: those without a state too.
-fn packages(status: &str, all: bool) -> BTreeMap<String, Package> {
-    let mut out = BTreeMap::new();
-    for stanza in status.split("\n\n") {
-        let mut package = Package::default();
-        let mut installed = all;
-        let mut field = "";
-        for line in stanza.lines() {
-            if line.starts_with([' ', '\t']) {
-                if field == "Conffiles" {
-                    package.conffiles.extend(line.split_whitespace().next().map(str::to_owned));
-                }
-                continue;
-            }
-            let Some((key, value)) = line.split_once(':') else { continue };
-            field = key;
-            let value = value.trim();
-            match key {
-                "Package" => value.clone_into(&mut package.name),
-                // `nginx (1.22.1-9)`: the version in brackets is not part of the name.
-                "Source" => package.source = value.split_whitespace().next().map(str::to_owned),
-                "Priority" => value.clone_into(&mut package.priority),
-                "Essential" => package.essential = value == "yes",
-                // `half-configured` and the like have their files, too.
-                "Status" => {
-                    let state = value.rsplit(' ').next().unwrap_or_default();
-                    installed = !matches!(state, "not-installed" | "config-files");
-                }
-                _ => {}
-            }
-        }
-        if installed && !package.name.is_empty() {
-            out.insert(package.name.clone(), package);
-        }
-    }
-    out
+/// The files of a list of checksums: the sum, a blank, a blank or `*`, the path (md5sum(1)).
+fn summed(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|l| l.split_once(' ')?.1.strip_prefix([' ', '*']))
+}
+
+/// The names of the files in [`UPDATES`] that dpkg reads: digits, all of one length.
+fn updates(root: &Root) -> Result<Vec<String>, RootError> {
+    let entries = match root.entries(UPDATES) {
+        Err(e) if e.is_not_found() => return Ok(Vec::new()),
+        other => other?,
+    };
+    let digits = |name: &str| name.bytes().all(|b| b.is_ascii_digit());
+    Ok(entries.into_iter().filter(|(f, kind)| digits(f) && *kind != Kind::Directory).map(|(f, _)| f).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::manifest::root::tests_support::image;
-    use proptest::prelude::*;
 
     const STATUS_TEXT: &str = "Package: nginx-common\nStatus: install ok installed\nPriority: optional\nSource: nginx (1.2)\n\
         Conffiles:\n /etc/nginx/nginx.conf 0123\n /etc/nginx/old 0 obsolete\nDescription: x\n y\n\nPackage: gone\nStatus: deinstall ok config-files\n\n\
@@ -319,12 +281,5 @@ mod tests {
         assert_eq!(db.package("web-common").unwrap().source(), "web");
         assert!(db.package("none").unwrap().is_base());
         assert!(db.missing().is_none());
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_panics(text in "(\\PC|[\\n: ])*") {
-            let _ = packages(&text, false);
-        }
     }
 }
