@@ -256,9 +256,8 @@ fn every_kernel_program_and_header_names_its_licence() {
     }
 }
 
-/// Prose is read in a terminal too. Tables, code and what is generated are as wide as they are.
-#[test]
-fn prose_keeps_to_a_hundred_columns() {
+/// The pages that people read.
+fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     for folder in ["", "docs", "docs/attacks", "tests/kernel"] {
         for entry in fs::read_dir(root().join(folder)).expect("the folder is there") {
@@ -269,8 +268,32 @@ fn prose_keeps_to_a_hundred_columns() {
         }
     }
     assert!(pages.len() > 20, "{pages:?}");
+    pages
+}
+
+/// A page that names a file of the repository names one that is there. The change log tells of files as they were;
+/// capitals stand for a name of the reader's.
+#[test]
+fn files_that_pages_name_are_there() {
+    let mut missing = Vec::new();
+    for page in pages().into_iter().filter(|page| !page.ends_with("CHANGELOG.md")) {
+        let text = fs::read_to_string(&page).expect("UTF-8 text");
+        for named in text.split('`').skip(1).step_by(2) {
+            let ours = ["src/", "tests/", "bpf/", "docs/", "scripts/", "benches/", "fuzz/"];
+            let plain = named.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"/._-".contains(&b));
+            if plain && ours.iter().any(|folder| named.starts_with(folder)) && !root().join(named).exists() {
+                missing.push(format!("{}: {named}", page.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// Prose is read in a terminal too. Tables, code and what is generated are as wide as they are.
+#[test]
+fn prose_keeps_to_a_hundred_columns() {
     let mut wide = Vec::new();
-    for page in pages {
+    for page in pages() {
         let text = fs::read_to_string(&page).expect("UTF-8 text");
         let mut code = false;
         for (at, line) in text.lines().enumerate() {
