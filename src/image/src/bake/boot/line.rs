@@ -50,5 +50,29 @@ pub(super) fn joined(
     let place = place(piece, &words(piece).unwrap_or_default());
     // What stood at the end of a line stays at its end, blanks included.
     let place = if piece[place..].bytes().all(|b| b.is_ascii_whitespace()) { piece.len() } else { place };
-    Ok(Some(vec![(at + place, format!(" {parameter}"))]))
+    // A line may begin with `--`.
+    let blank = if piece[place..].starts_with(|c: char| !c.is_ascii_whitespace()) { " " } else { "" };
+    Ok(Some(vec![(at + place, format!(" {parameter}{blank}"))]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_init_gets_stays_apart() {
+        let list = ["yama".to_owned()];
+        for (line, mended) in [
+            ("--\r", " lsm=yama,bpf --\r"),
+            ("-- single", " lsm=yama,bpf -- single"),
+            ("quiet -- single", "quiet lsm=yama,bpf -- single"),
+            ("quiet ", "quiet  lsm=yama,bpf"),
+        ] {
+            let edits = joined("f", &[(0, line)], Some(&list)).unwrap().unwrap();
+            let mut text = line.to_owned();
+            edits.into_iter().for_each(|(at, insert)| text.insert_str(at, &insert));
+            assert_eq!(text, mended);
+            assert_eq!(joined("f", &[(0, &text)], Some(&list)).unwrap(), Some(Vec::new()), "{line:?}");
+        }
+    }
 }
