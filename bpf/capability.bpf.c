@@ -54,7 +54,7 @@ static __always_inline bool kiln_overlays(void)
 }
 
 SEC("lsm/capable")
-NEEDS("capability kernel:clock kernel:mount kernel:module") /* adjtimex(2), mount_setattr(2), fsmount(2) are seen only so */
+NEEDS("capability kernel:clock kernel:mount kernel:module") /* of adjtimex(2), mount_setattr(2), fsmount(2) alone */
 int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, int cap, unsigned int opts)
 {
 	u32 quiet = opts & CAP_OPT_NOAUDIT;
