@@ -10,6 +10,8 @@ use kiln::manifest::dpkg::Database;
 use kiln::manifest::systemd::census;
 use kiln::manifest::{Root, service};
 use kiln::model::Mode;
+use kiln::pdl::{NoFiles, Source};
+use kiln::policy::load;
 
 const UNITS: &str = "usr/lib/systemd/system";
 
@@ -75,5 +77,21 @@ fn growth(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, growth);
+/// What `kiln derive` does with its own text before it gives it to anybody.
+fn check(c: &mut Criterion) {
+    let mut group = c.benchmark_group("check");
+    group.sample_size(10);
+    for n in [1000, 2000, 4000] {
+        let rules: String = (0..n).map(|i| format!("  allow read, write \"/srv/{i}/**\";\n")).collect();
+        let text = format!(
+            "pdl 1;\nprofile p {{\n  subject unit \"nginx.service\";\n{rules}  allow exec \"/usr/bin/a\";\n}}\n"
+        );
+        let source = [Source::new("derived.pdl", &text)];
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(BenchmarkId::new("paths", n), |b| b.iter(|| load(&source, &NoFiles).is_ok()));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, growth, check);
 criterion_main!(benches);

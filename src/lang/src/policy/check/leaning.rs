@@ -185,14 +185,18 @@ fn programs(block: &Block, places: &BlockPlaces, patterns: &mut Patterns, found:
             .flatten()
             .collect();
         let denied: Vec<&Object> = denied.iter().collect();
-        for (writing, place) in block.rules.iter().zip(&places.rules) {
-            let Some(writing) = allowed(writing, write) else { continue };
-            for (running, there) in block.rules.iter().zip(&places.rules) {
-                let Some(running) = allowed(running, run) else { continue };
+        // Of many rules few run anything: not each with each.
+        let of = |verb| {
+            let rules = block.rules.iter().zip(&places.rules);
+            rules.filter_map(|(rule, place)| Some((allowed(rule, verb)?, place))).collect::<Vec<_>>()
+        };
+        let (writes, runs) = (of(write), of(run));
+        for (writing, place) in &writes {
+            for (running, there) in &runs {
                 if patterns.budget.exhausted() {
                     return;
                 }
-                let Some(example) = common(&writing, &running, &denied, patterns) else { continue };
+                let Some(example) = common(writing, running, &denied, patterns) else { continue };
                 found.push(
                     Diagnostic::warning(
                         Code::WrittenProgram,
