@@ -50,17 +50,10 @@ static __always_inline bool kiln_prepend(struct kiln_scratch *s, const void *nam
 	return true;
 }
 
-/* What a dentry has room for a name in itself (DNAME_INLINE_LEN of dcache.h: 32 on 6.1, 40 on 6.12), in whole words. */
+/* What is read of a name in the dentry itself, at most. Its room there (DNAME_INLINE_LEN of dcache.h) is 32 on 6.1 and
+ * 40 on 6.12; behind a smaller one are other fields of the dentry.
+ */
 #define KILN_INLINE_WORDS 5u
-
-static __always_inline u32 kiln_inline_name(void)
-{
-	u32 room = bpf_core_field_exists(struct dentry, d_iname)
-		       ? bpf_core_field_size(struct dentry, d_iname)
-		       : bpf_core_field_size(struct dentry___shortname, d_shortname);
-
-	return room < KILN_INLINE_WORDS * 8 ? room & ~7u : KILN_INLINE_WORDS * 8;
-}
 
 /*
  * As kiln_prepend, for a dentry that the verifier knows: a short name is read by plain loads, in words. Only the last
@@ -79,7 +72,6 @@ static __always_inline bool kiln_prepend_dentry(struct kiln_scratch *s, struct d
 	barrier_var(words);
 	barrier_var(name);
 	barrier_var(len);
-	/* The kernel keeps no name in the dentry that is longer than its room there. */
 	if (name != (u64)words || len > KILN_INLINE_WORDS * 8)
 		return kiln_prepend(s, (void *)name, len);
 	barrier_var(len);
@@ -97,7 +89,7 @@ static __always_inline bool kiln_prepend_dentry(struct kiln_scratch *s, struct d
 		*(u64 *)(to + 16) = words[2];
 		if (len > 24)
 			*(u64 *)(to + 24) = words[3];
-		if (len > 32 && kiln_inline_name() >= 40)
+		if (len > 32)
 			*(u64 *)(to + 32) = words[4];
 	}
 	*(u64 *)(to + len) = after;

@@ -3,6 +3,7 @@
 
 use super::BakeError;
 use super::image::{Image, Kind};
+use super::settings::settings;
 use super::shadow::{follow, leaves};
 
 const FOLDERS: [&str; 4] = ["etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd"];
@@ -39,25 +40,6 @@ fn file(image: &dyn Image, path: &str) -> Result<(), BakeError> {
             Err(BakeError::Content { path: path.to_owned(), what })
         }
     }
-}
-
-/// Keys and values, lines that go on joined (systemd.syntax(7)).
-pub(super) fn settings(text: &str) -> impl Iterator<Item = (String, String)> {
-    let mut whole: Vec<String> = Vec::new();
-    let mut goes_on = false;
-    for line in text.trim_start_matches('\u{feff}').lines() {
-        let line = line.trim();
-        if line.starts_with(['#', ';']) {
-            continue;
-        }
-        let (line, more) = line.strip_suffix('\\').map_or((line, false), |l| (l, true));
-        match whole.last_mut().filter(|_| goes_on) {
-            Some(last) => *last = format!("{last} {line}"),
-            None => whole.push(line.to_owned()),
-        }
-        goes_on = more;
-    }
-    whole.into_iter().filter_map(|l| l.split_once('=').map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned())))
 }
 
 fn disables(key: &str, value: &str) -> bool {

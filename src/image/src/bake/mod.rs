@@ -38,6 +38,7 @@ mod plan;
 mod programs;
 mod render;
 mod rootdir;
+mod settings;
 mod shadow;
 mod target;
 mod tool;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::BakeError;
 use super::image::{Image, Kind};
 use super::layout::{AGENT_UNIT, DROP_IN, LIB, LOAD_UNIT, UNITS};
-use super::manager::settings;
+use super::settings::settings;
 
 /// Bytes of a unit file; systemd refuses larger ones.
 const MAX_UNIT: u64 = 1 << 20;
