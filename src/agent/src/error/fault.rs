@@ -35,10 +35,10 @@ pub enum Lack {
     /// The program at flock(2) notes nothing.
     #[error("the kernel programs do not learn what is Kiln's own: its hook of flock(2) does not run")]
     OwnUnknown,
-    /// The registry has what the agent did not write.
-    #[error("the pinned label registry is damaged; `kiln-agent unload` and load again")]
-    Registry,
-    /// The key of a subject does not fit into the registry.
+    /// The table has what the agent did not write.
+    #[error("the pinned table of labels is damaged; `kiln-agent unload` and load again")]
+    Labels,
+    /// The key of a subject does not fit into the table.
     #[error("a subject's key has {0} bytes; use fewer guards")]
     LongKey(usize),
     /// All entries of the outer map are taken.

@@ -45,15 +45,15 @@ pub enum Step {
     /// Reading a generation that is in the kernel.
     #[error("cannot read back generation {0}")]
     ReadBack(u32),
-    /// Making the registry of labels.
-    #[error("cannot make the label registry")]
-    MakeRegistry,
+    /// Making the table of labels.
+    #[error("cannot make the table of labels")]
+    MakeLabels,
     /// Reading it.
-    #[error("cannot read the label registry")]
-    ReadRegistry,
+    #[error("cannot read the table of labels")]
+    ReadLabels,
     /// Writing it.
-    #[error("cannot write the label registry")]
-    WriteRegistry,
+    #[error("cannot write the table of labels")]
+    WriteLabels,
     /// Saying which process the programs protect.
     #[error("cannot register the agent with the kernel programs")]
     RegisterAgent,

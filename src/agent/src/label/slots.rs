@@ -12,12 +12,12 @@ use crate::error::{AgentError, Lack, Result};
 
 /// First label that is not fixed by the layout.
 const FIRST_FREE: u32 = 3;
-/// Longest key that the registry's map holds, in bytes.
+/// Longest key that the map of the table of labels holds, in bytes.
 pub const MAX_KEY: usize = 4094;
 
 /// The keys that have a label in this boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Registry {
+pub struct LabelTable {
     by_key: BTreeMap<String, u32>,
 }
 
@@ -33,19 +33,19 @@ pub struct Slots {
     pub stranded: Vec<String>,
 }
 
-impl Registry {
-    /// A registry with entries read back from their map.
+impl LabelTable {
+    /// A labels with entries read back from their map.
     ///
     /// # Errors
     /// If an entry is none that this type makes.
-    pub fn from_entries(entries: impl IntoIterator<Item = (u32, String)>) -> Result<Registry> {
+    pub fn from_entries(entries: impl IntoIterator<Item = (u32, String)>) -> Result<LabelTable> {
         let mut by_key = BTreeMap::new();
         for (label, key) in entries {
             if !(FIRST_FREE..SLOTS as u32).contains(&label) || key.is_empty() || by_key.insert(key, label).is_some() {
-                return Err(Lack::Registry.into());
+                return Err(Lack::Labels.into());
             }
         }
-        Ok(Registry { by_key })
+        Ok(LabelTable { by_key })
     }
 
     /// Keys that have a label, the fixed ones aside.
@@ -198,44 +198,44 @@ mod tests {
 
     #[test]
     fn guards_that_came_under_a_profile_take_it() {
-        let mut registry = Registry::default();
+        let mut labels = LabelTable::default();
         let (first, second) = (subjects(&[("", &["g"])]), subjects(&[("nginx", &["g"])]));
-        registry.admit(&first).unwrap();
-        registry.admit(&second).unwrap();
-        let slots = registry.slots(&second);
+        labels.admit(&first).unwrap();
+        labels.admit(&second).unwrap();
+        let slots = labels.slots(&second);
         assert_eq!((slots.slot[3], slots.stranded.len()), (4, 0));
         // Of two profiles it is not known which.
         let both = subjects(&[("nginx", &["g"]), ("redis", &["g"])]);
-        registry.admit(&both).unwrap();
-        assert_eq!(registry.slots(&both).slot[3], 0);
+        labels.admit(&both).unwrap();
+        assert_eq!(labels.slots(&both).slot[3], 0);
     }
 
     #[test]
     fn labels_outlive_generations() {
         let first = subjects(&[("nginx", &[]), ("redis", &["g"])]);
         let second = subjects(&[("redis", &["g"]), ("nginx", &[])]);
-        let mut registry = Registry::default();
-        registry.admit(&first).unwrap();
-        let before = registry.clone();
-        registry.admit(&second).unwrap();
-        assert_eq!(registry, before);
-        let (a, b) = (registry.slots(&first), registry.slots(&second));
+        let mut labels = LabelTable::default();
+        labels.admit(&first).unwrap();
+        let before = labels.clone();
+        labels.admit(&second).unwrap();
+        assert_eq!(labels, before);
+        let (a, b) = (labels.slots(&first), labels.slots(&second));
         assert_eq!((a.slot[1], a.slot[2], a.slot[3], a.slot[4]), (2, 3, 4, 5));
         assert_eq!((b.slot[1], b.slot[2], b.slot[3], b.slot[4]), (2, 3, 5, 4));
         assert_eq!(b.label_of[..5], [0, 1, 2, 4, 3]);
-        assert_eq!(registry.key(4), Some("redis|g"));
-        assert_eq!(registry.key(1), Some("|"));
-        assert_eq!(registry.key(99), None);
+        assert_eq!(labels.key(4), Some("redis|g"));
+        assert_eq!(labels.key(1), Some("|"));
+        assert_eq!(labels.key(99), None);
     }
 
     #[test]
     fn what_is_gone_falls_to_what_remains() {
-        let mut registry = Registry::default();
-        registry.admit(&subjects(&[("nginx", &["g", "h"]), ("gone", &["g"]), ("gone", &[])])).unwrap();
+        let mut labels = LabelTable::default();
+        labels.admit(&subjects(&[("nginx", &["g", "h"]), ("gone", &["g"]), ("gone", &[])])).unwrap();
         let now = subjects(&[("nginx", &["g"]), ("nginx", &["g", "i"]), ("", &["g"])]);
-        registry.admit(&now).unwrap();
-        let slots = registry.slots(&now);
-        let means = |key: &str| slots.slot[*registry.by_key.get(key).unwrap() as usize];
+        labels.admit(&now).unwrap();
+        let slots = labels.slots(&now);
+        let means = |key: &str| slots.slot[*labels.by_key.get(key).unwrap() as usize];
         assert_eq!(means("nginx|g,h"), 4, "the guard h is gone, g remains");
         assert_eq!(means("gone|g"), 6, "the profile is gone, its guard remains");
         assert_eq!(means("gone|"), 2, "nothing remains: the host");
@@ -244,11 +244,11 @@ mod tests {
 
     #[test]
     fn a_guard_that_exists_is_never_dropped() {
-        let mut registry = Registry::default();
-        registry.admit(&subjects(&[("nginx", &["g"])])).unwrap();
+        let mut labels = LabelTable::default();
+        labels.admit(&subjects(&[("nginx", &["g"])])).unwrap();
         let now = subjects(&[("nginx", &[]), ("other", &["g"])]);
-        registry.admit(&now).unwrap();
-        let slots = registry.slots(&now);
+        labels.admit(&now).unwrap();
+        let slots = labels.slots(&now);
         assert_eq!(slots.stranded, ["nginx|g"]);
         assert_eq!(slots.slot[3], 0);
     }
@@ -257,20 +257,20 @@ mod tests {
     fn the_end_of_labels_is_an_error_and_changes_nothing() {
         let many: Vec<String> = (0..SLOTS).map(|n| format!("p{n}")).collect();
         let pairs: Vec<(&str, &[&str])> = many.iter().map(|p| (p.as_str(), &[][..])).collect();
-        let mut registry = Registry::default();
-        assert!(matches!(registry.admit(&subjects(&pairs)), Err(AgentError::Labels { .. })));
-        assert_eq!(registry, Registry::default());
-        registry.admit(&subjects(&pairs[..SLOTS - 3])).unwrap();
+        let mut labels = LabelTable::default();
+        assert!(matches!(labels.admit(&subjects(&pairs)), Err(AgentError::Labels { .. })));
+        assert_eq!(labels, LabelTable::default());
+        labels.admit(&subjects(&pairs[..SLOTS - 3])).unwrap();
         let long = "x".repeat(MAX_KEY);
-        assert!(registry.admit(&subjects(&[(&long, &[])])).is_err());
+        assert!(labels.admit(&subjects(&[(&long, &[])])).is_err());
     }
 
     #[test]
-    fn a_damaged_registry_is_refused() {
+    fn a_damaged_table_is_refused() {
         for bad in
             [vec![(0, "a|")], vec![(1, "a|")], vec![(SLOTS as u32, "a|")], vec![(3, "")], vec![(3, "a|"), (4, "a|")]]
         {
-            assert!(Registry::from_entries(bad.into_iter().map(|(l, k)| (l, k.to_owned()))).is_err());
+            assert!(LabelTable::from_entries(bad.into_iter().map(|(l, k)| (l, k.to_owned()))).is_err());
         }
     }
 
@@ -290,16 +290,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
         fn migration_never_loosens(history in prop::collection::vec(policy(), 1..5)) {
-            let mut registry = Registry::default();
+            let mut labels = LabelTable::default();
             for now in &history {
-                let before = registry.clone();
-                registry.admit(now).unwrap();
-                let slots = registry.slots(now);
+                let before = labels.clone();
+                labels.admit(now).unwrap();
+                let slots = labels.slots(now);
                 for (label, key) in before.entries() {
                     // A label never changes its key.
-                    prop_assert_eq!(registry.key(label), Some(key));
+                    prop_assert_eq!(labels.key(label), Some(key));
                 }
-                for (label, key) in registry.entries() {
+                for (label, key) in labels.entries() {
                     let (profile, guards) = parts(key);
                     let index = slots.slot[label as usize];
                     let Some(subject) = now.iter().find(|s| s.index + 1 == index) else {

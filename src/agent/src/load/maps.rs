@@ -1,4 +1,4 @@
-//! The pinned maps by their names in `bpf/include/maps.h`, and the registry of labels that the agent adds.
+//! The pinned maps by their names in `bpf/include/maps.h`, and the table of labels that the agent adds.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,16 +12,16 @@ use crate::bpf::pins::Pins;
 use crate::bpf::ring::Ring;
 use crate::bpf::word::StateWord;
 use crate::error::{AgentError, Result, Step};
-use crate::label::slots::{MAX_KEY, Registry};
+use crate::label::slots::{LabelTable, MAX_KEY};
 use crate::machine::process::Identity;
 
-/// Name of the registry's map.
+/// Name of the map of the table of labels.
 const KEYS: &str = "kiln_keys";
 /// BPF_MAP_TYPE_HASH and BPF_F_NO_PREALLOC of linux/bpf.h.
 const HASH: u32 = 1;
 const NO_PREALLOC: u32 = 1;
 
-/// A value of the registry. The agent alone reads and writes it.
+/// A value of the table of labels. The agent alone reads and writes it.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable)]
 struct Entry {
@@ -31,7 +31,7 @@ struct Entry {
 
 impl Entry {
     fn of(key: &str) -> Entry {
-        // `Registry::admit` bounds a key by MAX_KEY.
+        // `LabelTable::admit` bounds a key by MAX_KEY.
         let len = key.len().min(MAX_KEY);
         let mut entry = Entry { len: len as u16, key: [0; MAX_KEY] };
         entry.key[..len].copy_from_slice(&key.as_bytes()[..len]);
@@ -117,40 +117,40 @@ impl Maps {
         })
     }
 
-    /// Makes and pins the registry of labels.
+    /// Makes and pins the table of labels.
     ///
     /// # Errors
     /// Of the kernel.
-    pub fn create_registry(pins: &Pins) -> Result<()> {
+    pub fn create_labels(pins: &Pins) -> Result<()> {
         Map::create(HASH, &map_name(KEYS), 4, size_of::<Entry>() as u32, SLOTS as u32, NO_PREALLOC)
             .and_then(|map| map.pin(&pins.maps().join(KEYS)))
-            .map_err(|e| AgentError::kernel(Step::MakeRegistry, e))
+            .map_err(|e| AgentError::kernel(Step::MakeLabels, e))
     }
 
-    /// Reads the registry.
+    /// Reads the table of labels.
     ///
     /// # Errors
     /// If it is damaged.
-    pub fn registry(&self) -> Result<Registry> {
-        let fail = |e| AgentError::kernel(Step::ReadRegistry, e);
+    pub fn labels_given(&self) -> Result<LabelTable> {
+        let fail = |e| AgentError::kernel(Step::ReadLabels, e);
         let mut entries = Vec::new();
         for key in self.keys.keys().map_err(fail)? {
             let label = u32::read_from_bytes(&key).unwrap_or(0);
             let Some(entry) = self.keys.read::<Entry>(&label).map_err(fail)? else { continue };
             entries.push((label, entry.key().to_owned()));
         }
-        Registry::from_entries(entries)
+        LabelTable::from_entries(entries)
     }
 
     /// Writes entries that are new.
     ///
     /// # Errors
     /// Of the kernel.
-    pub fn write_registry(&self, registry: &Registry) -> Result<()> {
-        for (label, key) in registry.entries() {
+    pub fn write_labels(&self, labels: &LabelTable) -> Result<()> {
+        for (label, key) in labels.entries() {
             match self.keys.set(label.as_bytes(), Entry::of(key).as_bytes(), NOEXIST) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(AgentError::kernel(Step::WriteRegistry, e));
+                    return Err(AgentError::kernel(Step::WriteLabels, e));
                 }
                 _ => {}
             }

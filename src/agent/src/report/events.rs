@@ -7,7 +7,7 @@ use kiln_base::event::{KernelEvent, Sentinel, Verdict, Violation};
 
 use crate::bpf::ring::Ring;
 use crate::error::Result;
-use crate::label::slots::Registry;
+use crate::label::slots::LabelTable;
 use crate::load::maps::Maps;
 use crate::machine::lines;
 use crate::report::explain::{Explainer, Spool};
@@ -45,12 +45,12 @@ impl Events {
     }
 
     /// Reads events and reports them; returns how many.
-    pub fn drain(&mut self, registry: &Registry) -> usize {
+    pub fn drain(&mut self, labels: &LabelTable) -> usize {
         let mut violations = Vec::new();
         let (base, explainer) = (self.base.number, &self.explainer);
         let count = self.ring.read(BATCH, |position, bytes| {
             match KernelEvent::decode(bytes) {
-                Ok(event) => violations.push(explain(explainer, registry, base + position, &event)),
+                Ok(event) => violations.push(explain(explainer, labels, base + position, &event)),
                 Err(e) => lines::error(&e),
             }
             true
@@ -63,9 +63,9 @@ impl Events {
 
     /// Reports what is in the buffer now. What comes meanwhile is left: in a flood, which a confined service may make,
     /// there is no end to it.
-    pub fn drain_present(&mut self, registry: &Registry) {
+    pub fn drain_present(&mut self, labels: &LabelTable) {
         let end = self.ring.end();
-        while self.ring.position() < end && self.drain(registry) > 0 {}
+        while self.ring.position() < end && self.drain(labels) > 0 {}
     }
 
     fn report(&mut self, violation: &Violation) {
@@ -105,9 +105,9 @@ impl Events {
     }
 }
 
-fn explain(explainer: &Explainer, registry: &Registry, seq: u64, event: &KernelEvent) -> Violation {
+fn explain(explainer: &Explainer, labels: &LabelTable, seq: u64, event: &KernelEvent) -> Violation {
     let unknown = format!("label-{}", event.label);
-    explainer.explain(seq, event, registry.key(event.label).unwrap_or(&unknown))
+    explainer.explain(seq, event, labels.key(event.label).unwrap_or(&unknown))
 }
 
 /// Sequence numbers begin here: after an unload in the same boot the ring buffer begins anew, the numbers do not.

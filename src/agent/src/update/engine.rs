@@ -6,7 +6,7 @@ use crate::bpf::object;
 use crate::bpf::pins::Pins;
 use crate::config::{Config, Places};
 use crate::error::{AgentError, Lack, Result, Step};
-use crate::label::slots::Registry;
+use crate::label::slots::LabelTable;
 use crate::load::maps::Maps;
 use crate::load::{attach, keep, own};
 use crate::machine::clock::boot_unix_ns;
@@ -35,7 +35,7 @@ pub struct Engine {
     /// What the kernel programs say.
     pub events: Events,
     /// The labels of this boot.
-    pub registry: Registry,
+    pub labels: LabelTable,
     _lock: Lock,
 }
 
@@ -58,7 +58,7 @@ impl Engine {
         // So that many who keep the machine busy do not keep an update waiting; with fewer rights, as it was.
         let _ = rustix::process::setpriority_process(None, PRIORITY);
         let maps = Maps::open(&places.pins)?;
-        let registry = maps.registry()?;
+        let labels = maps.labels_given()?;
         let keeper = Keeper::new(&places.run);
         let mut explainer = Explainer::new(boot_unix_ns());
         if let Some(records) = keeper.read()? {
@@ -72,7 +72,7 @@ impl Engine {
         let config = Config::read(&places.config())?;
         tidy(&places.state, &["spool"]);
         let store = Store::new(&places.state);
-        Ok(Engine { config, store, maps, keeper, events, registry, _lock: lock, places })
+        Ok(Engine { config, store, maps, keeper, events, labels, _lock: lock, places })
     }
 
     /// Loads programs and maps for the first time in this boot. Nothing is enforced yet.
@@ -84,7 +84,7 @@ impl Engine {
         places.pins.remove_all().map_err(|e| AgentError::kernel(Step::RemoveUnfinished, e))?;
         Keeper::new(&places.run).clear();
         attach::load_fresh(&places.pins, &places.run, &policy.tables.kernel.header)?;
-        Maps::create_registry(&places.pins)?;
+        Maps::create_labels(&places.pins)?;
         let state = Maps::open(&places.pins)?;
         state.state.end();
         drop(state);
@@ -136,7 +136,7 @@ impl Engine {
 
     /// Reads events and reports them; returns how many.
     pub fn drain(&mut self) -> usize {
-        self.events.drain(&self.registry)
+        self.events.drain(&self.labels)
     }
 
     /// Ends enforcement and removes everything from the kernel.
@@ -144,7 +144,7 @@ impl Engine {
     /// # Errors
     /// If a pin cannot be removed.
     pub fn unload(mut self) -> Result<()> {
-        self.events.drain_present(&self.registry);
+        self.events.drain_present(&self.labels);
         self.maps.state.end();
         keep::release(&self.places, &self.maps)?;
         self.places.pins.remove_all().map_err(|e| AgentError::kernel(Step::RemovePins, e))?;

@@ -4,7 +4,7 @@
 //! ```text
 //!  Accepted    its numbers are noted: whatever comes, it is never accepted again
 //!     | admit
-//!  Admitted    each of its subjects has a label in the registry
+//!  Admitted    each of its subjects has a label in the table of labels
 //!     | widen
 //!  Widened     the running policy knows those labels too, each meaning what its tasks are now
 //!     | build
@@ -51,7 +51,7 @@ struct Update<'a> {
     policy: &'a Verified,
     /// What was recorded when it began; none at the first load.
     old: Option<Records>,
-    /// Entries of the label registry.
+    /// Entries of the table of labels.
     labels: usize,
     /// Indices of generations that are free.
     free: Vec<u32>,
@@ -74,7 +74,7 @@ impl Update<'_> {
     /// not by the new ones.
     fn narrows(&self, old: &Tables, slots: &Slots) -> bool {
         let verbs = 1 << Verb::Read as u8 | 1 << Verb::Modify as u8;
-        let before = self.engine.registry.slots(&old.metadata.subjects);
+        let before = self.engine.labels.slots(&old.metadata.subjects);
         let mut narrowing = Narrowing::new(&old.kernel, &self.policy.tables.kernel);
         // A label without a subject (0) is denied everything.
         before.slot.iter().zip(&slots.slot).any(|(a, b)| *a != 0 && (*b == 0 || narrowing.narrows(a - 1, b - 1, verbs)))
@@ -143,11 +143,11 @@ impl<'a> Admitted<'a> {
             Some(_) => Some(engine.records()?),
             None => None,
         };
-        let mut registry = engine.registry.clone();
-        registry.admit(&policy.tables.metadata.subjects)?;
-        engine.maps.write_registry(&registry)?;
-        engine.registry = registry;
-        let labels = engine.registry.len();
+        let mut labels = engine.labels.clone();
+        labels.admit(&policy.tables.metadata.subjects)?;
+        engine.maps.write_labels(&labels)?;
+        engine.labels = labels;
+        let labels = engine.labels.len();
         let mut free = (0..GENERATIONS).collect::<Vec<u32>>();
         free.retain(|i| old.as_ref().is_none_or(|o| *i != o.active.index));
         Ok(Admitted(Update { engine, policy, old, labels, free }))
@@ -165,7 +165,7 @@ impl<'a> Admitted<'a> {
             return Ok(Widened { all, previous: Some(old.active) });
         }
         let tables = all.engine.keeper.tables(&old.active)?;
-        let slots = all.engine.registry.slots(&tables.metadata.subjects);
+        let slots = all.engine.labels.slots(&tables.metadata.subjects);
         let built = all.build(&tables, &slots, old.active.serial)?;
         let labels = all.labels;
         let wide = Record { index: built.index, readback: built.readback, labels, ..old.active.clone() };
@@ -186,7 +186,7 @@ impl<'a> Widened<'a> {
         let policy = all.policy;
         // Kept from here on; records that do not name them would have them removed.
         all.engine.keeper.keep_tables(policy)?;
-        let slots = all.engine.registry.slots(&policy.tables.metadata.subjects);
+        let slots = all.engine.labels.slots(&policy.tables.metadata.subjects);
         for key in &slots.stranded {
             lines::print_line(&serde_json::json!({"schema": "kiln.notice.v1", "stranded": key,
                 "notice": "tasks of this subject are denied everything under the new policy, which has no subject with all their guards"}));

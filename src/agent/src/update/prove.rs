@@ -38,7 +38,7 @@ pub fn prove(engine: &mut Engine, tables: &Tables, record: &Record) -> Result<Ev
 
 fn refused(engine: &mut Engine, attempt: Attempt, serial: u64) -> Result<Sentinel> {
     for _ in 0..SENTINEL_ATTEMPTS {
-        engine.events.drain_present(&engine.registry);
+        engine.events.drain_present(&engine.labels);
         engine.events.forget_proofs();
         let strays = engine.maps.groups.strays_for_now();
         let pid = sentinel::provoke(Labels(&engine.maps.labels), attempt)?;

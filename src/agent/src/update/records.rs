@@ -31,7 +31,7 @@ pub struct Record {
     pub name: String,
     /// Sequence of the assignment; 0: none.
     pub sequence: u64,
-    /// Entries of the label registry when it was built: labels given later are unknown to it.
+    /// Entries of the table of labels when it was built: labels given later are unknown to it.
     #[serde(default)]
     pub labels: usize,
 }

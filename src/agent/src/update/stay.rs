@@ -45,7 +45,7 @@ pub fn affirm(engine: &mut Engine) -> Result<Evidence> {
     let tables = engine.keeper.tables(&records.active)?;
     attach::attach_needed(&engine.places.pins, &engine.places.run, &tables.kernel.header, records.revocation)?;
     own::tell(&engine.places, &engine.maps)?;
-    let slots = engine.registry.slots(&tables.metadata.subjects);
+    let slots = engine.labels.slots(&tables.metadata.subjects);
     label(engine, &tables, &slots, records.revocation)?;
     let evidence = prove(engine, &tables, &records.active)?;
     records.evidence = Some(evidence.clone());
