@@ -34,7 +34,7 @@ pub struct Slots {
 }
 
 impl LabelTable {
-    /// A labels with entries read back from their map.
+    /// A table with entries read back from their map.
     ///
     /// # Errors
     /// If an entry is none that this type makes.
