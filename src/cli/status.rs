@@ -60,8 +60,11 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
             show(&args, &client, &state, in_step, out)?;
             shown = Some(state);
         }
-        if last || out.gone() {
+        if last {
             return Ok(if in_step { Exit::Done } else { Exit::Finding });
+        }
+        if out.gone() {
+            return Ok(Exit::Done);
         }
         sleep(AGAIN);
     }

@@ -27,7 +27,7 @@ pub fn files() -> Vec<(PathBuf, String)> {
 }
 
 /// Runs a line: its exit code, and all that it said.
-fn bash(folder: &Path, line: &str) -> (String, String) {
+pub fn bash(folder: &Path, line: &str) -> (String, String) {
     let program = Path::new(env!("CARGO_BIN_EXE_kiln"));
     let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("bash");
@@ -64,7 +64,26 @@ fn what_people_write_is_read_and_answered() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// Every command that needs no POS, with whatever is closed or full: none panics, none changes its exit code for a reader that
+/// Runs a command with whatever is closed, full, or left by its reader, `before` in front of it: what it does then that it must
+/// not, which is to panic or to end with another code.
+pub fn whoever_reads(folder: &Path, before: &str, command: &str, code: &str) -> String {
+    let mut wrong = String::new();
+    for to in ["", ">&-", "2>&-", "2>/dev/full", ">&- 2>&-", "| true", "2>&1 >/dev/null | true", "<&- >&- 2>&-"] {
+        let (found, said) = bash(folder, &format!("{before}{command} {to}; exit ${{PIPESTATUS[0]}}"));
+        if found != code || said.contains("panicked") {
+            wrong += &format!("{command} {to}: {found}, not {code}: {said}\n");
+        }
+    }
+    for to in [">/dev/full", ">/dev/full 2>/dev/full"] {
+        let (found, said) = bash(folder, &format!("{before}{command} {to}"));
+        if !["2", code].contains(&&*found) || said.contains("panicked") {
+            wrong += &format!("{command} {to}: {found}: {said}\n");
+        }
+    }
+    wrong
+}
+
+/// Every command that needs no POS (those that do are in `pos::readers`), with whatever is closed or full: none panics, none changes its exit code for a reader that
 /// went away.
 #[test]
 fn nobody_has_to_read() {
@@ -72,22 +91,11 @@ fn nobody_has_to_read() {
     image::build(dir.path(), COMMANDS_ROOT);
     fs::write(dir.path().join("agent"), image::static_program()).unwrap();
     assert_eq!(bash(dir.path(), "kiln keygen keys && kiln compile p.pdl -o p.tables").0, "0");
+    let clean = "rm -rf k2 out.tables out.pdl out.dir; cp odd.txt odd.pdl; ";
     let mut wrong = String::new();
     for line in COMMANDS.trim().lines() {
         let (code, command) = line.split_once(' ').unwrap();
-        let clean = "rm -rf k2 out.tables out.pdl out.dir; cp odd.txt odd.pdl; ";
-        for to in ["", ">&-", "2>&-", "2>/dev/full", ">&- 2>&-", "| true", "2>&1 >/dev/null | true", "<&- >&- 2>&-"] {
-            let (found, said) = bash(dir.path(), &format!("{clean}kiln {command} {to}; exit ${{PIPESTATUS[0]}}"));
-            if found != code || said.contains("panicked") {
-                wrong += &format!("{command} {to}: {found}, not {code}: {said}\n");
-            }
-        }
-        for to in [">/dev/full", ">/dev/full 2>/dev/full"] {
-            let (found, said) = bash(dir.path(), &format!("{clean}kiln {command} {to}"));
-            if !["2", code].contains(&&*found) || said.contains("panicked") {
-                wrong += &format!("{command} {to}: {found}: {said}\n");
-            }
-        }
+        wrong += &whoever_reads(dir.path(), clean, &format!("kiln {command}"), code);
     }
     assert!(wrong.is_empty(), "{wrong}");
     // What a command was asked to do is done, whoever reads.
@@ -96,6 +104,21 @@ fn nobody_has_to_read() {
         "cp odd.txt a.pdl; cp odd.txt b.pdl; kiln fmt a.pdl b.pdl | true; kiln fmt --check a.pdl b.pdl",
     );
     assert_eq!(said, "");
+}
+
+/// The agent, on a machine that has no policy of Kiln's: what it finds there depends on the machine, the streams do not.
+#[test]
+fn nobody_has_to_read_the_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut wrong = String::new();
+    for command in
+        ["", "--help", "--version", "nonsense", "update", "status", "status --format json", "verify", "kernel"]
+    {
+        let command = format!("kiln-agent {command}");
+        let (code, _) = bash(dir.path(), &command);
+        wrong += &whoever_reads(dir.path(), "", &command, &code);
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 /// The exit code, and the command.

@@ -16,7 +16,7 @@
 //!
 //! The files stand above those of `base.root`. `as` names the program that does what follows.
 
-mod commands;
+pub mod commands;
 mod judges;
 
 use std::fs;

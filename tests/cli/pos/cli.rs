@@ -22,14 +22,14 @@ const POLICY: &str =
 const KERNEL: &str = "CONFIG_BPF_SYSCALL=y\nCONFIG_BPF_LSM=y\nCONFIG_DEBUG_INFO_BTF=y\nCONFIG_CGROUPS=y\n\
     CONFIG_SECURITY_NETWORK=y\nCONFIG_LSM=\"landlock,bpf\"\n";
 
-struct Scene {
+pub(super) struct Scene {
     dir: tempfile::TempDir,
-    service: Service,
+    pub(super) service: Service,
 }
 
 impl Scene {
     /// A service, and an image in `root` that trusts it.
-    fn new() -> Scene {
+    pub(super) fn new() -> Scene {
         let dir = tempfile::tempdir().unwrap();
         let service = Service::start(&dir.path().join("pos"));
         let put = |path: &str, bytes: &[u8]| {
@@ -47,11 +47,11 @@ impl Scene {
         scene
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    fn plain(&self, args: &[&str]) -> Command {
+    pub(super) fn plain(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
         command.current_dir(self.path()).args(args).env("NO_COLOR", "1").env_remove("KILN_POS");
         command
@@ -65,7 +65,7 @@ impl Scene {
     }
 
     /// A command that asks the POS.
-    fn pos(&self, args: &[&str]) -> Command {
+    pub(super) fn pos(&self, args: &[&str]) -> Command {
         let mut command = self.plain(args);
         command.env("KILN_POS", format!("https://{}", self.service.address)).env("KILN_POS_IDENTITY", "pos/operator");
         command
@@ -78,7 +78,7 @@ impl Scene {
 }
 
 /// Joins as an agent does: with nothing but what the credential and the image say.
-fn join(scene: &Scene, credential: &str) -> (String, Client) {
+pub(super) fn join(scene: &Scene, credential: &str) -> (String, Client) {
     let credential: JoinCredential = serde_json::from_str(credential).unwrap();
     let address = credential.pos.unwrap().strip_prefix("https://").unwrap().parse().unwrap();
     let ca = fs::read_to_string(scene.path().join("root/usr/lib/kiln/trust/pos-ca.pem")).unwrap();

@@ -9,6 +9,7 @@ mod evidence;
 mod fixture;
 mod hostile;
 mod operator;
+mod readers;
 mod service;
 mod stream;
 mod violations;
