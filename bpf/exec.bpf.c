@@ -60,8 +60,7 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 	if (word && !kiln_take_along(current, word))
 		return -ENOMEM;
 	kiln_forget_switch(bprm, current);
-	/* The interpreter gets a descriptor of the program, as binfmt_misc's `O` asks (AT_EXECFD): then there is one.
-	 */
+	/* Set only where the interpreter gets a descriptor of the program (AT_EXECFD), as binfmt_misc's `O` asks. */
 	if (bprm->executable) {
 		ret = kiln_check_path_as(&me, V(READ), bprm->executable->f_path.mnt, bprm->executable->f_path.dentry,
 					 KILN_OPENED);

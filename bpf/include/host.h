@@ -30,25 +30,36 @@ static long kiln_parent_step(u32 turn, struct kiln_scratch **ctx)
 /* More names than a path of KILN_PATH_MAX has: a folder may lie deeper still, and is unknown then. */
 #define KILN_ABOVE 4096u
 
-/* One step through the mounts of a file system, from the oldest on. Without a lock: an entry that is gone ends it. */
-static long kiln_instance_step(u32 turn, struct kiln_scratch **ctx)
+/*
+ * The next mount of the file system s->sb, from the oldest on; NULL: there is none (s->found), or it is not known.
+ * Without a lock: an entry that is gone ends it.
+ */
+static __always_inline struct mount *kiln_next_instance(struct kiln_scratch *s)
 {
-	struct kiln_scratch *s = *ctx;
 	struct mount *mount;
 	u64 next;
 
 	if (!kiln_step_left(s) || bpf_probe_read_kernel(&next, sizeof(next), (void *)s->instance) || !next)
-		return 1;
+		return NULL;
 	s->instance = next;
 	if (next == s->top) {
 		s->found = 1;
-		return 1;
+		return NULL;
 	}
-	s->at = next - bpf_core_field_offset(struct mount, mnt_instance);
-	mount = (void *)s->at;
+	mount = (void *)next - bpf_core_field_offset(struct mount, mnt_instance);
 	/* What was taken out leads into another list. */
-	if ((u64)BPF_CORE_READ(mount, mnt.mnt_sb) != s->sb)
+	return (u64)BPF_CORE_READ(mount, mnt.mnt_sb) == s->sb ? mount : NULL;
+}
+
+/* One step through the mounts of a file system. */
+static long kiln_instance_step(u32 turn, struct kiln_scratch **ctx)
+{
+	struct kiln_scratch *s = *ctx;
+	struct mount *mount = kiln_next_instance(s);
+
+	if (!mount)
 		return 1;
+	s->at = (u64)mount;
 	if ((u64)BPF_CORE_READ(mount, mnt_ns) != s->host_ns)
 		return 0;
 	if (!s->mount)
@@ -64,7 +75,7 @@ static long kiln_instance_step(u32 turn, struct kiln_scratch **ctx)
 	return s->seek != s->root || s->seek == s->goal;
 }
 
-/* File systems that show the machine itself, and are another one wherever a task mounts them anew. */
+/* Whether a file system shows the machine itself: each mount that a task makes of one is another file system. */
 static __always_inline bool kiln_shows_machine(struct super_block *sb)
 {
 	u64 magic = BPF_CORE_READ(sb, s_magic);
@@ -76,18 +87,9 @@ static __always_inline bool kiln_shows_machine(struct super_block *sb)
 static long kiln_rooted_step(u32 turn, struct kiln_scratch **ctx)
 {
 	struct kiln_scratch *s = *ctx;
-	struct mount *mount;
-	u64 next;
+	struct mount *mount = kiln_next_instance(s);
 
-	if (!kiln_step_left(s) || bpf_probe_read_kernel(&next, sizeof(next), (void *)s->instance) || !next)
-		return 1;
-	s->instance = next;
-	if (next == s->top) {
-		s->found = 1;
-		return 1;
-	}
-	mount = (void *)next - bpf_core_field_offset(struct mount, mnt_instance);
-	if ((u64)BPF_CORE_READ(mount, mnt.mnt_sb) != s->sb)
+	if (!mount)
 		return 1;
 	if ((u64)BPF_CORE_READ(mount, mnt_ns) != s->host_ns || (u64)BPF_CORE_READ(mount, mnt.mnt_root) != s->root)
 		return 0;

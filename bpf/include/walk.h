@@ -50,7 +50,8 @@ static __always_inline bool kiln_prepend(struct kiln_scratch *s, const void *nam
 	return true;
 }
 
-/* What is read of a name in the dentry itself, at most. Its room there (DNAME_INLINE_LEN of dcache.h) is 32 on 6.1 and
+/*
+ * What is read of a name in the dentry itself, at most. Its room there (DNAME_INLINE_LEN of dcache.h) is 32 on 6.1 and
  * 40 on 6.12; behind a smaller one are other fields of the dentry.
  */
 #define KILN_INLINE_WORDS 5u
