@@ -374,10 +374,13 @@ int BPF_PROG(kiln_cgroup_attach_task, struct cgroup *dst, const char *path, stru
 
 	/* While nothing is enforced not all programs may be attached. */
 	if ((u32)kiln_active() != KILN_INACTIVE) {
-		if (!seen)
+		if (!seen) {
 			*(volatile u64 *)&kiln_state.moves = KILN_MOVES_MISSED;
-		else if (*(volatile u64 *)&kiln_state.moves == KILN_MOVES_UNKNOWN)
+			/* It may bear a label where nothing else says so. */
+			kiln_stray();
+		} else if (*(volatile u64 *)&kiln_state.moves == KILN_MOVES_UNKNOWN) {
 			*(volatile u64 *)&kiln_state.moves = KILN_MOVES_SEEN;
+		}
 	}
 	if (!kiln_unified(dst))
 		return 0;

@@ -18,14 +18,19 @@ static __always_inline u32 kiln_label_of_process(struct task_struct *leader)
 	return kiln_group_label(kiln_home(leader));
 }
 
+#define TASK_NEW 0x800u /* include/linux/sched.h: it has not run yet */
+
 /*
  * Whether another process is bound as a label says. One that is starting is not: what it is to become binds it only
- * when its program runs.
+ * when its program runs. Nor is one that has not run yet: it may not have its label, and share its parent's memory.
  */
 static __always_inline bool kiln_is_bound(struct task_struct *leader, u32 label)
 {
+	bool new = BPF_CORE_READ(leader, __state) & TASK_NEW;
 	struct kiln_task *own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
 
+	if (new)
+		return false;
 	if (own)
 		return own->label == label && !(own->flags & KILN_T_STARTING);
 	return kiln_group_label(kiln_home(leader)) == label;
