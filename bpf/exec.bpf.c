@@ -88,6 +88,9 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 				ret = kiln_decide_file(&who, s, &about, V(EXEC), bprm->file->f_path.mnt, dentry);
 			if (starting && !ret)
 				ret = kiln_started(&me, current->group_leader);
+			/* The thread that executes has a copy of the leader's word (kiln_take_along()). */
+			if (starting && !ret && current->group_leader != current && !kiln_give(current, (u32)word))
+				ret = -ENOMEM;
 			if (!ret && who.s->exec_start)
 				ret = kiln_find_switch(&who, s, &about, bprm);
 		}

@@ -151,6 +151,18 @@ static __always_inline void kiln_mark_group(struct cgroup *group, u32 label)
 }
 
 /*
+ * Binds a cgroup in place of a process for whose label there is no memory. One that has another label is denied
+ * everything from now on: either label could be wider than the other.
+ */
+static __always_inline void kiln_bind_group(struct cgroup *group, u32 label)
+{
+	u32 has = kiln_group_label(group);
+
+	kiln_count(KILN_C_FAILED_CLOSED);
+	kiln_label_group(BPF_CORE_READ(group, kn, id), has && has != label ? KILN_LABEL_SENTINEL : label);
+}
+
+/*
  * Called by the agent, with every cgroup under cgroup_mutex, after it has labelled some that were there before their
  * policy (src/agent/src/label).
  */
@@ -273,28 +285,29 @@ static __always_inline void kiln_attach(struct task_struct *moved, struct cgroup
 					bool labelled)
 {
 	struct task_struct *task = moved->group_leader;
-	struct kiln_task *own;
 	struct kiln_who who = {};
 	bool exempt, starting;
 	u32 next;
+	u64 word;
 
 	if (!task)
 		return;
 	exempt = !labelled && kiln_exempt(task);
-	own = bpf_task_storage_get(&kiln_labels, task, 0, 0);
-	if (own && own->label) {
-		if (exempt || own->label == label)
+	word = kiln_own(task);
+	if ((u32)word) {
+		if (exempt || (u32)word == label)
 			return;
-		kiln_enter_label(&who, kiln_active(), own->label, 0);
+		kiln_enter_label(&who, kiln_active(), word, 0);
 		if (!who.s || who.s->flags & KILN_S_SENTINEL)
 			return;
 		next = kiln_joined(&who, group, label);
-		if (next)
-			own->label = next;
+		/* What has a word is given another without an allocation. */
+		if (next && !kiln_give(task, word >> 32 << 32 | next))
+			kiln_count(KILN_C_FAILED_CLOSED);
 		return;
 	}
 	starting = !exempt && !labelled && kiln_is_managers(task);
-	if (!own && !exempt && !starting && whole && kiln_moves_seen())
+	if (!word && !exempt && !starting && whole && kiln_moves_seen())
 		return;
 	if (!whole)
 		kiln_stray();
@@ -357,9 +370,8 @@ int BPF_PROG(kiln_cgroup_leave, struct cgroup *dst, struct task_struct *task, bo
 	kiln_stray();
 	if (!kiln_give(process, label)) {
 		/* Then the place where it goes is bound as it was. */
-		kiln_count(KILN_C_FAILED_CLOSED);
-		kiln_label_group(BPF_CORE_READ(dst, kn, id), label);
-		kiln_mark_group(dst, label);
+		kiln_bind_group(dst, label);
+		kiln_share_place(kiln_place(dst));
 	}
 	return 0;
 }

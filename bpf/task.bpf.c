@@ -47,7 +47,6 @@ int BPF_PROG(kiln_task_alloc, struct task_struct *task, unsigned long clone_flag
  */
 static __noinline int kiln_forked(struct task_struct *parent, struct task_struct *child)
 {
-	struct kiln_task *own;
 	struct cgroup *group;
 	u32 label;
 	u64 word;
@@ -59,10 +58,8 @@ static __noinline int kiln_forked(struct task_struct *parent, struct task_struct
 	word = kiln_own(parent->group_leader);
 	if (!(u32)word || child->group_leader != child || (u32)word == label)
 		return 0;
-	own = bpf_task_storage_get(&kiln_labels, child, 0, 0);
-	if ((!own || !own->label) && !kiln_give(child, word)) {
-		kiln_count(KILN_C_FAILED_CLOSED);
-		kiln_label_group(BPF_CORE_READ(group, kn, id), word);
+	if (!(u32)kiln_own(child) && !kiln_give(child, word)) {
+		kiln_bind_group(group, word);
 		kiln_share_place(kiln_place(group));
 	}
 	return 0;
@@ -75,4 +72,20 @@ int BPF_PROG(kiln_sched_process_fork, struct task_struct *parent, struct task_st
 	if (parent->cgroups == child->cgroups && !*(volatile u64 *)&kiln_state.strays)
 		return 0;
 	return kiln_forked(parent, child);
+}
+
+/*
+ * execve(2) by a thread that is not the leader: it takes the leader's place now, while no task can be moved. It was
+ * given the label when the program was looked at (kiln_take_along()); the leader may have been moved since.
+ */
+SEC("?fentry/exchange_tids")
+NEEDS("always")
+int BPF_PROG(kiln_exchange_tids, struct task_struct *thread, struct task_struct *leader)
+{
+	u64 word = kiln_own(leader);
+
+	/* The thread has storage, so that this allocates nothing; one that started nothing has no flag to keep. */
+	if ((u32)word && (u32)word != (u32)kiln_own(thread) && !kiln_give(thread, (u32)word))
+		kiln_count(KILN_C_FAILED_CLOSED);
+	return 0;
 }

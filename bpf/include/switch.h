@@ -11,11 +11,9 @@
 /* The label of another process; 0: none. */
 static __always_inline u32 kiln_label_of_process(struct task_struct *leader)
 {
-	struct kiln_task *own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
+	u64 word = kiln_own(leader);
 
-	if (own)
-		return own->label;
-	return kiln_group_label(kiln_home(leader));
+	return word ? (u32)word : kiln_group_label(kiln_home(leader));
 }
 
 #define TASK_NEW 0x800u /* include/linux/sched.h: it has not run yet */
@@ -27,12 +25,12 @@ static __always_inline u32 kiln_label_of_process(struct task_struct *leader)
 static __always_inline bool kiln_is_bound(struct task_struct *leader, u32 label)
 {
 	bool new = BPF_CORE_READ(leader, __state) & TASK_NEW;
-	struct kiln_task *own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
+	u64 word = kiln_own(leader);
 
 	if (new)
 		return false;
-	if (own)
-		return own->label == label && !(own->flags & KILN_T_STARTING);
+	if (word)
+		return (u32)word == label && !(word >> 32 & KILN_T_STARTING);
 	return kiln_group_label(kiln_home(leader)) == label;
 }
 

@@ -142,9 +142,63 @@ static int run_wait(int argc, char **argv)
 	return run(argc, argv);
 }
 
+/* Holds a lease on FILE: who opens it waits (it makes GO.waiting then) until there is GO. */
+static void hold_lease(const char *file, const char *go, int ready)
+{
+	char name[512];
+	int held = open(file, O_RDONLY), waiting, signal;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	if (held < 0 || fcntl(held, F_SETLEASE, F_WRLCK))
+		unattempted("a lease on %s", file);
+	if (write(ready, "", 1) != 1 || sigwait(&set, &signal))
+		unattempted("waiting for who opens %s", file);
+	snprintf(name, sizeof(name), "%s.waiting", go);
+	waiting = open(name, O_CREAT | O_WRONLY, 0644);
+	if (waiting < 0)
+		unattempted("making %s", name);
+	while (access(go, F_OK))
+		usleep(20000);
+	_exit(fcntl(held, F_SETLEASE, F_UNLCK));
+}
+
+static void *execute_word(void *path)
+{
+	result = execute(path);
+	sem_post(&done);
+	return NULL;
+}
+
+/* thread-exec-held FILE GO PROGRAM: a second thread executes, and waits half-way, where the kernel opens FILE. */
+static int run_held(int argc, char **argv)
+{
+	const char *file = argument(argc, argv, 0), *go = argument(argc, argv, 1);
+	char byte;
+	int ready[2];
+	pid_t child;
+
+	if (pipe2(ready, O_CLOEXEC) || (child = fork()) < 0)
+		unattempted("fork");
+	if (child == 0)
+		hold_lease(file, go, ready[1]);
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		unattempted("no lease");
+	if (sem_init(&done, 0, 0) || pthread_create(&older, NULL, execute_word, (void *)argument(argc, argv, 2)))
+		unattempted("a thread");
+	alarm(600);
+	while (sem_wait(&done))
+		;
+	return result;
+}
+
 const struct attack thread_attacks[] = {
     {"older-thread", prepare, run},
     {"orphan-thread", prepare, run_orphan},
     {"wait-older-thread", NULL, run_wait},
+    {"thread-exec-held", NULL, run_held},
     {0},
 };
