@@ -7,16 +7,17 @@ static const char kiln_executor[] = "/usr/lib/systemd/systemd-executor";
 static __always_inline bool kiln_is_executor(struct kiln_scratch *s, u32 pos)
 {
 	char head[sizeof(kiln_executor) - 1];
+	char differs = 0;
 
 	if (pos != KILN_PATH_MAX - sizeof(head))
 		return false;
 	if (bpf_probe_read_kernel(head, sizeof(head), &s->path[KILN_PATH_MAX - sizeof(head)]))
 		return false;
+		/* One branch at the end: after each the verifier would look at all that follows. */
 #pragma unroll
 	for (int i = 0; i < sizeof(head); i++)
-		if (head[i] != kiln_executor[i])
-			return false;
-	return true;
+		differs |= head[i] ^ kiln_executor[i];
+	return !differs;
 }
 
 /*
@@ -60,13 +61,6 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 	if (word && !kiln_take_along(current, word))
 		return -ENOMEM;
 	kiln_forget_switch(bprm, current);
-	/* Set only where the interpreter gets a descriptor of the program (AT_EXECFD), as binfmt_misc's `O` asks. */
-	if (bprm->executable) {
-		ret = kiln_check_path_as(&me, V(READ), bprm->executable->f_path.mnt, bprm->executable->f_path.dentry,
-					 KILN_OPENED);
-		if (ret)
-			return ret;
-	}
 	if (!word && !((active >> 32) & (V(EXEC) | KILN_HOST_EXEC)))
 		return 0;
 	entry = kiln_enter_label(&who, active, word ? (u32)word : KILN_LABEL_HOST, V(EXEC));
@@ -100,6 +94,12 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 	return ret;
 }
 
+/* Set only where the interpreter gets a descriptor of the program (AT_EXECFD), as binfmt_misc's `O` asks. */
+static __noinline int kiln_check_given(struct linux_binprm *bprm)
+{
+	return kiln_check_path(V(READ), bprm->executable->f_path.mnt, bprm->executable->f_path.dentry, KILN_OPENED);
+}
+
 /*
  * Runs for the script and again for its interpreter: both need exec. A starting
  * task is held to its label here: what systemd runs in the unit is the unit's.
@@ -111,8 +111,14 @@ NEEDS("always") /* also a unit's first program; the label of a process whose thr
 int BPF_PROG(kiln_bprm_check_security, struct linux_binprm *bprm)
 {
 	struct kiln_me me = kiln_me();
+	int ret;
 
-	return kiln_unbound(&me, V(EXEC) | V(READ) | KILN_HOST_EXEC) ? 0 : kiln_execute(bprm);
+	if (kiln_unbound(&me, V(EXEC) | V(READ) | KILN_HOST_EXEC))
+		return 0;
+	ret = kiln_execute(bprm);
+	if (ret || !bprm->executable)
+		return ret;
+	return kiln_check_given(bprm);
 }
 
 /* The new program runs: an exec selector may attach a subject. Attached only where some subject has one. */

@@ -293,7 +293,7 @@ static __always_inline void kiln_attach(struct task_struct *moved, struct cgroup
 	if (!task)
 		return;
 	exempt = !labelled && kiln_exempt(task);
-	word = kiln_own(task);
+	word = kiln_own_of(task);
 	if ((u32)word) {
 		if (exempt || (u32)word == label)
 			return;

@@ -60,24 +60,36 @@ static __always_inline bool kiln_makes_packets(unsigned int cmd)
 	       cmd == 0x5423 /* TIOCSETD: SLIP, PPP and others on a terminal */;
 }
 
+/* A global function, so that the verifier looks at it once for all that ask. */
+__noinline int kiln_check_ioctl_op(u32 bit)
+{
+	return kiln_check_bit(KILN_KERNEL, bit, 0);
+}
+
 static __always_inline int kiln_check_ioctl(struct file *file, unsigned int cmd)
 {
 	unsigned short kind = file->f_inode->i_mode & S_IFMT;
-	int ret = 0;
+	u32 verbs = kiln_attribute_ioctl(cmd) ? V(SETATTR) : 0, bit = KILN_K_IOCTL;
 
-	if (kiln_attribute_ioctl(cmd))
-		return kiln_check_file(V(SETATTR), file);
-	if (cmd == 0x6611 /* EXT4_IOC_SWAP_BOOT: by a descriptor that only reads, it exchanges what the file has */)
-		return kiln_check_file(V(MODIFY), file);
-	if (kind != S_IFCHR && kind != S_IFBLK)
-		return kiln_reaches_trees(cmd) ? KERNEL_OP(MOUNT) : 0;
-	if (kiln_harmless_ioctl(cmd))
+	/* EXT4_IOC_SWAP_BOOT: by a descriptor that only reads, it exchanges what the file has. */
+	if (cmd == 0x6611)
+		verbs = V(MODIFY);
+	if (verbs)
+		return kiln_check_file(verbs, file);
+	if (kind != S_IFCHR && kind != S_IFBLK) {
+		if (!kiln_reaches_trees(cmd))
+			return 0;
+		bit = KILN_K_MOUNT;
+	} else if (kiln_harmless_ioctl(cmd)) {
 		return 0;
-	if (kiln_types(cmd))
-		ret = KERNEL_OP(PTRACE);
-	else if (kiln_makes_packets(cmd))
-		ret = KERNEL_OP(RAW_SOCKET);
-	return ret ? ret : KERNEL_OP(IOCTL);
+	} else if (kiln_types(cmd)) {
+		bit = KILN_K_PTRACE;
+	} else if (kiln_makes_packets(cmd)) {
+		bit = KILN_K_RAW_SOCKET;
+	}
+	if (kiln_check_ioctl_op(bit))
+		return -EPERM;
+	return (bit == KILN_K_PTRACE || bit == KILN_K_RAW_SOCKET) && kiln_check_ioctl_op(KILN_K_IOCTL) ? -EPERM : 0;
 }
 
 /*

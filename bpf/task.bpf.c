@@ -55,10 +55,10 @@ static __noinline int kiln_forked(struct task_struct *parent, struct task_struct
 	label = kiln_group_label(group);
 	if (label && parent->cgroups != child->cgroups)
 		kiln_attach(child, group, label, child->group_leader == child, false);
-	word = kiln_own(parent->group_leader);
+	word = kiln_own_of(parent->group_leader);
 	if (!(u32)word || child->group_leader != child || (u32)word == label)
 		return 0;
-	if (!(u32)kiln_own(child) && !kiln_give(child, word)) {
+	if (!(u32)kiln_own_of(child) && !kiln_give(child, word)) {
 		kiln_bind_group(group, word);
 		kiln_share_place(kiln_place(group));
 	}
@@ -82,10 +82,10 @@ SEC("?fentry/exchange_tids")
 NEEDS("always")
 int BPF_PROG(kiln_exchange_tids, struct task_struct *thread, struct task_struct *leader)
 {
-	u64 word = kiln_own(leader);
+	u64 word = kiln_own_of(leader);
 
 	/* The thread has storage, so that this allocates nothing; one that started nothing has no flag to keep. */
-	if ((u32)word && (u32)word != (u32)kiln_own(thread) && !kiln_give(thread, (u32)word))
+	if ((u32)word && (u32)word != (u32)kiln_own_of(thread) && !kiln_give(thread, (u32)word))
 		kiln_count(KILN_C_FAILED_CLOSED);
 	return 0;
 }

@@ -117,7 +117,7 @@ static long kiln_next_mount(u32 turn, struct kiln_scratch **ctx)
 __noinline u32 kiln_resolve_here(struct kiln_scratch *s)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct mnt_namespace *own = task->nsproxy->mnt_ns;
+	struct mnt_namespace *own = BPF_CORE_READ(task, nsproxy, mnt_ns);
 	struct super_block *sb;
 	struct dentry *asked;
 	struct mount *mount;

@@ -13,16 +13,20 @@ static __always_inline void kiln_count(u32 which)
 		(*counter)++;
 }
 
+/*
+ * By copies, here and wherever it is not asked at each request: for each pointer that a program takes from a task
+ * directly the verifier of newer kernels looks through all types of the kernel, by name, up to four times.
+ */
 static __always_inline void kiln_event_task(struct kiln_event *e)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	e->time_ns = bpf_ktime_get_boot_ns();
-	e->start_time_ns = task->group_leader->start_boottime;
+	e->start_time_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	e->cgroup_id = bpf_get_current_cgroup_id();
 	e->pid = task->tgid;
 	e->tid = task->pid;
-	e->ppid = task->real_parent->tgid;
+	e->ppid = BPF_CORE_READ(task, real_parent, tgid);
 	e->uid = (u32)bpf_get_current_uid_gid();
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 }
@@ -46,7 +50,8 @@ static __always_inline void kiln_send(struct kiln_event *e, u32 len)
 		return;
 	kiln_count(KILN_C_EVENTS);
 	/* Others may be denied everything, too, as often as they like. */
-	if (e->label == KILN_LABEL_SENTINEL && kiln_is_the_agent(bpf_get_current_task_btf()->real_parent))
+	if (e->label == KILN_LABEL_SENTINEL &&
+	    kiln_is_the_agent(BPF_CORE_READ(bpf_get_current_task_btf(), real_parent)))
 		bpf_ringbuf_output(&kiln_proofs, e, KILN_EVENT_HEAD + len, 0);
 	if (bpf_ringbuf_output(&kiln_events, e, KILN_EVENT_HEAD + len, 0))
 		kiln_count(KILN_C_DROPPED);

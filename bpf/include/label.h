@@ -35,6 +35,24 @@ static __always_inline u64 kiln_own(struct task_struct *leader)
 	return own ? *(volatile u64 *)own : 0;
 }
 
+/* The same of a process that is not the current one, at what is rarer than a request (see kiln_event_task()). */
+static __always_inline u64 kiln_own_of(struct task_struct *leader)
+{
+	struct bpf_local_storage *storage = BPF_CORE_READ(leader, bpf_storage);
+	struct bpf_local_storage_data *data;
+	struct kiln_task *own;
+	u64 word = 0;
+
+	if (!storage)
+		return 0;
+	data = BPF_CORE_READ(storage, cache[0]);
+	if (data && (void *)BPF_CORE_READ(data, smap) == (void *)&kiln_labels &&
+	    !bpf_probe_read_kernel(&word, sizeof(word), (void *)data + 8))
+		return word;
+	own = bpf_task_storage_get(&kiln_labels, leader, 0, 0);
+	return own ? *(volatile u64 *)own : 0;
+}
+
 /* Gives a task a word of its own; false: there is no memory for it. */
 static __always_inline bool kiln_give(struct task_struct *task, u64 word)
 {

@@ -11,7 +11,7 @@
 /* The label of another process; 0: none. */
 static __always_inline u32 kiln_label_of_process(struct task_struct *leader)
 {
-	u64 word = kiln_own(leader);
+	u64 word = kiln_own_of(leader);
 
 	return word ? (u32)word : kiln_group_label(kiln_home(leader));
 }
@@ -25,7 +25,7 @@ static __always_inline u32 kiln_label_of_process(struct task_struct *leader)
 static __always_inline bool kiln_is_bound(struct task_struct *leader, u32 label)
 {
 	bool new = BPF_CORE_READ(leader, __state) & TASK_NEW;
-	u64 word = kiln_own(leader);
+	u64 word = kiln_own_of(leader);
 
 	if (new)
 		return false;
