@@ -28,6 +28,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("lang/src/automata", &[]),
     ("lang/src/policy", &["pdl"]),
     ("lang/src/compile", &["policy", "automata"]),
+    ("lang/src/findings", &["compile", "pdl", "policy"]),
     ("derive/src/manifest", &[]),
     ("image/src/bake", &[]),
     ("image/src/prepare", &["bake"]),

@@ -4,6 +4,7 @@ use kiln_base::model::{Action, KernelOp, Outcome, Proto, Verb, VerbSet};
 use serde::{Deserialize, Serialize};
 
 use super::KernelVersion;
+use crate::policy::glob::{Budget, Matcher, witness};
 use crate::policy::normal::{
     Addresses, Block, BlockKind, Condition, Effect, Object, Policy, Rule, Selector, SelectorKey,
 };
@@ -80,6 +81,13 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
             SelectorKey::Host => pattern.0 == "*",
             _ => false,
         };
+        if *key == SelectorKey::Unit && !names_units(&pattern.0) {
+            gaps.push(Gap::of_block(
+                block,
+                format!("every unit's name has an ending, and `unit \"{}\"` matches none that has", pattern.0),
+                format!("write the whole name, as in `unit \"{}.service\"`", pattern.0),
+            ));
+        }
         if !known {
             gaps.push(Gap::of_block(
                 block,
@@ -92,6 +100,14 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
         let mend = "add a line such as `subject unit \"nginx.service\";`".to_owned();
         gaps.push(Gap::of_block(block, "it has no subject and would bind nothing".to_owned(), mend));
     }
+}
+
+/// Whether a pattern matches the name of a unit that has a cgroup (systemd.unit(5)). One that cannot be read does: the check
+/// of the policy has refused it.
+fn names_units(pattern: &str) -> bool {
+    let unit = Matcher::new("*.{service,scope,slice,socket,mount,swap}");
+    let (Ok(pattern), Ok(unit)) = (Matcher::new(pattern), unit) else { return true };
+    witness(&[&pattern, &unit], &[], false, &mut Budget::default()).possible()
 }
 
 fn governs(block: &Block, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
