@@ -33,6 +33,7 @@ pub mod kernel;
 pub mod layout;
 mod lock;
 mod manager;
+mod own;
 mod payload;
 mod plan;
 mod programs;

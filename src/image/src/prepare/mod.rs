@@ -9,6 +9,7 @@
 //!    Ready ─► bake::bake
 //! ```
 
+mod calls;
 mod error;
 pub mod file;
 mod missing;

@@ -30,7 +30,7 @@ impl Gap {
     pub(super) fn of_block(block: &Block, reason: String, mend: String) -> Gap {
         Gap { block: format!("{} {}", block.kind, block.name), rule: None, origin: None, reason, mend }
     }
-    fn of_rule(block: &Block, rule: &Rule, reason: impl Into<String>, mend: impl Into<String>) -> Gap {
+    pub(super) fn of_rule(block: &Block, rule: &Rule, reason: impl Into<String>, mend: impl Into<String>) -> Gap {
         let gap = Gap::of_block(block, reason.into(), mend.into());
         Gap { rule: Some(rule.text.clone()), origin: Some(rule.origin.clone()), ..gap }
     }
@@ -114,14 +114,6 @@ fn governs(block: &Block, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
     if block.kind != BlockKind::Profile {
         return;
     }
-    if block.governs.contains(Verb::Syscall) {
-        let rest: Vec<&str> = block.governs.iter().filter(|v| *v != Verb::Syscall).map(Verb::name).collect();
-        gaps.push(Gap::of_block(
-            block,
-            "it governs system calls, and system call filters are not built yet".to_owned(),
-            format!("add the line `governs {};`", rest.join(", ")),
-        ));
-    }
     if block.governs.contains(Verb::Kernel) {
         for op in KernelOp::ALL.iter().filter(|op| since(**op) > kernel) {
             gaps.push(Gap::of_block(
@@ -153,6 +145,9 @@ fn action_reason(action: Action) -> String {
 }
 
 fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
+    if matches!(rule.object, Object::Syscall { .. }) {
+        return; // `calls` has what a filter of system calls cannot do
+    }
     let mut add = |reason: String, mend: &str| gaps.push(Gap::of_rule(block, rule, reason, mend));
     for condition in &rule.conditions {
         match condition {
@@ -173,10 +168,6 @@ fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) 
         add("a watch rule observes and never kills".to_owned(), "write `deny …`, or leave out `then kill`");
     }
     match &rule.object {
-        Object::Syscall { .. } => add(
-            "system call filters are not built yet".to_owned(),
-            "remove the rule; set SystemCallFilter= in the unit",
-        ),
         Object::Kernel { ops } => {
             for op in ops.iter().filter(|op| since(**op) > kernel) {
                 add(
@@ -189,7 +180,7 @@ fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) 
         Object::File { switch: Some(_), verbs, .. } if !verbs.contains(Verb::Exec) || rule.effect != Effect::Allow => {
             add("`as` switches the profile at an allowed exec only".to_owned(), "write `allow exec … as …`");
         }
-        Object::File { .. } | Object::Unix { .. } | Object::Capability { .. } => {}
+        Object::File { .. } | Object::Unix { .. } | Object::Capability { .. } | Object::Syscall { .. } => {}
     }
 }
 

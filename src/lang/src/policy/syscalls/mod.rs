@@ -24,6 +24,11 @@ pub fn calls() -> impl Iterator<Item = &'static str> {
     all().filter(|name| !name.starts_with('@'))
 }
 
+/// The calls of a group; none for anything else.
+pub fn members(group: &str) -> &'static [&'static str] {
+    TABLE.get(group).map_or(&[], |members| members)
+}
+
 /// The name as the normal form has it: groups with `-`, though `_` is taken as well.
 pub fn canonical(name: &str) -> Option<String> {
     let name = if name.starts_with('@') { name.replace('_', "-") } else { name.to_owned() };
