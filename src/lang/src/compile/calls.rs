@@ -60,9 +60,18 @@ fn action(joint: Joint) -> CallAction {
     }
 }
 
-/// The filter of some blocks together, whoever they attach to: for who starts a program himself.
-pub fn call_filter(policy: &Policy, blocks: &[usize]) -> Option<CallFilter> {
-    filter(&Rules::of(policy), blocks)
+/// The filter of some blocks together, whoever they attach to: for who starts a program himself. None if they say nothing
+/// of system calls.
+///
+/// # Errors
+/// What of their rules no filter can do.
+pub fn call_filter(policy: &Policy, blocks: &[usize]) -> Result<Option<CallFilter>, Vec<Gap>> {
+    let mut gaps = Vec::new();
+    for block in blocks.iter().map(|b| &policy.blocks[*b]).filter(|b| speaks(b)) {
+        timeless(block, &mut gaps);
+        block.rules.iter().for_each(|rule| of_rule(block, rule, &mut gaps));
+    }
+    if gaps.is_empty() { Ok(filter(&Rules::of(policy), blocks)) } else { Err(gaps) }
 }
 
 /// What of the rules on system calls the filter of a unit cannot do.
@@ -106,6 +115,16 @@ fn of_block(policy: &Policy, number: usize, gaps: &mut Vec<Gap>) {
                 .to_owned(),
         ));
     }
+    timeless(block, gaps);
+    for rule in &block.rules {
+        of_rule(block, rule, gaps);
+        unheard(block, rule, gaps);
+    }
+    startable(policy, number, gaps);
+}
+
+/// A filter knows no windows, and refuses or kills.
+fn timeless(block: &Block, gaps: &mut Vec<Gap>) {
     if block.active.is_some() {
         let reason = "a filter of system calls holds from the start to the end, in `active during` or not".to_owned();
         gaps.push(Gap::of_block(block, reason, "write the rules on `syscall` into a block of their own".to_owned()));
@@ -115,10 +134,6 @@ fn of_block(policy: &Policy, number: usize, gaps: &mut Vec<Gap>) {
     if slow(outcome) {
         gaps.push(Gap::of_block(block, SLOW.to_owned(), "add `on violation of syscall then alert;`".to_owned()));
     }
-    for rule in &block.rules {
-        of_rule(block, rule, gaps);
-    }
-    startable(policy, number, gaps);
 }
 
 const SLOW: &str = "a filter of system calls refuses or kills; it cannot throttle or quarantine";
@@ -134,7 +149,7 @@ fn of_rule(block: &Block, rule: &Rule, gaps: &mut Vec<Gap>) {
             "a filter of system calls stays over a switch to another profile",
             "leave `syscall` out of what this profile says, or write the switch without `as`",
         ),
-        Object::Syscall { names } => {
+        Object::Syscall { .. } => {
             if !rule.conditions.is_empty() {
                 add(
                     "a filter of system calls holds from the start of a unit and knows no conditions",
@@ -147,17 +162,23 @@ fn of_rule(block: &Block, rule: &Rule, gaps: &mut Vec<Gap>) {
             if rule.effect == Effect::Watch && rule.outcome.action == Some(Action::Kill) {
                 add("a watch rule observes and never kills", "write `deny …`, or leave out `then kill`");
             }
-            // Where the default refuses, what systemd leaves out of a list is refused.
-            let open = block.kind == BlockKind::Guard || !block.governs.contains(Verb::Syscall);
-            let lost = UNKNOWN_TO_SYSTEMD.iter().find(|call| names.iter().any(|n| syscalls::names_call(n, call)));
-            if let Some(call) = lost.filter(|_| open && rule.effect == Effect::Deny) {
-                add(
-                    &format!("systemd of Debian 12 does not know `{call}` and would leave it out of the filter"),
-                    "write a profile that governs `syscall` and does not permit it",
-                );
-            }
         }
         _ => {}
+    }
+}
+
+/// Where the default permits, a refused call that systemd leaves out of a list would be permitted.
+fn unheard(block: &Block, rule: &Rule, gaps: &mut Vec<Gap>) {
+    let Object::Syscall { names } = &rule.object else { return };
+    let open = block.kind == BlockKind::Guard || !block.governs.contains(Verb::Syscall);
+    let lost = UNKNOWN_TO_SYSTEMD.iter().find(|call| names.iter().any(|n| syscalls::names_call(n, call)));
+    if let Some(call) = lost.filter(|_| open && rule.effect == Effect::Deny) {
+        gaps.push(Gap::of_rule(
+            block,
+            rule,
+            format!("systemd of Debian 12 does not know `{call}` and would leave it out of the filter"),
+            "write a profile that governs `syscall` and does not permit it",
+        ));
     }
 }
 

@@ -24,6 +24,23 @@ pub fn calls() -> impl Iterator<Item = &'static str> {
     all().filter(|name| !name.starts_with('@'))
 }
 
+/// The numbers of each call.
+static NUMBERS: LazyLock<BTreeMap<&'static str, (Option<u32>, Option<u32>)>> = LazyLock::new(|| {
+    let lines = include_str!("numbers.txt").lines().filter(|l| !l.starts_with('#'));
+    let numbers = lines.filter_map(|line| {
+        let mut words = line.split(' ');
+        let name = words.next()?;
+        let mut number = || words.next().and_then(|w| w.parse().ok());
+        Some((name, (number(), number())))
+    });
+    numbers.collect()
+});
+
+/// A call's number on x86-64, and on aarch64.
+pub fn number(call: &str) -> (Option<u32>, Option<u32>) {
+    NUMBERS.get(call).copied().unwrap_or_default()
+}
+
 /// The calls of a group; none for anything else.
 pub fn members(group: &str) -> &'static [&'static str] {
     TABLE.get(group).map_or(&[], |members| members)
@@ -51,6 +68,11 @@ mod tests {
         assert_eq!(canonical("open_at"), None);
         assert!(names_call("@file-system", "openat") && names_call("any", "reboot"));
         assert!(!names_call("@file-system", "reboot"));
+        for call in calls() {
+            assert!(number(call).0.is_some(), "{call}");
+        }
+        assert_eq!(NUMBERS.len(), calls().count());
+        assert_eq!((number("openat"), number("open")), ((Some(257), Some(56)), (Some(2), None)));
         for (group, members) in TABLE.iter().filter(|(name, _)| name.starts_with('@')) {
             assert!(!members.is_empty() && members.iter().all(|m| TABLE.contains_key(m)), "{group}");
         }
