@@ -1,5 +1,6 @@
 //! `kiln seccomp`: filters of system calls for whoever starts a program.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -126,5 +127,61 @@ fn the_kernel_refuses_what_the_filter_says() {
             // A kernel without a 32-bit entry refuses it by itself.
             assert!(words[2] == expected || words[..3] == ["i", words[1], "gone"], "{args:?} {call:?}: {line}");
         }
+    }
+}
+
+/// Groups and their calls, as `systemd-analyze syscall-filter` prints them; none where there is no systemd.
+fn groups_of_systemd() -> Option<BTreeMap<String, BTreeSet<String>>> {
+    let output = std::process::Command::new("systemd-analyze").args(["syscall-filter", "--no-pager"]).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (mut groups, mut last) = (BTreeMap::<String, BTreeSet<String>>::new(), None);
+    for line in text.lines() {
+        match line.strip_prefix("    ") {
+            None => last = line.starts_with('@').then(|| line.trim().to_owned()),
+            Some(word) if !word.starts_with('#') => {
+                if let Some(group) = &last {
+                    groups.entry(group.clone()).or_default().insert(word.trim().to_owned());
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    // Groups within groups.
+    while let Some((group, within)) =
+        groups.iter().find_map(|(g, all)| all.iter().find(|m| m.starts_with('@')).map(|m| (g.clone(), m.clone())))
+    {
+        let more = groups.get(&within).cloned().unwrap_or_default();
+        let all = groups.get_mut(&group).unwrap();
+        all.remove(&within);
+        all.extend(more);
+    }
+    Some(groups).filter(|g| !g.is_empty())
+}
+
+/// What systemd after 252 has added to its groups, of the calls that the table has.
+const ADDED: [&str; 9] = [
+    "landlock_add_rule",
+    "landlock_create_ruleset",
+    "landlock_restrict_self",
+    "listmount",
+    "lsm_get_self_attr",
+    "lsm_list_modules",
+    "mseal",
+    "seccomp",
+    "statmount",
+];
+
+#[test]
+fn groups_are_those_of_systemd() {
+    use kiln::policy::syscalls;
+    let Some(groups) = groups_of_systemd() else { return };
+    let calls: BTreeSet<&str> = syscalls::calls().collect();
+    for group in syscalls::all().filter(|name| name.starts_with('@')) {
+        let ours: BTreeSet<&str> = syscalls::members(group).iter().copied().collect();
+        let theirs = groups.get(group).unwrap_or_else(|| panic!("{group}"));
+        let theirs: BTreeSet<&str> = theirs.iter().map(String::as_str).filter(|c| calls.contains(c)).collect();
+        let more: Vec<&&str> = ours.difference(&theirs).collect();
+        let fewer: Vec<&&str> = theirs.difference(&ours).filter(|c| !ADDED.contains(c)).collect();
+        assert!(more.is_empty() && fewer.is_empty(), "{group}: more {more:?}, fewer {fewer:?}");
     }
 }
