@@ -185,3 +185,64 @@ fn groups_are_those_of_systemd() {
         assert!(more.is_empty() && fewer.is_empty(), "{group}: more {more:?}, fewer {fewer:?}");
     }
 }
+
+/// What the agent has of an image, and of a policy that is offered.
+fn sealed(dir: &Path, name: &str, text: &str) -> kiln::agent::update::store::Verified {
+    fs::write(dir.join(format!("{name}.pdl")), text).unwrap();
+    let tables = format!("{name}.tables");
+    kiln(dir, &["compile", &format!("{name}.pdl"), "-o", &tables]).assert().success();
+    kiln(dir, &["sign", &tables, "--key", "keys/policy.key", "--name", "p"]).assert().success();
+    let trusted = kiln::bundle::TrustedKeys::read(&dir.join("lib/trust")).unwrap();
+    let signature = kiln::prepare::signature_path(&dir.join(&tables));
+    kiln::agent::update::store::Verified::read(&dir.join(&tables), &signature, &trusted).unwrap()
+}
+
+#[test]
+fn the_agent_takes_no_policy_whose_filters_the_image_does_not_have() {
+    use kiln::agent::config::Places;
+    use kiln::agent::update::calls;
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    kiln(at, &["keygen", "keys"]).assert().success();
+    fs::create_dir_all(at.join("lib/trust")).unwrap();
+    fs::copy(at.join("keys/policy.pub"), at.join("lib/trust/policy.pub")).unwrap();
+    let text = |unit: &str, rules: &str| {
+        format!("pdl 1; profile p {{ subject unit \"{unit}\"; governs read, syscall; allow read \"/a\"; {rules} }}")
+    };
+    let service = "allow syscall @system-service;";
+    let places = Places { lib: at.join("lib"), ..Places::default() };
+    let baked = sealed(at, "baked", &text("a.service", service));
+    // Without the image's own policy nobody knows what units have.
+    assert!(calls::check(&places, &baked).is_err());
+    fs::copy(at.join("baked.tables"), at.join("lib/policy.tables")).unwrap();
+    fs::copy(kiln::prepare::signature_path(&at.join("baked.tables")), at.join("lib/policy.dsse.json")).unwrap();
+    calls::check(&places, &baked).unwrap();
+    let same = text("a.service", "allow syscall @system-service; allow read \"/b\";");
+    calls::check(&places, &sealed(at, "same", &same)).unwrap();
+    let open = "pdl 1; profile p { subject unit \"a.service\"; governs read; allow read \"/a\"; }";
+    for (name, other) in [
+        ("wider", text("a.service", "allow syscall @system-service, @mount;")),
+        ("elsewhere", text("b.service", service)),
+        ("more", text("a@*.service", service)),
+        ("none", open.to_owned()),
+    ] {
+        let refused = calls::check(&places, &sealed(at, name, &other)).unwrap_err().to_string();
+        assert!(refused.contains("another filter of system calls than the image does"), "{name}: {refused}");
+    }
+
+    // Who is in the unit and has no filter.
+    let proc = at.join("proc");
+    for (pid, cgroup, mode) in [
+        ("1", "/init.scope", "0"),
+        ("20", "/system.slice/a.service", "2"),
+        ("21", "/system.slice/a.service/below", "0"),
+        ("22", "/user.slice/user-1.slice/user@1.service/a.service", "0"),
+        ("23", "/system.slice/other.service", "0"),
+    ] {
+        fs::create_dir_all(proc.join(pid)).unwrap();
+        fs::write(proc.join(pid).join("cgroup"), format!("0::{cgroup}\n")).unwrap();
+        fs::write(proc.join(pid).join("status"), format!("Name:\tx\nSeccomp:\t{mode}\nSeccomp_filters:\t0\n")).unwrap();
+    }
+    let found = calls::unfiltered(&proc, &baked.tables);
+    assert_eq!(found, [calls::Unfiltered { pid: 21, unit: "a.service".to_owned() }]);
+}

@@ -4,13 +4,17 @@
 //! would be enforced but for this, and nobody would see it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use kiln_base::abi::Tables;
 use kiln_base::bundle::TrustedKeys;
-use kiln_base::model::{CallFilter, cgroup_name, literal_of_pattern};
+use kiln_base::model::{CallFilter, cgroup_name, literal_of_pattern, unit_of_cgroup};
+use serde::Serialize;
 
 use crate::config::Places;
 use crate::error::{Lack, Result};
+use crate::machine::files::read_bounded;
+use crate::machine::procfs::cgroup_path;
 use crate::update::store::Verified;
 
 /// Index of the host's subject.
@@ -51,4 +55,40 @@ fn differs(baked: &Tables, policy: &Tables) -> Option<String> {
 fn of<'t>(tables: &'t Tables, unit: &str) -> Option<&'t CallFilter> {
     let subject = tables.kernel.after_unit(HOST, cgroup_name(unit).as_bytes());
     tables.metadata.subjects.get((subject as usize).checked_sub(1)?)?.calls.as_ref()
+}
+
+/// A process of a unit that has no filter of system calls, though the policy has one for the unit: it was started before the
+/// unit had one, was moved there, or was started by other means than the unit's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unfiltered {
+    /// The process.
+    pub pid: u32,
+    /// Its unit.
+    pub unit: String,
+}
+
+/// All such processes; what ends meanwhile, or cannot be read, is left out.
+pub fn unfiltered(proc: &Path, tables: &Tables) -> Vec<Unfiltered> {
+    if tables.metadata.subjects.iter().all(|s| s.calls.is_none()) {
+        return Vec::new();
+    }
+    let entries = std::fs::read_dir(proc).into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let mut out: Vec<Unfiltered> = pids.filter_map(|pid| bare(proc, pid, tables)).collect();
+    out.sort_by_key(|process| process.pid);
+    out
+}
+
+fn bare(proc: &Path, pid: u32, tables: &Tables) -> Option<Unfiltered> {
+    let folder = proc.join(pid.to_string());
+    let path = cgroup_path(&read_bounded(&folder.join("cgroup"), 1 << 16).ok()?)?;
+    let mut names = path.iter().filter_map(|part| part.to_str()).filter(|n| *n != "/" && !n.ends_with(".slice"));
+    let unit = unit_of_cgroup(names.next()?).to_owned();
+    of(tables, &unit)?;
+    let status = read_bounded(&folder.join("status"), 1 << 16).ok()?;
+    // SECCOMP_MODE_FILTER is 2 (proc(5)).
+    let filtered = String::from_utf8_lossy(&status)
+        .lines()
+        .any(|l| l.split_once(':').is_some_and(|(k, v)| k == "Seccomp" && v.trim() == "2"));
+    (!filtered).then_some(Unfiltered { pid, unit })
 }

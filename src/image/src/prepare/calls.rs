@@ -260,7 +260,7 @@ mod tests {
             let whole = format!("[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/true\n{text}\n");
             std::fs::write(folder.path().join("x.service"), whole).unwrap();
         };
-        unit(&OWN[1][..]);
+        unit(OWN[1]);
         let Some(first) = asked(folder.path()) else { return };
         if !first.iter().any(|(k, _)| k == FILTER) {
             return; // a systemd that says nothing of it

@@ -24,8 +24,11 @@ pub fn calls() -> impl Iterator<Item = &'static str> {
     all().filter(|name| !name.starts_with('@'))
 }
 
+/// Of a call, on x86-64 and on aarch64.
+type Numbers = (Option<u32>, Option<u32>);
+
 /// The numbers of each call.
-static NUMBERS: LazyLock<BTreeMap<&'static str, (Option<u32>, Option<u32>)>> = LazyLock::new(|| {
+static NUMBERS: LazyLock<BTreeMap<&'static str, Numbers>> = LazyLock::new(|| {
     let lines = include_str!("numbers.txt").lines().filter(|l| !l.starts_with('#'));
     let numbers = lines.filter_map(|line| {
         let mut words = line.split(' ');
@@ -37,7 +40,7 @@ static NUMBERS: LazyLock<BTreeMap<&'static str, (Option<u32>, Option<u32>)>> = L
 });
 
 /// A call's number on x86-64, and on aarch64.
-pub fn number(call: &str) -> (Option<u32>, Option<u32>) {
+pub fn number(call: &str) -> Numbers {
     NUMBERS.get(call).copied().unwrap_or_default()
 }
 
