@@ -26,5 +26,5 @@ pub use kiln_base::{abi, bundle, event, model, wire};
 pub use kiln_derive::{self as derive, manifest};
 pub use kiln_gate as gate;
 pub use kiln_image::{bake, operator, prepare};
-pub use kiln_lang::{automata, compile, pdl, policy};
+pub use kiln_lang::{automata, compile, findings, pdl, policy, seccomp};
 pub use kiln_pos as pos;

@@ -14,6 +14,7 @@ mod keygen;
 pub mod out;
 mod pos_args;
 mod publish;
+mod seccomp;
 mod sign;
 pub mod sources;
 mod status;
@@ -60,6 +61,7 @@ enum Command {
     Sign(sign::Args),
     /// Compile a policy to the tables that the kernel reads.
     Compile(compile::Args),
+    Seccomp(seccomp::Args),
     /// Derive a policy from what an image declares.
     Derive(derive::Args),
     /// Register a baked image with a POS and issue a join token for a machine.
@@ -94,6 +96,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Bake(args) => bake::run(args, &mut out),
         Command::Sign(args) => sign::run(args, &mut out),
         Command::Compile(args) => compile::run(args, &mut out),
+        Command::Seccomp(args) => seccomp::run(args, &mut out),
         Command::Derive(args) => derive::run(args, &mut out),
         Command::Deploy(args) => deploy::run(args, &mut out),
         Command::Publish(args) => publish::run(args, &mut out),

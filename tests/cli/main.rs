@@ -18,6 +18,7 @@ mod parts;
 mod pdl;
 mod pos;
 mod reach;
+mod seccomp;
 mod style;
 mod together;
 mod walk;

@@ -13,7 +13,8 @@ const WEB: &str = r#"pdl 1;
 import "common/files.pdl";
 
 profile web {
-  subject unit "web.service", user "www-data";
+  subject unit "web.service";
+  governs read, modify, create, delete, setattr, exec, load, bind, connect, accept, capability, kernel;
   use files.logs("/var/log/web/**") because manifest "web.service:4";
   allow connect tcp to $files.lan port 443;
   allow bind udp on "fd00::/8" port 53;
@@ -84,7 +85,7 @@ fn check_reports_everything_at_once_and_ends_with_1() {
 
 #[test]
 fn check_denies_warnings_on_request() {
-    let text = "pdl 1;\nlet x = \"/a\";\nprofile p {\n  subject unit \"a\";\n  allow read \"/a\";\n}\n";
+    let text = "pdl 1;\nlet x = \"/a\";\nprofile p {\n  subject unit \"a.service\";\n  governs read;\n  allow read \"/a\";\n}\n";
     kiln().args(["check", "-"]).write_stdin(text).assert().code(0).stderr(contains("P0211"));
     kiln().args(["check", "--deny-warnings", "-"]).write_stdin(text).assert().code(1);
 }
@@ -188,9 +189,10 @@ fn expand_prints_the_schema() {
     assert_eq!(json(&output.get_output().stdout), serde_json::from_str::<Value>(published).unwrap());
 }
 
-/// Asks about `web.pdl`; gives exit code and output.
+/// Asks about `web.pdl`, there without its `governs`, so that it governs everything; gives exit code and output.
 fn eval(arguments: &[&str]) -> (i32, String) {
     let folder = folder();
+    fs::write(folder.path().join("web.pdl"), WEB.replace("  governs", "  # governs")).unwrap();
     let output = kiln()
         .current_dir(&folder)
         .args(["eval", "web.pdl", "--subject", "unit=web.service", "--subject", "user=www-data"])
@@ -203,7 +205,7 @@ fn eval(arguments: &[&str]) -> (i32, String) {
 #[test]
 fn eval_answers_with_the_deciding_rule() {
     for (verb, object, code, text) in [
-        ("connect", "tcp:10.0.0.1:443", 0, "allow connect tcp to \"10.0.0.0/8\" port 443 (web.pdl:7)"),
+        ("connect", "tcp:10.0.0.1:443", 0, "allow connect tcp to \"10.0.0.0/8\" port 443 (web.pdl:8)"),
         ("connect", "tcp:10.0.0.1:444", 1, "profile web: no rule allows this connect"),
         ("connect", "tcp:example.org:443", 1, "no rule allows"),
         ("bind", "udp:[fd00::1]:53", 0, "allow bind udp"),
@@ -283,7 +285,7 @@ fn each_verb_shows_an_example() {
 
 #[test]
 fn a_byte_order_mark_says_nothing() {
-    let text = "\u{feff}pdl 1;\nprofile p {\n  subject unit \"a\";\n  allow read \"/a\";\n}\n";
+    let text = "\u{feff}pdl 1;\nprofile p {\n  subject unit \"a.service\";\n  governs read;\n  allow read \"/a\";\n}\n";
     kiln().args(["check", "-"]).write_stdin(text).assert().code(0);
     let shown = kiln().args(["fmt", "-"]).write_stdin(text).assert().code(0);
     assert!(String::from_utf8_lossy(&shown.get_output().stdout).starts_with("pdl 1;"));
@@ -292,7 +294,9 @@ fn a_byte_order_mark_says_nothing() {
 #[test]
 fn alternatives_that_never_match_are_found() {
     let check = |pattern: &str| {
-        let text = format!("pdl 1;\nprofile p {{\n  subject unit \"a\";\n  allow read \"{pattern}\";\n}}\n");
+        let text = format!(
+            "pdl 1;\nprofile p {{\n  subject unit \"a.service\";\n  governs read;\n  allow read \"{pattern}\";\n}}\n"
+        );
         let output = kiln().args(["check", "-"]).write_stdin(text).assert().code(0);
         String::from_utf8_lossy(&output.get_output().stderr).into_owned()
     };
@@ -335,26 +339,40 @@ fn nobody_has_to_listen() {
     }
 }
 
-/// A whole policy in the documents is one that the kernel can enforce.
+/// Every example of PDL in the documents is a policy that the kernel can enforce, unless its fence says `pdl refused`.
 #[test]
 fn examples_of_the_documents_compile() {
     let folder = tempfile::tempdir().unwrap();
-    let mut files: Vec<_> = fs::read_dir("docs").unwrap().map(|e| e.unwrap().path()).collect();
-    files.extend(["README.md", "SECURITY.md", "ARCHITECTURE.md"].map(Into::into));
+    let mut files: Vec<_> = ["README.md", "SECURITY.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(Into::into).into();
+    for pages in ["docs/*.md", "docs/*/*.md", "examples/*.md", "examples/*/*.md"] {
+        files.extend(glob(pages));
+    }
     let mut found = 0;
-    for file in files.into_iter().filter(|f| f.extension().is_some_and(|e| e == "md")) {
+    for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        for part in text.split("```pdl\n").skip(1) {
-            let example = part.split("```").next().unwrap();
-            if !example.starts_with("pdl 1;") {
-                continue;
-            }
+        for part in text.split("```pdl").skip(1) {
+            let (kind, example) = part.split("```").next().unwrap().split_once('\n').unwrap();
             found += 1;
             let policy = folder.path().join("example.pdl");
             fs::write(&policy, example).unwrap();
             let out = folder.path().join("out");
-            kiln().arg("compile").arg(&policy).arg("-o").arg(&out).assert().code(0);
+            let code = i32::from(kind.trim() == "refused");
+            assert!(code == 1 || kind.is_empty(), "{}: a fence says `pdl` or `pdl refused`", file.display());
+            kiln().arg("check").arg(&policy).assert().code(code);
+            kiln().arg("compile").arg(&policy).arg("-o").arg(&out).assert().code(code);
         }
     }
-    assert!(found >= 2, "{found}");
+    assert!(found >= 3, "{found}");
+}
+
+/// The files of one folder, or of every folder in one.
+fn glob(pattern: &str) -> Vec<std::path::PathBuf> {
+    let (folders, _) = pattern.rsplit_once('/').unwrap();
+    let entries = |folder: &std::path::Path| fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    let folders: Vec<std::path::PathBuf> = match folders.strip_suffix("/*") {
+        Some(above) => entries(above.as_ref()),
+        None => vec![folders.into()],
+    };
+    let files = folders.iter().filter(|f| f.is_dir()).flat_map(|f| -> Vec<_> { entries(f) });
+    files.filter(|f| f.extension().is_some_and(|e| e == "md")).collect()
 }

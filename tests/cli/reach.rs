@@ -96,6 +96,59 @@ fn a_template_is_confined_by_its_instances() {
     policy("{one,two}-*.service").assert().code(2).stderr(contains("does not have"));
 }
 
+/// Rules on system calls become lines of the unit's drop-in, which permit nothing that the unit itself refuses.
+#[test]
+fn system_calls_are_filtered_by_the_drop_in() {
+    let own = |lines: &str| format!("[Service]\nExecStart=/usr/bin/app\n{lines}\n");
+    let (narrow, refusing) = (own("SystemCallFilter=@basic-io execve"), own("SystemCallFilter=~@mount"));
+    let aside = own("ExecStartPre=-+/usr/bin/app");
+    let dir = scene(
+        &[
+            ("open.service", APP),
+            ("narrow.service", &narrow),
+            ("refusing.service", &refusing),
+            ("app@.service", APP),
+            ("aside.service", &aside),
+        ],
+        &[],
+    );
+    let units = dir.path().join("root/usr/lib/systemd/system");
+    let policy = |unit: &str, rules: &str| {
+        let text = format!("pdl 1;\nprofile p {{\n  subject unit \"{unit}\";\n  governs syscall;\n{rules}\n}}\n");
+        fs::write(dir.path().join("p.pdl"), text).unwrap();
+        kiln(dir.path()).args(["check", "p.pdl", "--image", "root"]).assert().success();
+        bake(dir.path(), "p.pdl")
+    };
+    let lines = |unit: &str| fs::read_to_string(units.join(format!("{unit}.d/50-kiln.conf"))).unwrap();
+    let service = "allow syscall @system-service;";
+    policy("open.service", service).assert().success();
+    let text = lines("open.service");
+    assert!(text.contains("\nSystemCallArchitectures=\nSystemCallArchitectures=native\nSystemCallFilter=\n"), "{text}");
+    assert!(text.contains("\nSystemCallErrorNumber=EPERM\nSystemCallFilter=accept accept4 access "), "{text}");
+    policy("app@*.service", "on violation then kill; allow syscall @system-service; deny syscall bind;")
+        .assert()
+        .success();
+    let text = lines("app@.service");
+    assert!(text.contains("\nSystemCallErrorNumber=kill\n") && !text.contains(" bind "), "{text}");
+    assert!(!units.join("open.service.d/50-kiln.conf").exists());
+    policy("narrow.service", service).assert().success();
+    let text = lines("narrow.service");
+    assert!(text.contains("\nSystemCallFilter=~_sysctl acct ") && !text.contains("SystemCallFilter=accept"), "{text}");
+    policy("refusing.service", "allow syscall any;").assert().success();
+    assert!(!lines("refusing.service").contains("SystemCall"));
+    policy("refusing.service", "allow syscall @system-service, @mount;").assert().success();
+    assert!(lines("refusing.service").contains("\nSystemCallFilter=~@mount\n"));
+    // What would undo it.
+    policy("aside.service", service).assert().code(2).stderr(contains("is started without a filter of system calls"));
+    let late = units.join("open.service.d");
+    fs::create_dir_all(&late).unwrap();
+    fs::write(late.join("60-more.conf"), "[Service]\nSystemCallFilter=@mount\n").unwrap();
+    policy("open.service", service).assert().code(2).stderr(contains("is read after Kiln's 50-kiln.conf"));
+    fs::rename(late.join("60-more.conf"), late.join("40-more.conf")).unwrap();
+    policy("open.service", service).assert().success();
+    assert!(lines("open.service").contains("\nSystemCallFilter=~_sysctl acct "));
+}
+
 #[test]
 fn every_instance_of_an_accepting_socket_gets_the_templates_profile() {
     let socket = "[Socket]\nListenStream=8097\nAccept=yes\n";

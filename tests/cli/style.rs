@@ -28,6 +28,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("lang/src/automata", &[]),
     ("lang/src/policy", &["pdl"]),
     ("lang/src/compile", &["policy", "automata"]),
+    ("lang/src/seccomp", &["policy"]),
+    ("lang/src/findings", &["compile", "pdl", "policy"]),
     ("derive/src/manifest", &[]),
     ("image/src/bake", &[]),
     ("image/src/prepare", &["bake"]),

@@ -6,6 +6,7 @@
 //! counts, `matrix.rs` for the other conditions under which it can be run.
 
 mod build;
+mod calls;
 mod case;
 mod chosen;
 mod cost;
@@ -56,6 +57,7 @@ fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Result<Vec<Trial>, Strin
         trials.push(chosen::alone(fleet, gate::NAME, 1, gate::prove));
     }
     trials.extend(units::trials(fleet, arguments));
+    trials.extend(calls::trials(fleet, arguments));
     for kernel in guest::KERNELS {
         let name = format!("{kernel}::model");
         if chosen::is_chosen(arguments, &name) {

@@ -11,6 +11,7 @@ use crate::load::known;
 use crate::load::maps::Maps;
 use crate::machine::lock::Lock;
 use crate::unknown::OnUnknown;
+use crate::update::calls;
 use crate::update::choice::{Choice, choose};
 use crate::update::engine::Engine;
 use crate::update::stay;
@@ -42,7 +43,10 @@ pub fn load(places: Places) -> Result<Outcome> {
         Err(e) => (Default::default(), Some(e)),
     };
     let baked = Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted);
-    let Choice { policy, problems, .. } = choose(baked, store.last_good(&trusted), &marks)?;
+    // Of an image that gives units other filters of system calls, the last good policy is no longer one.
+    let fits = |good: Option<Verified>| good.map(|g| calls::check(&places, &g).map(|()| g)).transpose();
+    let good = store.last_good(&trusted).and_then(fits);
+    let Choice { policy, problems, .. } = choose(baked, good, &marks)?;
     let mut problems: Vec<AgentError> = damaged.into_iter().chain(problems).collect();
 
     let lock = Lock::take(&places.run)?;

@@ -9,6 +9,7 @@ use crate::error::{AgentError, Result};
 use crate::load::attach;
 use crate::load::generation;
 use crate::load::maps::{Counters, Maps};
+use crate::update::calls::{self, Unfiltered};
 use crate::update::records::{Keeper, Record};
 
 /// The state of enforcement.
@@ -35,6 +36,9 @@ pub struct Status {
     pub links: Vec<Link>,
     /// Since the programs were loaded.
     pub counters: Counters,
+    /// Processes without the filter of system calls that the policy has for their unit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfiltered: Vec<Unfiltered>,
     /// The last proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
@@ -55,6 +59,7 @@ pub fn status(places: &Places) -> Result<Status> {
         programs: Vec::new(),
         links: Vec::new(),
         counters: Counters::default(),
+        unfiltered: Vec::new(),
         evidence: None,
     };
     let pins = crate::load::keep::find(places);
@@ -77,7 +82,11 @@ pub fn status(places: &Places) -> Result<Status> {
         status.problem = Some(format!("generation {index} is active, but its record is lost"));
         return Ok(status);
     };
-    let words = keeper.tables(&records.active).map(|t| t.kernel.words.len());
+    let tables = keeper.tables(&records.active);
+    if let Ok(tables) = &tables {
+        status.unfiltered = calls::unfiltered(&places.proc, tables);
+    }
+    let words = tables.map(|t| t.kernel.words.len());
     let proven = words.and_then(|w| generation::read_back(&maps.outer, index, w.min(TABLES_BYTES / 8)));
     match proven {
         Ok(digest) if digest == records.active.readback => status.enforced = true,
@@ -105,6 +114,13 @@ impl std::fmt::Display for Status {
         }
         if let Some(p) = &self.previous {
             writeln!(f, "previous   {} serial {}", p.name, p.serial)?;
+        }
+        for process in &self.unfiltered {
+            let Unfiltered { pid, unit } = process;
+            writeln!(
+                f,
+                "unfiltered process {pid} of {unit}: it has no filter of system calls until the unit starts again"
+            )?;
         }
         let c = &self.counters;
         writeln!(f, "programs   {} attached by {} links", self.programs.len(), self.links.len())?;

@@ -32,6 +32,12 @@ pub enum Lack {
         /// What the tables say.
         needed: String,
     },
+    /// Another filter of system calls than the image's drop-in has.
+    #[error(
+        "it gives {0} another filter of system calls than the image does; systemd sets the filter when it starts the unit, by \
+         the drop-in that `kiln bake` wrote: bake the policy into an image"
+    )]
+    Calls(String),
     /// The program at flock(2) notes nothing.
     #[error("the kernel programs do not learn what is Kiln's own: its hook of flock(2) does not run")]
     OwnUnknown,

@@ -188,6 +188,7 @@ mod tests {
             index,
             profile: (!profile.is_empty()).then(|| profile.to_owned()),
             guards: guards.iter().map(|g| (*g).to_owned()).collect(),
+            calls: None,
         };
         let mut out = vec![info(HOST_KEY.into(), 1, "", &[]), info(SENTINEL_KEY.into(), 2, "", &[])];
         for (n, (profile, guards)) in of.iter().enumerate() {

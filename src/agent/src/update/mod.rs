@@ -7,12 +7,14 @@
 //!  stay     confirm what is in force, prove it again
 //!    label, flip, prove   the three things that all of these do to the kernel
 //!    engine               what they work on, under the lock
+//!  calls    filters of system calls, which the image's drop-ins have: a policy with others is refused
 //!  choice   at boot: the image's policy or the last good one
 //!  records  what is known of the generations in the kernel, until reboot
 //!  store    what survives a reboot: the last good policy, the highest numbers accepted
 //! ```
 
 pub mod back;
+pub mod calls;
 pub mod choice;
 pub mod engine;
 pub mod flip;

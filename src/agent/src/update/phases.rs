@@ -38,6 +38,7 @@ use crate::load::generation::{self, Built as Generation};
 use crate::load::{attach, helpers, known, own};
 use crate::machine::lines;
 use crate::update::back::go_back;
+use crate::update::calls;
 use crate::update::engine::Engine;
 use crate::update::flip::flip;
 use crate::update::label::label;
@@ -139,6 +140,7 @@ impl<'a> Admitted<'a> {
     pub fn admit(engine: &'a mut Engine, policy: Accepted<'a>) -> Result<Admitted<'a>> {
         let policy = policy.policy();
         known::at_least(&policy.tables.metadata.kernel)?;
+        calls::check(&engine.places, policy)?;
         let old = match engine.maps.active() {
             Some(_) => Some(engine.records()?),
             None => None,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Because, BlockKind, Digest, Mode};
+use crate::model::{Because, BlockKind, CallFilter, Digest, Mode};
 
 /// The JSON part of a tables file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,10 @@ pub struct SubjectInfo {
     /// Names of all guards that bind it, those of every host included; sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guards: Vec<String>,
+    /// What of system calls its blocks permit, where they say anything of them. Not the kernel programs but who starts the
+    /// process gives it this filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<CallFilter>,
 }
 
 /// The key of the host's subject.

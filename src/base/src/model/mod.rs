@@ -1,6 +1,7 @@
 //! The words that all parts share: verbs, outcomes, references, addresses, digests. No I/O.
 
 mod because;
+mod calls;
 mod digest;
 mod net;
 mod outcome;
@@ -11,6 +12,7 @@ mod verb;
 pub(crate) mod word;
 
 pub use because::{Because, RefKind};
+pub use calls::{CallAction, CallFilter};
 pub use digest::{Digest, ParseDigestError};
 pub use net::{Cidr, ParseCidrError, PortRange, Proto, mapped};
 pub use outcome::{Action, BlockKind, EventMode, Mode, Outcome, Severity, Verdict};

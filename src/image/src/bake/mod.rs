@@ -33,6 +33,7 @@ pub mod kernel;
 pub mod layout;
 mod lock;
 mod manager;
+mod own;
 mod payload;
 mod plan;
 mod programs;
@@ -59,6 +60,16 @@ use disk::Shape;
 use ext4::Ext4Image;
 use image::{Change, Image};
 use kiln_base::model::Digest;
+
+/// The units and programs that a policy names and the image does not have.
+///
+/// # Errors
+/// Where the image cannot be read, or would be refused for one of them.
+pub fn missing(image: &dyn Image, units: &[&dyn UnitSelector], programs: &[String]) -> Result<Vec<String>, BakeError> {
+    let mut missing = units::confined(image, units)?.missing;
+    missing.extend(programs::missing(image, programs)?);
+    Ok(missing)
+}
 
 /// What a bake did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

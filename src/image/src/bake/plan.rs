@@ -87,7 +87,12 @@ pub fn plan(image: &dyn Image, payload: &Payload<'_>, options: &Options) -> Resu
         warnings.push(format!("no link in the image starts {}: is that the instance's name?", unstarted.join(", ")));
     }
 
-    let mut nodes = own_files(payload, &confined)?;
+    let mut drop_ins = BTreeMap::new();
+    for unit in &confined {
+        let lines = units::call_lines(image, &payload.units, unit)?;
+        drop_ins.insert(drop_in(unit), render::drop_in(unit, &lines)?);
+    }
+    let mut nodes = own_files(payload, drop_ins)?;
     let mut manifest = Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
         name: payload.name.clone(),
@@ -120,7 +125,7 @@ fn file(bytes: impl Into<Vec<u8>>, mode: u32) -> Node {
 }
 
 /// Everything of Kiln's own but the manifest.
-fn own_files(payload: &Payload<'_>, confined: &[String]) -> Result<BTreeMap<String, Node>, BakeError> {
+fn own_files(payload: &Payload<'_>, drop_ins: BTreeMap<String, String>) -> Result<BTreeMap<String, Node>, BakeError> {
     let mut nodes = BTreeMap::new();
     let mut put = |path: &str, node| nodes.insert(path.to_owned(), node);
     put(AGENT, file(payload.agent.clone(), 0o755));
@@ -139,8 +144,8 @@ fn own_files(payload: &Payload<'_>, confined: &[String]) -> Result<BTreeMap<Stri
         }
         put(&format!("{UNITS}/{name}"), file(text, 0o644));
     }
-    for unit in confined {
-        put(&drop_in(unit), file(render::drop_in(unit)?, 0o644));
+    for (path, text) in drop_ins {
+        put(&path, file(text, 0o644));
     }
     Ok(nodes)
 }

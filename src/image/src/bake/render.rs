@@ -11,8 +11,8 @@ const TEMPLATES: [(&str, &str); 3] = [
     ("50-kiln.conf", include_str!("../../templates/50-kiln.conf")),
 ];
 
-/// Renders one template. `unit` is the unit that a drop-in is for, and empty in the others.
-fn render(name: &str, unit: &str) -> Result<String, BakeError> {
+/// Renders one template. `unit` is the unit that a drop-in is for, and empty in the others, as are the lines on system calls.
+fn render(name: &str, unit: &str, calls: &[String]) -> Result<String, BakeError> {
     let fail = |source| BakeError::Template { name: name.to_owned(), source };
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -20,7 +20,7 @@ fn render(name: &str, unit: &str) -> Result<String, BakeError> {
     for (name, text) in TEMPLATES {
         env.add_template(name, text).map_err(fail)?;
     }
-    let values = context! { agent => format!("/{AGENT}"), lib => format!("/{LIB}"), load_unit => LOAD_UNIT, agent_unit => AGENT_UNIT, unit };
+    let values = context! { agent => format!("/{AGENT}"), lib => format!("/{LIB}"), load_unit => LOAD_UNIT, agent_unit => AGENT_UNIT, unit, calls => calls.to_vec() };
     let text = env.get_template(name).and_then(|t| t.render(values)).map_err(fail)?;
     // The engine takes the line end off a template's last line.
     Ok(text + "\n")
@@ -28,17 +28,17 @@ fn render(name: &str, unit: &str) -> Result<String, BakeError> {
 
 /// The unit that loads the policy.
 pub fn load_unit() -> Result<String, BakeError> {
-    render("kiln-load.service", "")
+    render("kiln-load.service", "", &[])
 }
 
 /// The unit of the running agent.
 pub fn agent_unit() -> Result<String, BakeError> {
-    render("kiln-agent.service", "")
+    render("kiln-agent.service", "", &[])
 }
 
-/// The drop-in of a confined unit.
-pub fn drop_in(unit: &str) -> Result<String, BakeError> {
-    render("50-kiln.conf", unit)
+/// The drop-in of a confined unit, with what its policy says of system calls.
+pub fn drop_in(unit: &str, calls: &[String]) -> Result<String, BakeError> {
+    render("50-kiln.conf", unit, calls)
 }
 
 /// The targets that a unit's `[Install]` section names: (`wants` or `requires`, target).
@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn every_template_renders_and_is_enabled() {
-        let (load, agent, drop_in) = (load_unit().unwrap(), agent_unit().unwrap(), drop_in("nginx.service").unwrap());
+        let (load, agent, drop_in) =
+            (load_unit().unwrap(), agent_unit().unwrap(), drop_in("nginx.service", &[]).unwrap());
         for text in [&load, &agent, &drop_in] {
             assert!(text.ends_with('\n') && !text.contains("{{"), "{text}");
         }
@@ -67,5 +68,8 @@ mod tests {
         for key in ["Requires=", "After="] {
             assert!(drop_in.lines().any(|l| l.starts_with(key) && l.contains(LOAD_UNIT)), "{drop_in}");
         }
+        assert!(!drop_in.contains("[Service]"));
+        let filtered = super::drop_in("nginx.service", &["SystemCallArchitectures=native".to_owned()]).unwrap();
+        assert!(filtered.ends_with("\n[Service]\nSystemCallArchitectures=native\n"), "{filtered}");
     }
 }

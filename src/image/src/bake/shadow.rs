@@ -9,10 +9,10 @@ use super::layout::{AGENT_UNIT, DROP_IN, LIB, LOAD_UNIT, UNITS};
 use super::settings::settings;
 
 /// Bytes of a unit file; systemd refuses larger ones.
-const MAX_UNIT: u64 = 1 << 20;
+pub(super) const MAX_UNIT: u64 = 1 << 20;
 
 /// Where systemd looks for the system's units, strongest first (src/basic/path-lookup.c of systemd 252 to 258).
-const LOAD_PATH: [&str; 14] = [
+pub(super) const LOAD_PATH: [&str; 14] = [
     "etc/systemd/system.control",
     "run/systemd/system.control",
     "run/systemd/transient",

@@ -7,6 +7,7 @@ use kiln_base::model::closest;
 use super::BakeError;
 use super::image::{Image, Kind};
 use super::layout::{AGENT_UNIT, LOAD_UNIT};
+use super::own;
 
 /// Where units live, the ones that take precedence first (systemd.unit(5), "Unit File Load Path").
 const UNIT_DIRS: [&str; 4] =
@@ -22,6 +23,10 @@ pub trait UnitSelector {
     fn matches(&self, unit: &str) -> bool;
     /// An instance of the template (`app@.service`) that it matches, if there is one.
     fn instance(&self, template: &str) -> Option<String>;
+    /// Whether the tables say anything of the system calls of what comes into the unit's cgroup.
+    fn filters_calls(&self, unit: &str) -> bool;
+    /// What the `[Service]` section needs for that, given what the unit sets on system calls itself.
+    fn call_lines(&self, unit: &str, own: &[(String, String)]) -> Vec<String>;
     /// Whether a task that comes into the unit's cgroup gets, by the tables, every block with this selector.
     fn attaches(&self, unit: &str) -> bool;
 }
@@ -133,6 +138,20 @@ pub fn confined(image: &dyn Image, selectors: &[&dyn UnitSelector]) -> Result<Co
     out.unstarted.dedup();
     out.units = units.into_iter().collect();
     Ok(out)
+}
+
+/// The lines on system calls for a confined unit, or for a template and all of its instances that have none of their own.
+pub fn call_lines(image: &dyn Image, selectors: &[&dyn UnitSelector], unit: &str) -> Result<Vec<String>, BakeError> {
+    let pattern = |s: &&&dyn UnitSelector| s.literal().is_none();
+    let known = || selectors.iter().filter(pattern).find_map(|s| Some((*s, s.instance(unit)?)));
+    let found = if is_template(unit) { known() } else { selectors.first().map(|s| (*s, unit.to_owned())) };
+    let Some((selector, name)) = found.filter(|(selector, name)| selector.filters_calls(name)) else {
+        return Ok(Vec::new());
+    };
+    let files = unit_files(image)?;
+    let aliases = files.iter().filter(|(_, stands_for)| stands_for.as_deref() == Some(unit));
+    let aliases: Vec<&str> = aliases.map(|(alias, _)| alias.as_str()).collect();
+    Ok(selector.call_lines(&name, &own::calls(image, unit, &aliases)?))
 }
 
 /// The tables decide, not the text beside them.

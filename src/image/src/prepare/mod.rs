@@ -9,8 +9,10 @@
 //!    Ready ─► bake::bake
 //! ```
 
+mod calls;
 mod error;
 pub mod file;
+mod missing;
 mod policy;
 pub mod proof;
 mod request;
@@ -20,7 +22,8 @@ pub mod source;
 pub mod trust;
 
 pub use error::PrepareError;
-pub use policy::{PolicyError, PolicyFile, load};
+pub use missing::{MissingError, missing};
+pub use policy::{PolicyError, PolicyFile, load, oldest_kernel};
 pub use request::{KernelFrom, Ready, Request};
 pub use selector::SelectorError;
 pub use sign::{SignError, name_of, read_tables, sign, signature_path};

@@ -1,9 +1,10 @@
 //! The selectors of a policy, as its tables have them: what they match by their text, and what the kernel will do.
 
 use kiln_base::abi::{Kernel, Tables, TablesError};
-use kiln_base::model::{BlockKind, cgroup_name};
+use kiln_base::model::{BlockKind, CallFilter, cgroup_name};
 use kiln_lang::automata::{Dfa, GlobError, Limits, Nfa, Pattern, Subset, TooLarge};
 
+use super::calls;
 use crate::bake::UnitSelector;
 
 /// Index of the host's subject, which every task has that nothing else binds.
@@ -38,6 +39,8 @@ struct Bound {
     /// By text of a selector: name and whether it is a profile.
     blocks: Vec<(String, bool, Vec<String>)>,
     subjects: Vec<(Option<String>, Vec<String>)>,
+    /// By index of a subject, from 1, its filter of system calls.
+    calls: Vec<Option<CallFilter>>,
 }
 
 impl Selector {
@@ -50,6 +53,7 @@ impl Selector {
         let bound = std::rc::Rc::new(Bound {
             kernel,
             blocks: metadata.blocks.into_iter().map(|b| (b.name, b.kind == BlockKind::Profile, b.units)).collect(),
+            calls: metadata.subjects.iter().map(|s| s.calls.clone()).collect(),
             subjects: metadata.subjects.into_iter().map(|s| (s.profile, s.guards)).collect(),
         });
         let one = |text: String| {
@@ -58,6 +62,13 @@ impl Selector {
             Ok(Selector { automaton: automaton(&pattern)?, text, literal, pattern, tables: bound.clone() })
         };
         metadata.units.into_iter().map(one).collect()
+    }
+}
+
+impl Selector {
+    fn calls_of(&self, unit: &str) -> Option<&CallFilter> {
+        let subject = self.tables.kernel.after_unit(HOST, cgroup_name(unit).as_bytes());
+        self.tables.calls.get(subject as usize - 1)?.as_ref()
     }
 }
 
@@ -86,6 +97,12 @@ impl UnitSelector for Selector {
         let start = *self.automaton.starts().first()?;
         let found = self.automaton.between(start, format!("{prefix}@").as_bytes(), suffix.as_bytes(), usable)?;
         Some(format!("{prefix}@{}{suffix}", String::from_utf8(found).ok()?))
+    }
+    fn filters_calls(&self, unit: &str) -> bool {
+        self.calls_of(unit).is_some()
+    }
+    fn call_lines(&self, unit: &str, own: &[(String, String)]) -> Vec<String> {
+        self.calls_of(unit).map_or_else(Vec::new, |filter| calls::lines(filter, own))
     }
     fn attaches(&self, unit: &str) -> bool {
         let subject = self.tables.kernel.after_unit(HOST, cgroup_name(unit).as_bytes());

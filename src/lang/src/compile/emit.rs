@@ -8,6 +8,7 @@ use kiln_base::abi::layout::{self, Header, Subject};
 use kiln_base::abi::metadata::{BlockInfo, HOST_KEY, Metadata, NO_RULE, SENTINEL_KEY, SubjectInfo};
 use kiln_base::model::{Action, Cidr, KernelOp, Mode, Severity, Verb, VerbSet};
 
+use super::calls;
 use super::decision::{Book, Joint, joint, joint_where};
 use super::pack::pack;
 use super::rules::Rules;
@@ -204,7 +205,8 @@ fn governed(rules: &Rules<'_>, blocks: &[usize]) -> VerbSet {
         let speaking = rules.of_block(*block).filter(|(_, e)| e.effect != Effect::Allow);
         verbs = speaking.fold(verbs, |v, (_, e)| v.union(e.verbs));
     }
-    verbs
+    // System calls are not theirs: `calls`.
+    VerbSet::from_bits(verbs.bits() & !(1 << Verb::Syscall as u16))
 }
 
 /// The verbs of which rules of these blocks refuse or watch paths.
@@ -352,12 +354,13 @@ fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) 
             index: Plan::index(n),
             profile: c.profile.as_ref().map(name),
             guards,
+            calls: calls::filter(rules, &blocks),
         }
     };
     let mut subjects: Vec<SubjectInfo> = plan.combinations.iter().enumerate().map(|(n, c)| info(n, c)).collect();
     debug_assert_eq!(subjects[0].key, HOST_KEY);
-    subjects
-        .insert(1, SubjectInfo { key: SENTINEL_KEY.to_owned(), index: SENTINEL, profile: None, guards: Vec::new() });
+    let key = SENTINEL_KEY.to_owned();
+    subjects.insert(1, SubjectInfo { key, index: SENTINEL, profile: None, guards: Vec::new(), calls: None });
     let patterns = |n: usize, wanted: SelectorKey| {
         // A line that joins a unit and a program attaches by a switch alone.
         let lines = policy.blocks[n].subjects.iter().filter(|l| !switched(policy, &policy.blocks[n], l));

@@ -4,6 +4,7 @@ use kiln_base::model::{Action, KernelOp, Outcome, Proto, Verb, VerbSet};
 use serde::{Deserialize, Serialize};
 
 use super::KernelVersion;
+use crate::policy::glob::{Budget, Matcher, witness};
 use crate::policy::normal::{
     Addresses, Block, BlockKind, Condition, Effect, Object, Policy, Rule, Selector, SelectorKey,
 };
@@ -29,7 +30,7 @@ impl Gap {
     pub(super) fn of_block(block: &Block, reason: String, mend: String) -> Gap {
         Gap { block: format!("{} {}", block.kind, block.name), rule: None, origin: None, reason, mend }
     }
-    fn of_rule(block: &Block, rule: &Rule, reason: impl Into<String>, mend: impl Into<String>) -> Gap {
+    pub(super) fn of_rule(block: &Block, rule: &Rule, reason: impl Into<String>, mend: impl Into<String>) -> Gap {
         let gap = Gap::of_block(block, reason.into(), mend.into());
         Gap { rule: Some(rule.text.clone()), origin: Some(rule.origin.clone()), ..gap }
     }
@@ -80,6 +81,13 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
             SelectorKey::Host => pattern.0 == "*",
             _ => false,
         };
+        if *key == SelectorKey::Unit && !names_units(&pattern.0) {
+            gaps.push(Gap::of_block(
+                block,
+                format!("every unit's name has an ending, and `unit \"{}\"` matches none that has", pattern.0),
+                format!("write the whole name, as in `unit \"{}.service\"`", pattern.0),
+            ));
+        }
         if !known {
             gaps.push(Gap::of_block(
                 block,
@@ -94,17 +102,17 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
     }
 }
 
+/// Whether a pattern matches the name of a unit that has a cgroup (systemd.unit(5)). One that cannot be read does: the check
+/// of the policy has refused it.
+fn names_units(pattern: &str) -> bool {
+    let unit = Matcher::new("*.{service,scope,slice,socket,mount,swap}");
+    let (Ok(pattern), Ok(unit)) = (Matcher::new(pattern), unit) else { return true };
+    witness(&[&pattern, &unit], &[], false, &mut Budget::default()).possible()
+}
+
 fn governs(block: &Block, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
     if block.kind != BlockKind::Profile {
         return;
-    }
-    if block.governs.contains(Verb::Syscall) {
-        let rest: Vec<&str> = block.governs.iter().filter(|v| *v != Verb::Syscall).map(Verb::name).collect();
-        gaps.push(Gap::of_block(
-            block,
-            "it governs system calls, and system call filters are not built yet".to_owned(),
-            format!("add the line `governs {};`", rest.join(", ")),
-        ));
     }
     if block.governs.contains(Verb::Kernel) {
         for op in KernelOp::ALL.iter().filter(|op| since(**op) > kernel) {
@@ -137,6 +145,9 @@ fn action_reason(action: Action) -> String {
 }
 
 fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
+    if matches!(rule.object, Object::Syscall { .. }) {
+        return; // `calls` has what a filter of system calls cannot do
+    }
     let mut add = |reason: String, mend: &str| gaps.push(Gap::of_rule(block, rule, reason, mend));
     for condition in &rule.conditions {
         match condition {
@@ -157,10 +168,6 @@ fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) 
         add("a watch rule observes and never kills".to_owned(), "write `deny …`, or leave out `then kill`");
     }
     match &rule.object {
-        Object::Syscall { .. } => add(
-            "system call filters are not built yet".to_owned(),
-            "remove the rule; set SystemCallFilter= in the unit",
-        ),
         Object::Kernel { ops } => {
             for op in ops.iter().filter(|op| since(**op) > kernel) {
                 add(
@@ -173,7 +180,7 @@ fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) 
         Object::File { switch: Some(_), verbs, .. } if !verbs.contains(Verb::Exec) || rule.effect != Effect::Allow => {
             add("`as` switches the profile at an allowed exec only".to_owned(), "write `allow exec … as …`");
         }
-        Object::File { .. } | Object::Unix { .. } | Object::Capability { .. } => {}
+        Object::File { .. } | Object::Unix { .. } | Object::Capability { .. } | Object::Syscall { .. } => {}
     }
 }
 

@@ -3,6 +3,7 @@
 //! A subject is one combination of at most one profile and a set of guards. Each has one start in the path
 //! automaton and one in the network automaton, so that one walk gives the joint decision of all its blocks.
 
+mod calls;
 mod decision;
 mod emit;
 mod error;
@@ -24,6 +25,7 @@ mod tests;
 #[path = "../../../../tests/support/decide.rs"]
 mod decide;
 
+pub use calls::call_filter;
 pub use error::CompileError;
 pub use gap::Gap;
 pub use options::{KernelVersion, Options, ParseKernelError};
@@ -35,6 +37,7 @@ use crate::policy::normal::Policy;
 /// Compiles a policy. The same policy and options give the same tables.
 pub fn compile(policy: &Policy, options: &Options) -> Result<Tables, CompileError> {
     let mut gaps = gap::find(policy, options.kernel);
+    gaps.extend(calls::gaps(policy));
     let plan = subjects::plan(policy, &mut gaps)?;
     if !gaps.is_empty() {
         return Err(CompileError::Gaps(gaps));

@@ -263,7 +263,7 @@ fn what_cannot_be_enforced_is_never_ignored() {
     let rule_gaps = |kind, rule| gaps(vec![block(kind, vec![rule])]);
     let allow = |object| a_rule(Effect::Allow, object);
     let deny = |object| a_rule(Effect::Deny, object);
-    let names = vec!["ptrace".to_owned()];
+    let names = vec!["mseal".to_owned()];
     let read = || Object::File {
         verbs: [Verb::Read].into_iter().collect(),
         paths: vec![Glob("/a".to_owned())],
@@ -271,7 +271,7 @@ fn what_cannot_be_enforced_is_never_ignored() {
         switch: None,
     };
     let cases = [
-        (Profile, allow(Object::Syscall { names })),
+        (Guard, deny(Object::Syscall { names })),
         (Profile, allow(net(Verb::Connect, Proto::Icmp))),
         (Profile, allow(net(Verb::Connect, Proto::Sctp))),
         (Guard, deny(net(Verb::Connect, Proto::Icmp))),

@@ -72,6 +72,10 @@ codes! {
     WrittenProgram = "P0415", "The profile may write what it may execute or load (a warning).";
 
     TooMany = "P0501", "The policy expands beyond its bounds.";
+
+    Unenforced = "P0601", "The target kernel cannot enforce this.";
+    NotInImage = "P0602", "The image has no such unit or program.";
+    Uncompiled = "P0603", "The policy does not fit the kernel's tables.";
 }
 
 impl fmt::Display for Code {

@@ -4,7 +4,7 @@ use crate::pdl::{Diagnostics, Loader, Source};
 
 use super::check;
 use super::normal::Policy;
-use super::resolve::Resolver;
+use super::resolve::{BlockPlaces, Resolver};
 
 /// A policy and what is doubtful about it.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Loaded {
     pub policy: Policy,
     /// Warnings only.
     pub warnings: Diagnostics,
+    /// Where its blocks were written, in their order.
+    pub(crate) places: Vec<BlockPlaces>,
 }
 
 /// Parses, resolves and checks the sources as one policy: the blocks of all of them and of the files that they import.
@@ -31,7 +33,7 @@ pub fn load_with_warnings(sources: &[Source], loader: &dyn Loader) -> Result<Loa
         check::check(&policy, &places, &mut found);
     }
     found.sort();
-    if found.has_errors() { Err(found) } else { Ok(Loaded { policy, warnings: found }) }
+    if found.has_errors() { Err(found) } else { Ok(Loaded { policy, warnings: found, places }) }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub mod json;
 mod load;
 pub mod normal;
 mod print;
-mod resolve;
+pub(crate) mod resolve;
 pub mod syscalls;
 
 pub use digest::digest;

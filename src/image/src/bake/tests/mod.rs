@@ -68,6 +68,12 @@ impl UnitSelector for Fake {
     fn instance(&self, template: &str) -> Option<String> {
         Some(template.replace('@', "@x")).filter(|i| self.matches(i))
     }
+    fn filters_calls(&self, _: &str) -> bool {
+        false
+    }
+    fn call_lines(&self, _: &str, _: &[(String, String)]) -> Vec<String> {
+        Vec::new()
+    }
     fn attaches(&self, unit: &str) -> bool {
         self.attaches && self.matches(unit)
     }

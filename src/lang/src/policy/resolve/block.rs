@@ -75,6 +75,7 @@ impl Resolver<'_> {
             subjects: Vec::new(),
             rules: Vec::new(),
             nevers: Vec::new(),
+            limits: Vec::new(),
         };
         let statements = source.statements();
         self.heads(module, &statements, &mut block, &mut places);
@@ -250,6 +251,7 @@ impl Resolver<'_> {
                 let because = self.reasons(via, limit.because().as_ref());
                 if let Some(made) = self.limit(module, limit, because, origin) {
                     block.limits.push(made);
+                    places.limits.push(Place { file, span });
                 }
             }
             ast::Statement::Use(line) => self.expand(via, line, &origin, block, places),

@@ -31,14 +31,14 @@ const MAX_FILES: usize = 1000;
 
 /// Bytes of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub file: FileId,
     pub span: Range<usize>,
 }
 
 /// Where the parts of a block were written, for messages about the whole policy.
 #[derive(Debug, Clone)]
-pub(super) struct BlockPlaces {
+pub(crate) struct BlockPlaces {
     /// The block's name.
     pub name: Place,
     /// The `subject` lines, as in the block.
@@ -47,6 +47,8 @@ pub(super) struct BlockPlaces {
     pub rules: Vec<Place>,
     /// The objects of the `never` lines, as in the block.
     pub nevers: Vec<Place>,
+    /// The `limit` lines, as in the block.
+    pub limits: Vec<Place>,
 }
 
 /// One file: what it defines and imports.
