@@ -127,13 +127,13 @@ fn schedule(block: &Block, gaps: &mut Vec<Gap>) {
     }
 }
 
-const ACTION_MEND: &str = "use `then alert` or `then kill`";
+const ACTION_MEND: &str = "use `then alert`, `then quarantine` or `then kill`";
 
 fn unsupported_action(outcome: &Outcome) -> Option<Action> {
-    outcome.action.filter(|a| matches!(a, Action::Throttle | Action::Quarantine))
+    outcome.action.filter(|a| matches!(a, Action::Throttle))
 }
 fn action_reason(action: Action) -> String {
-    format!("the kernel programs cannot {action}; they deny, report and kill")
+    format!("the kernel programs cannot {action}; they deny, report, quarantine and kill")
 }
 
 fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
@@ -153,8 +153,12 @@ fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) 
     if let Some(action) = unsupported_action(&rule.outcome) {
         add(action_reason(action), ACTION_MEND);
     }
-    if rule.effect == Effect::Watch && rule.outcome.action == Some(Action::Kill) {
-        add("a watch rule observes and never kills".to_owned(), "write `deny …`, or leave out `then kill`");
+    let action = rule.outcome.action.filter(|a| matches!(a, Action::Kill | Action::Quarantine));
+    if let Some(action) = action.filter(|_| rule.effect == Effect::Watch) {
+        add(
+            format!("a watch rule observes: it does not {action}"),
+            &format!("write `deny …`, or leave out `then {action}`"),
+        );
     }
     match &rule.object {
         Object::Syscall { .. } => add(

@@ -280,10 +280,16 @@ fn what_cannot_be_enforced_is_never_ignored() {
         (Profile, Rule { conditions: vec![Condition::During("night".to_owned())], ..allow(read()) }),
         (Profile, Rule { conditions: vec![Condition::By(Vec::new())], ..allow(read()) }),
         (Guard, Rule { outcome: Outcome { severity: None, action: Some(Action::Throttle) }, ..deny(read()) }),
-        (Guard, Rule { outcome: Outcome { severity: None, action: Some(Action::Quarantine) }, ..deny(read()) }),
         (
             Profile,
             Rule { outcome: Outcome { severity: None, action: Some(Action::Kill) }, ..a_rule(Effect::Watch, read()) },
+        ),
+        (
+            Guard,
+            Rule {
+                outcome: Outcome { severity: None, action: Some(Action::Quarantine) },
+                ..a_rule(Effect::Watch, read())
+            },
         ),
         (
             Profile,
@@ -323,7 +329,7 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
             ..block(Profile, Vec::new())
         },
         Block {
-            on_violation: Outcome { severity: None, action: Some(Action::Quarantine) },
+            on_violation: Outcome { severity: None, action: Some(Action::Throttle) },
             ..block(Profile, Vec::new())
         },
         Block {
