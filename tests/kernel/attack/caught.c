@@ -196,6 +196,23 @@ static int run_left_thread(int argc, char **argv)
 	return *(int *)result;
 }
 
+/* caught-waits BAIT PROGRAM CGROUP GO: as that; makes GO.caught, and executes when there is GO. */
+static int run_waits(int argc, char **argv)
+{
+	const char *cgroup = argument(argc, argv, 2), *go = argument(argc, argv, 3);
+	char name[512];
+
+	make(cgroup);
+	put(cgroup, "cgroup.procs", "0");
+	take(argument(argc, argv, 0));
+	snprintf(name, sizeof(name), "%s.caught", go);
+	close(open(name, O_CREAT | O_WRONLY, 0644));
+	alarm(600);
+	while (access(go, F_OK))
+		usleep(20000);
+	return execute(argument(argc, argv, 1));
+}
+
 static volatile int raced;
 
 static void *race(void *unused)
@@ -301,6 +318,7 @@ const struct attack caught_attacks[] = {
     {"caught-below", NULL, run_below},
     {"caught-left", NULL, run_left},
     {"caught-left-thread", NULL, run_left_thread},
+    {"caught-waits", NULL, run_waits},
     {"caught-race", NULL, run_race},
     {"caught-stream", prepare_sockets, run_stream},
     {"caught-datagram", prepare_sockets, run_datagram},

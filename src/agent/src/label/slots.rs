@@ -72,6 +72,11 @@ impl LabelTable {
         }
     }
 
+    /// The label of a key.
+    pub fn label(&self, key: &str) -> Option<u32> {
+        self.by_key.get(key).copied()
+    }
+
     /// Gives a label to each subject that has none.
     ///
     /// # Errors

@@ -133,7 +133,7 @@ pub enum EventObject {
 }
 
 /// What an event's rule says, looked up in the metadata of the tables that decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleText<'a> {
     /// Name of the block.
     pub block: &'a str,
