@@ -140,7 +140,7 @@ fn quarantine(kernel: &Kernel, metadata: &Metadata, n: u32, s: &Subject) -> Resu
         ensure(n > 2 && !inside && same && to.flags & layout::S_QUARANTINE != 0, "the quarantine of subject", n)?;
     }
     if inside {
-        let apart = s.exec_start == 0 && s.unit_start == 0 && s.net_start == 0;
+        let apart = s.exec_start == 0 && s.unit_start == 0;
         ensure(apart, "a change of a subject in quarantine", n)?;
         let refuses = |decision: u32, verbs: VerbSet| {
             kernel.decision(decision).is_some_and(|d| d.deny & verbs.bits() == verbs.bits())

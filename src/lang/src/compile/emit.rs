@@ -159,7 +159,7 @@ fn subject(
         paths.start(&roots, decide)?;
         starts.guard = Some(paths.starts() - 1);
     }
-    if !net_roots.is_empty() && !bound.quarantined {
+    if !net_roots.is_empty() {
         let default = s.net_default;
         let decide = |ids: &[u32]| Some(on(ids, VerbSet::NETWORK, book)).filter(|d| *d != default).unwrap_or(0);
         nets.start(&net_roots, decide)?;

@@ -88,7 +88,7 @@ fn verbs(r: &mut Random, among: VerbSet) -> VerbSet {
 fn outcome(r: &mut Random) -> Outcome {
     Outcome {
         severity: r.one_in(2).then(|| *r.pick(Severity::ALL)),
-        action: r.one_in(2).then(|| *r.pick(&[Action::Alert, Action::Kill])),
+        action: r.one_in(2).then(|| *r.pick(&[Action::Alert, Action::Quarantine, Action::Kill])),
     }
 }
 
