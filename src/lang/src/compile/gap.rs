@@ -47,8 +47,12 @@ fn since(op: KernelOp) -> KernelVersion {
 /// All gaps, in the order of the policy.
 pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
     let mut gaps = Vec::new();
+    let quarantines = super::subjects::quarantines(policy);
     for block in &policy.blocks {
         subjects(block, &mut gaps);
+        if quarantines {
+            slices(block, &mut gaps);
+        }
         governs(block, kernel, &mut gaps);
         schedule(block, &mut gaps);
         let on_violation = std::iter::once(&block.on_violation).chain(block.on_violation_of.values());
@@ -91,6 +95,21 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
     if lines == 0 {
         let mend = "add a line such as `subject unit \"nginx.service\";`".to_owned();
         gaps.push(Gap::of_block(block, "it has no subject and would bind nothing".to_owned(), mend));
+    }
+}
+
+/// Where a slice has the label, a quarantine would hold all units in it.
+fn slices(block: &Block, gaps: &mut Vec<Gap>) {
+    for Selector { pattern, .. } in block.subjects.iter().flatten().filter(|s| s.key == SelectorKey::Unit) {
+        let kind = pattern.0.rsplit_once('.').map_or("", |(_, kind)| kind);
+        if kind == "slice" || kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_lowercase()) {
+            gaps.push(Gap::of_block(
+                block,
+                format!("`unit \"{}\"` names slices, too, and a quarantine would hold all units of a slice", pattern.0),
+                "name one kind of unit in a line, as in `unit \"*.service\"`, wherever the policy has `then quarantine`"
+                    .to_owned(),
+            ));
+        }
     }
 }
 

@@ -156,7 +156,7 @@ pub(crate) fn policy(r: &mut Random) -> Policy {
             ],
             (BlockKind::Profile, _) => vec![selector(SelectorKey::Unit, format!("{name}.service"))],
             (_, 0) => vec![selector(SelectorKey::Exec, "/p/**".to_owned()), selector(SelectorKey::Exec, glob(r).0)],
-            (_, 1) => vec![selector(SelectorKey::Unit, format!("{}*", r.pick(&["p", "p0", "p1", "x"])))],
+            (_, 1) => vec![selector(SelectorKey::Unit, format!("{}*.service", r.pick(&["p", "p0", "p1", "x"])))],
             _ => vec![selector(SelectorKey::Host, "*".to_owned())],
         };
         let governs = match r.below(3) {

@@ -132,7 +132,7 @@ pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, Compile
 }
 
 /// Whether a rule puts who breaks it into quarantine.
-fn quarantines(policy: &Policy) -> bool {
+pub(super) fn quarantines(policy: &Policy) -> bool {
     policy.blocks.iter().any(|b| {
         let outcomes = std::iter::once(&b.on_violation).chain(b.on_violation_of.values());
         outcomes.chain(b.rules.iter().map(|r| &r.outcome)).any(|o| o.action == Some(Action::Quarantine))

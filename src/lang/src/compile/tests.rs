@@ -357,6 +357,28 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
 }
 
 #[test]
+fn a_quarantine_never_holds_a_slice() {
+    let of = |pattern: &str, action| {
+        let deny = a_rule(Effect::Deny, Object::Kernel { ops: vec![KernelOp::Bpf] });
+        let deny = Rule { outcome: Outcome { severity: None, action: Some(action) }, ..deny };
+        let asks = Block { name: "asks".to_owned(), ..block(BlockKind::Guard, vec![deny]) };
+        let line = vec![Selector { key: SelectorKey::Unit, pattern: Glob(pattern.to_owned()) }];
+        let other = Block { subjects: vec![line], name: "other".to_owned(), ..block(BlockKind::Guard, Vec::new()) };
+        Policy { edition: 1, windows: Default::default(), blocks: vec![asks, other] }
+    };
+    for pattern in ["*", "system*", "system.slice", "*.s*", "*.{service,slice}", "a.", "*.slic[e]"] {
+        let Err(CompileError::Gaps(found)) = compile(&of(pattern, Action::Quarantine), &options()) else {
+            panic!("{pattern} is taken");
+        };
+        assert!(found[0].reason.contains("names slices"), "{found:?}");
+        compile(&of(pattern, Action::Kill), &options()).unwrap();
+    }
+    for pattern in ["*.service", "a@*.service", "*.scope"] {
+        compile(&of(pattern, Action::Quarantine), &options()).unwrap();
+    }
+}
+
+#[test]
 fn the_host_in_a_line_adds_nothing_to_it() {
     let mut b = block(BlockKind::Profile, vec![a_rule(Effect::Allow, Object::Kernel { ops: vec![KernelOp::Bpf] })]);
     b.subjects[0].push(Selector { key: SelectorKey::Host, pattern: Glob("*".to_owned()) });
