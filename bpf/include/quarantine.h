@@ -58,18 +58,20 @@ __noinline u64 kiln_word_inside(u64 word)
  */
 static __always_inline bool kiln_keeps_the_machine(struct cgroup *unit)
 {
-	u64 name[2] = {}, four, five;
+	u64 name[3] = {}, four, five;
 
 	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(unit, kn, name));
 	four = name[0] & 0xffffffffull;
 	five = name[0] & 0xffffffffffull;
+	if (name[0] == KILN_NAME8('s', 'y', 's', 't', 'e', 'm', 'd', '-'))
+		return (name[1] == KILN_NAME8('j', 'o', 'u', 'r', 'n', 'a', 'l', 'd') && (u8)name[2] == '.') ||
+		       name[1] == KILN_NAME8('l', 'o', 'g', 'i', 'n', 'd', '.', 's');
+	if (name[0] == KILN_NAME8('k', 'i', 'l', 'n', '-', 'a', 'g', 'e'))
+		return name[1] == KILN_NAME8('n', 't', '.', 's', 'e', 'r', 'v', 'i');
+	if (name[0] == KILN_NAME8('k', 'i', 'l', 'n', '-', 'l', 'o', 'a'))
+		return name[1] == KILN_NAME8('d', '.', 's', 'e', 'r', 'v', 'i', 'c');
 	return name[0] == KILN_NAME8('i', 'n', 'i', 't', '.', 's', 'c', 'o') ||
-	       name[0] == KILN_NAME8('k', 'i', 'l', 'n', '-', 'a', 'g', 'e') ||
-	       name[0] == KILN_NAME8('k', 'i', 'l', 'n', '-', 'l', 'o', 'a') ||
 	       name[0] == KILN_NAME8('s', 'e', 's', 's', 'i', 'o', 'n', '-') ||
-	       (name[0] == KILN_NAME8('s', 'y', 's', 't', 'e', 'm', 'd', '-') &&
-		(name[1] << 8 == KILN_NAME8('j', 'o', 'u', 'r', 'n', 'a', 'l', 0) << 8 ||
-		 name[1] << 8 == KILN_NAME8('l', 'o', 'g', 'i', 'n', 'd', '.', 0) << 8)) ||
 	       four == KILN_NAME8('s', 's', 'h', '.', 0, 0, 0, 0) ||
 	       four == KILN_NAME8('s', 's', 'h', '@', 0, 0, 0, 0) ||
 	       five == KILN_NAME8('s', 's', 'h', 'd', '.', 0, 0, 0) ||
