@@ -148,6 +148,11 @@ static __always_inline void kiln_mark_group(struct cgroup *group, u32 label)
 	/* A barrier: who finds the group finds the label. Only kiln_share_place() is done without the mutex. */
 	__sync_val_compare_and_swap(&mark->group, was, (u64)group);
 	__sync_fetch_and_or(kiln_look(place), KILN_LOOK_LABEL);
+	/* Who puts a unit into quarantine changes kiln_cgroups, then the marks that are there: one of both sees the
+	 * other.
+	 */
+	if (*(volatile u64 *)&kiln_state.quarantines)
+		*(volatile u32 *)&mark->label = kiln_group_label(group);
 }
 
 /*
@@ -205,6 +210,7 @@ int BPF_PROG(kiln_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 static __always_inline void kiln_forget_group(struct cgroup *cgrp)
 {
 	u64 id = BPF_CORE_READ(cgrp, kn, id);
+	struct kiln_quarantine_key key = {.id = id};
 	u32 place = kiln_place(cgrp);
 
 	if (!kiln_unified(cgrp))
@@ -214,6 +220,7 @@ static __always_inline void kiln_forget_group(struct cgroup *cgrp)
 		__sync_val_compare_and_swap(&kiln_mark(place)->group, (u64)cgrp, 0);
 	}
 	bpf_map_delete_elem(&kiln_cgroups, &id);
+	bpf_map_delete_elem(&kiln_quarantined, &key);
 }
 
 /* No task lives in it, and none will. */
@@ -271,9 +278,12 @@ static __always_inline u32 kiln_joined(struct kiln_who *who, struct cgroup *grou
 	u32 next = kiln_label_of(who->t, kiln_unit_subject(who, kiln_labelled_group(group)));
 	struct kiln_subject *given;
 
-	if (next || who->s->flags & KILN_S_PROFILE)
+	if (next || who->s->flags & (KILN_S_PROFILE | KILN_S_QUARANTINE))
 		return next;
 	given = kiln_subject_of(who->t, label);
+	/* Of a unit in quarantine each process is, too. */
+	if (given && given->flags & KILN_S_QUARANTINE)
+		return 0;
 	return given && !(given->flags & KILN_S_PROFILE) ? 0 : KILN_LABEL_SENTINEL;
 }
 
@@ -354,6 +364,8 @@ int BPF_PROG(kiln_cgroup_leave, struct cgroup *dst, struct task_struct *task, bo
 	own = bpf_task_storage_get(&kiln_labels, process, 0, 0);
 	if (own) {
 		if (own->label) {
+			if (*(volatile u64 *)&kiln_state.quarantines && kiln_is_inside(process, kiln_home(task)))
+				own->label = kiln_label_inside(own->label);
 			__sync_fetch_and_or(&kiln_state.moving, KILN_MOVING_LABELLED);
 			kiln_stray();
 		}

@@ -19,6 +19,7 @@
 #include "include/subject.h"
 #include "include/agent.h"
 #include "include/event.h"
+#include "include/quarantine.h"
 #include "include/verdict.h"
 #include "include/self.h"
 #include "include/own.h"

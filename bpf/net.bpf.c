@@ -131,6 +131,24 @@ static __noinline int kiln_send_to(struct socket *sock, struct msghdr *msg)
 	return kiln_check_address_as(&me, KILN_CONNECT, sock, msg->msg_name, msg->msg_namelen, msg->msg_controllen);
 }
 
+/*
+ * Sending on a socket that was connected before the quarantine. Nobody has an address to look up: what is refused of
+ * each is refused.
+ */
+static __noinline int kiln_check_sending(struct sock *sk)
+{
+	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
+	struct kiln_who who = {};
+	int entry = kiln_enter(&who, V(CONNECT));
+
+	if (entry == KILN_PASS || (who.s && !(who.s->flags & KILN_S_QUARANTINE)))
+		return 0;
+	if (entry == KILN_BROKEN || !who.s)
+		return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_CONNECT | kiln_broken(entry));
+	about.net[0] = kiln_protocol(sk);
+	return kiln_decide_net(&who, &about, KILN_CONNECT, true);
+}
+
 SEC("lsm/socket_sendmsg")
 NEEDS("bind connect peers")
 int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int size)
@@ -146,6 +164,9 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 	me = kiln_me();
 	if (kiln_unbound(&me, V(CONNECT) | V(BIND)))
 		return 0;
+	if (*(volatile u64 *)&kiln_state.quarantines && kiln_is_inet(sk->__sk_common.skc_family) &&
+	    kiln_check_sending(sk))
+		return -EPERM;
 	if (kiln_is_inet(sk->__sk_common.skc_family) &&
 	    ((msg->msg_controllen && kiln_routes(msg)) || (msg->msg_name && kiln_routes_later(sk, msg)))) {
 		ret = kiln_check_route(sk, 0);

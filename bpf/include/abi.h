@@ -74,8 +74,8 @@ struct kiln_outcome {
 	__u32 rule; /* index into the rules of the tables file's metadata */
 	__u8 severity;
 	__u8 action;
-	__u8 mode; /* of the block that decided: enum kiln_mode */
-	__u8 pad;
+	__u8 mode;   /* of the block that decided: enum kiln_mode */
+	__u8 reason; /* enum kiln_reason: of what no rule decides */
 };
 
 /* The joint verdict of all blocks of a subject on one object: 6 words. */
@@ -110,12 +110,15 @@ struct kiln_subject {
 	__u32 guard_verbs;
 	__u32 guard_start; /* ... DFA state; where no state accepts they refuse nothing, ... */
 	__u32 guard_fail;  /* ... and decision where that name is unknown */
-	__u64 reserved[2];
+	__u32 quarantine;  /* the subject that it is in quarantine; 0: no rule of the policy asks for one */
+	__u32 pad;
+	__u64 reserved;
 };
 #define KILN_HOST_EXEC 0x10000u /* in host_verbs: subject 1 has an exec_start */
 
-#define KILN_S_PROFILE 1u  /* a profile is part of it; guards may still be added: walk where a start is not 0 */
-#define KILN_S_SENTINEL 2u /* the reserved subject that the agent uses to prove enforcement */
+#define KILN_S_PROFILE 1u    /* a profile is part of it; guards may still be added: walk where a start is not 0 */
+#define KILN_S_SENTINEL 2u   /* the reserved subject that the agent uses to prove enforcement */
+#define KILN_S_QUARANTINE 4u /* another subject in quarantine */
 
 /*
  * required_hooks_lo: bit n, below 16, says that verb n is governed by a subject other than the sentinel's.
@@ -190,6 +193,7 @@ struct kiln_state {
 	__u64 moves;   /* enum kiln_moves */
 	__u64 moving;  /* address of the process that is being moved to another cgroup, and KILN_MOVING_LABELLED */
 	__u64 backing; /* the bits of f_mode by which this kernel tells a file below an overlay's; 0: not seen yet */
+	__u64 quarantines; /* not 0: kiln_quarantined may have an entry */
 };
 #define KILN_MOVING_LABELLED 1ull /* it has a label where it comes from */
 
@@ -212,6 +216,25 @@ struct kiln_task {
 #define KILN_T_STARTING 1u
 #define KILN_T_EXEMPT 2u
 #define KILN_T_GROUP 4u /* never kept: the label is the cgroup's */
+
+/*
+ * Who is in quarantine, and since when. A unit, by the id of its cgroup, which has the label of the quarantined subject
+ * in kiln_cgroups, too; who bears a label itself in it is found by this entry. Or a process that bears its label
+ * itself, by its number and its start.
+ */
+struct kiln_quarantine_key {
+	__u64 id;
+	__u64 start; /* of the thread group's leader, CLOCK_BOOTTIME; 0: `id` is a cgroup's */
+};
+struct kiln_quarantine {
+	__u64 time_ns; /* CLOCK_BOOTTIME */
+	__u64 serial;  /* as in an event */
+	__u32 label;   /* before */
+	__u32 rule;
+	__u32 pid; /* of the process that was refused */
+	__u32 pad;
+};
+#define KILN_QUARANTINES 1024u
 
 /*
  * What a task finds by its cgroup without a look-up: at the cgroup's place, which its address gives. Several cgroups
@@ -298,6 +321,7 @@ enum kiln_reason {
 	KILN_R_ADDRESS = 4, /* the address is malformed or of a family that is not governed */
 	KILN_R_SELF = 5,    /* protection of Kiln's own programs, maps and agent */
 	KILN_R_MEMORY = 6,  /* an allocation failed */
+	KILN_R_QUARANTINE = 7,
 };
 enum kiln_verdict { KILN_V_DENIED = 0, KILN_V_WOULD_DENY = 1, KILN_V_WATCHED = 2, KILN_V_ATTACHED = 3 };
 

@@ -66,6 +66,8 @@ static __always_inline bool kiln_give(struct task_struct *task, u64 word)
 	return true;
 }
 
+__noinline u64 kiln_word_inside(u64 word); /* quarantine.h */
+
 /*
  * The current process's word where its cgroup's mark does not answer: a label of its own comes first. It may say
  * KILN_T_EXEMPT. `place`: of its cgroup. A global function, so that the verifier looks at it once a program.
@@ -78,7 +80,7 @@ __noinline u64 kiln_word_else(u32 place)
 	u32 label = 0;
 
 	if (word)
-		return word;
+		return (u32)word && *(volatile u64 *)&kiln_state.quarantines ? kiln_word_inside(word) : word;
 	marked = *(volatile u64 *)&kiln_mark(place)->group;
 	if (marked == (u64)group)
 		label = *(volatile u32 *)&kiln_mark(place)->label;

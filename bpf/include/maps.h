@@ -98,6 +98,13 @@ struct {
 } kiln_cgroups SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, KILN_QUARANTINES);
+	__type(key, struct kiln_quarantine_key);
+	__type(value, struct kiln_quarantine);
+} kiln_quarantined SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);

@@ -6,11 +6,6 @@
 #ifndef KILN_OWN_H
 #define KILN_OWN_H
 
-/* The first eight bytes of a name as a number. */
-#define KILN_NAME8(a, b, c, d, e, f, g, h)                                                                             \
-	((u64)(a) | (u64)(b) << 8 | (u64)(c) << 16 | (u64)(d) << 24 | (u64)(e) << 32 | (u64)(f) << 40 |                \
-	 (u64)(g) << 48 | (u64)(h) << 56)
-
 /*
  * kernel.ftrace_enabled: 0 takes the programs of every LSM hook away, since the kernel calls them by ftrace.
  * /proc/sysrq-trigger: ends or signals every process but the first. Whatever a profile says of /proc.

@@ -103,7 +103,7 @@ static __always_inline int kiln_compare_names(struct kiln_who *who, const struct
 	gained = had->deny & ~gets->deny & KILN_CARRIED;
 	if (!gained)
 		gained = had->would & ~(gets->would | gets->deny | had->deny) & KILN_CARRIED;
-	return gained && kiln_apply(&who->id, s, about, old.index, gained) ? -EPERM : 0;
+	return gained ? kiln_answer(&who->id, kiln_apply(&who->id, s, about, old.index, gained)) : 0;
 }
 
 static __always_inline int kiln_check_renaming(struct vfsmount *from_mnt, struct dentry *from, struct vfsmount *to_mnt,

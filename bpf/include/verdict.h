@@ -41,10 +41,13 @@ __noinline int kiln_report(struct kiln_ids *id, struct kiln_scratch *s, struct k
 		e->severity = outcome->severity;
 		e->action = outcome->action;
 		e->mode = outcome->mode;
+		/* The host is never put into quarantine. */
+		if (id->label == KILN_LABEL_HOST && e->action == KILN_QUARANTINE)
+			e->action = KILN_ALERT;
 	}
 	e->verb = what & 0xff;
 	e->verdict = what >> 8;
-	e->reason = about->reason;
+	e->reason = outcome && outcome->reason ? outcome->reason : about->reason;
 	e->object_kind = about->kind;
 	e->bit = about->bit;
 	e->protocol = about->net[0];
@@ -96,10 +99,19 @@ static __always_inline u32 kiln_lowest(u32 bits)
 	return bits & 1 ? i : i + 1;
 }
 
+/* What a refusal of the current task asks for beside it: as kiln_answer() takes it. */
+static __always_inline int kiln_respond(struct kiln_outcome *outcome)
+{
+	if (outcome->action == KILN_KILL)
+		bpf_send_signal(9);
+	return outcome->action == KILN_QUARANTINE ? (int)(outcome->rule & 0x3fffffff) + 1 : -EPERM;
+}
+
 /* By these it would no longer be the agent that does it. */
 #define KILN_RUNS (1u << KILN_EXEC | 1u << KILN_LOAD)
 
-/* A decision that is not a plain yes. The tables are looked up again: a pointer can't be handed over. */
+/* A decision that is not a plain yes; its answer is for kiln_answer(). The tables are looked up again: a pointer can't
+ * be handed over. */
 __noinline int kiln_apply(struct kiln_ids *id, struct kiln_scratch *s, struct kiln_about *about, u32 index, u32 verbs)
 {
 	struct kiln_outcome *outcome;
@@ -145,9 +157,7 @@ __noinline int kiln_apply(struct kiln_ids *id, struct kiln_scratch *s, struct ki
 		kiln_report(id, s, about, outcome, verb | verdict << 8);
 	if (verdict != KILN_V_DENIED)
 		return 0;
-	if (outcome && outcome->action == KILN_KILL && !about->pid)
-		bpf_send_signal(9);
-	return -EPERM;
+	return outcome && !about->pid ? kiln_respond(outcome) : -EPERM;
 }
 
 static __always_inline int kiln_decide(struct kiln_who *who, struct kiln_scratch *s, struct kiln_about *about,
@@ -157,7 +167,7 @@ static __always_inline int kiln_decide(struct kiln_who *who, struct kiln_scratch
 
 	if (d && !((d->deny | d->would | d->watch) & verbs))
 		return 0;
-	return kiln_apply(&who->id, s, about, index, verbs) ? -EPERM : 0;
+	return kiln_answer(&who->id, kiln_apply(&who->id, s, about, index, verbs));
 }
 
 /* What the state after s->path[s->pos..end] accepts. */
@@ -228,7 +238,7 @@ static __always_inline int kiln_decide_file(struct kiln_who *who, struct kiln_sc
 		return ret;
 	*(volatile u64 *)&s->asked = (u64)dentry;
 	*(volatile u64 *)&s->asked_mount = mnt ? (u64)kiln_real_mount(mnt) : 0;
-	return kiln_apply_host(&who->id, s, about, verbs) ? -EPERM : 0;
+	return kiln_answer(&who->id, kiln_apply_host(&who->id, s, about, verbs));
 }
 
 /* What is known of a dentry before it is resolved. */
@@ -330,9 +340,7 @@ __noinline int kiln_apply_bit(struct kiln_ids *id, u32 verb, u32 bit, u32 quiet)
 	}
 	if (verdict != KILN_V_DENIED)
 		return 0;
-	if (outcome && outcome->action == KILN_KILL && !quiet)
-		bpf_send_signal(9);
-	return -EPERM;
+	return outcome && !quiet ? kiln_respond(outcome) : -EPERM;
 }
 
 /* A capability or kernel operation: one bit of the subject's masks. */
@@ -342,7 +350,9 @@ static __always_inline int kiln_decide_bit(struct kiln_who *who, u32 verb, u32 b
 	u64 any = verb == KILN_CAPABILITY ? s->cap_deny | s->cap_would | s->cap_watch
 					  : s->kernel_deny | s->kernel_would | s->kernel_watch;
 
-	return (any >> (bit & 63) & 1) && kiln_apply_bit(&who->id, verb, bit, quiet) ? -EPERM : 0;
+	if (!(any >> (bit & 63) & 1))
+		return 0;
+	return kiln_answer(&who->id, kiln_apply_bit(&who->id, verb, bit, quiet));
 }
 
 /* Refuses the current task without a path or rule at hand; `what` is the verb, the reason in the second byte. */

@@ -103,6 +103,7 @@ static __always_inline long test_signal(u32 signal)
 }
 #define bpf_send_signal test_signal
 
+#include "../include/quarantine.h"
 #include "../include/verdict.h"
 #include "../include/self.h"
 #include "../include/net.h"

@@ -65,6 +65,11 @@ impl StateWord {
         self.0.word(offset_of!(State, strays)).store(1, Ordering::SeqCst);
     }
 
+    /// Whether somebody was put into quarantine in this boot.
+    pub fn quarantines(&self) -> bool {
+        self.0.word(offset_of!(State, quarantines)).load(Ordering::Acquire) != 0
+    }
+
     /// Whether tasks are known to be seen before they leave their cgroup (`KILN_MOVES_SEEN`).
     pub fn moves_seen(&self) -> bool {
         self.0.word(offset_of!(State, moves)).load(Ordering::Acquire) == 1

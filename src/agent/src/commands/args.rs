@@ -29,6 +29,8 @@ pub enum Command {
     Confirm,
     /// Go back to the generation before.
     Revert,
+    /// Let a unit or process out of quarantine.
+    Release(String),
     /// End enforcement.
     Unload,
     /// Check baked files without touching the kernel.
@@ -66,6 +68,8 @@ Commands:
             take a signed update; a newer serial than any before is needed
   confirm   keep the update that waits for confirmation
   revert    go back from an update that waits for confirmation
+  release   UNIT|PID
+            let a unit, or a process with its descendants, out of quarantine
   verify    check the image's policy and keys; nothing is loaded
   kernel    say what this kernel has that this build does not know; exit code 1 if there is any
   unload    end enforcement and remove everything from the kernel (root, unconfined)
@@ -80,7 +84,7 @@ Exit codes: 0 done; 1 not enforced, or refused; 2 wrong usage or bad input; 10 s
 /// [`Misuse`].
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args> {
     let mut args = args.into_iter();
-    let mut command = None;
+    let (mut command, mut held) = (None, None);
     let (mut json, mut tables, mut signature, mut assignment, mut within) = (false, None, None, None, None);
     while let Some(arg) = args.next() {
         let text = arg.to_string_lossy().into_owned();
@@ -102,6 +106,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args> {
             }
             option if option.starts_with('-') => return Err(Misuse::Option(option.to_owned()).into()),
             name if command.is_none() => command = Some(name.to_owned()),
+            who if command.as_deref() == Some("release") && held.is_none() => held = Some(who.to_owned()),
             extra => return Err(Misuse::Extra(extra.to_owned()).into()),
         }
     }
@@ -118,6 +123,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args> {
         "confirm" => Command::Confirm,
         "revert" => Command::Revert,
         "unload" => Command::Unload,
+        "release" => Command::Release(held.ok_or(Misuse::Release)?),
         "verify" => Command::Verify,
         "kernel" => Command::Kernel,
         "update" => match (tables, signature) {
@@ -145,6 +151,7 @@ mod tests {
         assert_eq!(of("load").unwrap().command, Command::Load);
         assert!(of("status --format json").unwrap().json);
         assert!(of("--format json status").unwrap().json);
+        assert_eq!(of("release nginx.service").unwrap().command, Command::Release("nginx.service".into()));
         assert_eq!(
             of("update --tables a --signature b --assignment c --confirm-within 30").unwrap().command,
             Command::Update {
@@ -170,6 +177,9 @@ mod tests {
             "update --tables a --signature b --confirm-within x",
             "status --format yaml",
             "status --unsigned",
+            "status nginx.service",
+            "release",
+            "release a.service b.service",
         ] {
             assert!(matches!(of(bad), Err(AgentError::Usage(_))), "{bad}");
         }

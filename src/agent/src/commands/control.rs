@@ -37,6 +37,11 @@ pub enum Request {
     Revert,
     /// Prove again.
     Affirm,
+    /// Let somebody out of quarantine.
+    Release {
+        /// The unit's name or the process's number.
+        who: String,
+    },
 }
 
 /// The answer.

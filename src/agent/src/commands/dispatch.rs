@@ -73,6 +73,7 @@ fn dispatch(args: Args, places: Places) -> Result<u8> {
             return perform(places, request, json);
         }
         Command::Confirm => return perform(places, Request::Confirm, json),
+        Command::Release(who) => return perform(places, Request::Release { who }, json),
         Command::Revert => return perform(places, Request::Revert, json),
     }
     Ok(0)

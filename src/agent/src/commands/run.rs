@@ -17,7 +17,7 @@ use crate::machine::lines;
 use crate::machine::process::{notify, watched};
 use crate::pos;
 use crate::update::engine::Engine;
-use crate::update::{back, stay, take};
+use crate::update::{back, release, stay, take};
 
 /// Longest sleep: the deadline of an update is looked at this often.
 const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -89,6 +89,9 @@ pub fn run(places: Places) -> Result<()> {
             }
         }
         dead_man(&mut engine);
+        if let Err(e) = engine.watch_responses() {
+            lines::error(&e);
+        }
         // What is enforced stays so; it is said once.
         let was = std::mem::replace(&mut away, !engine.in_place());
         if away && !was {
@@ -123,6 +126,7 @@ pub fn handle(engine: &mut Engine, request: Request) -> Result<Option<Evidence>>
             back::revert(engine).map(Some)
         }
         Request::Affirm => stay::affirm(engine).map(Some),
+        Request::Release { who } => release::release(engine, &who).map(|()| None),
     }
 }
 

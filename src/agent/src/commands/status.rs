@@ -1,15 +1,19 @@
 //! `kiln-agent status`: what the kernel enforces now. Reads only, and needs no lock.
 
 use kiln_base::abi::layout::TABLES_BYTES;
-use kiln_base::event::{Evidence, Link, Program};
+use kiln_base::event::{Evidence, Link, Program, Response};
 use serde::Serialize;
 
 use crate::config::Places;
 use crate::error::{AgentError, Result};
+use crate::label::quarantine;
 use crate::load::attach;
 use crate::load::generation;
 use crate::load::maps::{Counters, Maps};
 use crate::update::calls::{self, Unfiltered};
+use crate::machine::clock::boot_unix_ns;
+use crate::report::explain::Explainer;
+use crate::report::responses;
 use crate::update::records::{Keeper, Record};
 
 /// The state of enforcement.
@@ -39,6 +43,9 @@ pub struct Status {
     /// Processes without the filter of system calls that the policy has for their unit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unfiltered: Vec<Unfiltered>,
+    /// Who is in quarantine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Response>,
     /// The last proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
@@ -60,6 +67,7 @@ pub fn status(places: &Places) -> Result<Status> {
         links: Vec::new(),
         counters: Counters::default(),
         unfiltered: Vec::new(),
+        quarantined: Vec::new(),
         evidence: None,
     };
     let pins = crate::load::keep::find(places);
@@ -74,6 +82,7 @@ pub fn status(places: &Places) -> Result<Status> {
     status.counters = maps.counters()?;
     (status.programs, status.links) = attach::inventory(&pins)?;
     let keeper = Keeper::new(&places.run);
+    status.quarantined = quarantined(places, &maps, &keeper)?;
     let Some(index) = maps.active() else {
         status.problem = Some("the programs are loaded, but no generation is active".into());
         return Ok(status);
@@ -100,6 +109,21 @@ pub fn status(places: &Places) -> Result<Status> {
     Ok(status)
 }
 
+fn quarantined(places: &Places, maps: &Maps, keeper: &Keeper) -> Result<Vec<Response>> {
+    let held = quarantine::list(&maps.quarantined, &places.cgroups)?;
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    let labels = maps.labels_given()?;
+    let mut explainer = Explainer::new(boot_unix_ns());
+    for record in keeper.read()?.iter().flat_map(|r| r.previous.iter().chain([&r.active])) {
+        if let Some(metadata) = keeper.metadata(record) {
+            explainer.learn(record.serial, metadata);
+        }
+    }
+    Ok(held.iter().filter(|h| !h.is_over()).map(|h| responses::describe(h, &labels, &explainer)).collect())
+}
+
 impl std::fmt::Display for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.active {
@@ -120,6 +144,15 @@ impl std::fmt::Display for Status {
             writeln!(
                 f,
                 "unfiltered process {pid} of {unit}: it has no filter of system calls until the unit starts again"
+            )?;
+        }
+        for q in &self.quarantined {
+            writeln!(
+                f,
+                "quarantine {} since {}: {}",
+                q.who(),
+                q.since,
+                q.rule.as_deref().unwrap_or("an earlier policy")
             )?;
         }
         let c = &self.counters;

@@ -124,6 +124,9 @@ pub enum Refusal {
         /// To be confirmed.
         asked: u64,
     },
+    /// Releasing who is not held.
+    #[error("`{0}` is not in quarantine; `kiln-agent status` lists who is")]
+    NotQuarantined(String),
     /// An assignment whose outer fields say something else.
     #[error("the fields beside the signed assignment differ from it")]
     Beside,
@@ -290,4 +293,7 @@ pub enum Misuse {
     /// `update` without what it needs.
     #[error("update needs --tables and --signature")]
     Update,
+    /// `release` without whom.
+    #[error("release needs a unit's name or a process's number")]
+    Release,
 }

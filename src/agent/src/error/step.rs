@@ -99,6 +99,12 @@ pub enum Step {
     /// Reading cgroups' labels.
     #[error("cannot read cgroup labels")]
     ReadCgroupLabels,
+    /// Reading who is in quarantine.
+    #[error("cannot read who is in quarantine")]
+    ReadQuarantine,
+    /// Letting somebody out of it.
+    #[error("cannot end the quarantine")]
+    WriteQuarantine,
     /// Making the sentinel.
     #[error("cannot make the sentinel process")]
     MakeSentinel,

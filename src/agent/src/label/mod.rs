@@ -6,6 +6,7 @@
 //!  seed     labels what is older than its policy, until there is nothing to do:
 //!    cgroups, on the tree of them   a unit's cgroup, which those below it need not repeat
 //!    tasks, on a process each       a process whose cgroup does not say it, by its bearer
+//!  quarantine  who was put into it by the kernel programs, and the way out
 //!  tracers  ends who traces a process and may not any more
 //! ```
 //!
@@ -14,6 +15,7 @@
 pub mod bearer;
 pub mod cgroups;
 pub mod process;
+pub mod quarantine;
 pub mod rules;
 pub mod seed;
 pub mod slots;

@@ -2,7 +2,7 @@
 //! (`bpf/include/label.h`, `switch.h`).
 
 use kiln_base::abi::Kernel;
-use kiln_base::abi::layout::{LABEL_SENTINEL, S_PROFILE, Subject};
+use kiln_base::abi::layout::{LABEL_SENTINEL, S_PROFILE, S_QUARANTINE, Subject};
 
 use crate::label::slots::Slots;
 use crate::label::tree::Group;
@@ -35,10 +35,10 @@ impl Rules<'_> {
         }
     }
 
-    /// Whether a label's subject has a profile, which is kept for ever.
+    /// Whether a label's subject has a profile, which is kept for ever, or is in quarantine.
     pub fn settled(&self, label: u32) -> bool {
         let flags = self.kernel.subject(self.subject(label)).map_or(S_PROFILE, |s| s.flags);
-        label == LABEL_SENTINEL || flags & S_PROFILE != 0
+        label == LABEL_SENTINEL || flags & (S_PROFILE | S_QUARANTINE) != 0
     }
 
     /// What a label becomes in a unit's cgroup.
@@ -62,7 +62,9 @@ impl Rules<'_> {
     /// What a process with a label that has no profile becomes in a labelled cgroup: its own guards, and what the unit
     /// brings. As `kiln_joined` of the kernel programs.
     pub fn joined(&self, label: u32, group: &Group) -> u32 {
-        if group.label == label {
+        // Each process of a unit in quarantine is, too: the kernel programs see to it.
+        let inside = self.subject_of(group.label).is_some_and(|s| s.flags & S_QUARANTINE != 0);
+        if group.label == label || inside {
             return label;
         }
         let next = group.unit.as_deref().map_or(label, |unit| self.after_unit(label, unit));

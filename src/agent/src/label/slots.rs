@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use kiln_base::abi::layout::{LABEL_HOST, LABEL_SENTINEL, SLOTS, SUBJECTS};
-use kiln_base::abi::metadata::{HOST_KEY, SENTINEL_KEY, SubjectInfo};
+use kiln_base::abi::metadata::{HOST_KEY, QUARANTINE, SENTINEL_KEY, SubjectInfo};
 
 use crate::error::{AgentError, Lack, Result};
 
@@ -70,6 +70,11 @@ impl LabelTable {
             LABEL_SENTINEL => Some(SENTINEL_KEY),
             _ => self.by_key.iter().find(|(_, l)| **l == label).map(|(key, _)| key.as_str()),
         }
+    }
+
+    /// The label of a key.
+    pub fn label(&self, key: &str) -> Option<u32> {
+        self.by_key.get(key).copied()
     }
 
     /// Gives a label to each subject that has none.
@@ -140,26 +145,29 @@ enum Successor {
 
 /// Profile and guards of a key. Guards of every host are in no key.
 fn parts(key: &str) -> (&str, Vec<&str>) {
+    let key = key.strip_suffix(QUARANTINE).unwrap_or(key);
     let (profile, guards) = key.split_once('|').unwrap_or((key, ""));
     (profile, guards.split(',').filter(|g| !g.is_empty()).collect())
 }
 
 /// The subject that stands for a key that a generation lacks. Nothing that still exists is dropped: not the profile,
-/// and no guard. Of several subjects the one with fewest further guards is taken, then the first by key.
+/// and no guard. Of several subjects the one with fewest further guards is taken, then the first by key. What is in
+/// quarantine stays there: where a generation has no such subject, it is denied everything.
 fn successor(key: &str, subjects: &[SubjectInfo]) -> Successor {
     let (profile, guards) = parts(key);
+    let quarantined = key.ends_with(QUARANTINE);
     let exists = |name: &str| subjects.iter().any(|s| s.guards.iter().any(|g| g == name));
     let remaining: Vec<&str> = guards.into_iter().filter(|g| exists(g)).collect();
     let guards_only = profile.is_empty();
     let profile_exists = !guards_only && subjects.iter().any(|s| s.profile.as_deref() == Some(profile));
     let profile = profile_exists.then_some(profile);
     if profile.is_none() && remaining.is_empty() {
-        return Successor::Host;
+        return if quarantined { Successor::None } else { Successor::Host };
     }
     let guarded = || {
         subjects
             .iter()
-            .filter(|s| s.key != SENTINEL_KEY)
+            .filter(|s| s.key != SENTINEL_KEY && s.quarantined() == quarantined)
             .filter(|s| remaining.iter().all(|g| s.guards.iter().any(|have| have == g)))
     };
     // Where the guards alone make no subject any more, whoever they bind has a profile now; known is which, if it is one.
@@ -241,6 +249,37 @@ mod tests {
         assert_eq!(means("gone|g"), 6, "the profile is gone, its guard remains");
         assert_eq!(means("gone|"), 2, "nothing remains: the host");
         assert!(slots.stranded.is_empty());
+    }
+
+    #[test]
+    fn quarantine_is_not_left_by_a_policy_without_it() {
+        let mut labels = LabelTable::default();
+        let with = |of: &[(&str, &[&str])]| {
+            let mut all = subjects(of);
+            let inside: Vec<SubjectInfo> = all[2..].iter().cloned().collect();
+            let next = all.len() as u32;
+            all.extend(inside.into_iter().zip(next + 1..).map(|(s, index)| SubjectInfo {
+                key: format!("{}{QUARANTINE}", s.key),
+                index,
+                ..s
+            }));
+            all
+        };
+        labels.admit(&with(&[("nginx", &["g"]), ("gone", &[])])).unwrap();
+        let label = |labels: &LabelTable, key: &str| *labels.by_key.get(key).unwrap() as usize;
+        let inside = label(&labels, "nginx|g|quarantine");
+        // Not to the subject outside.
+        let without = subjects(&[("nginx", &["g"])]);
+        let slots = labels.slots(&without);
+        assert_eq!(slots.slot[inside], 0);
+        assert!(slots.stranded.contains(&"nginx|g|quarantine".to_owned()));
+        // The guard is gone: to the one inside that remains. The profile is gone: to nothing, not to the host.
+        let other = with(&[("nginx", &[])]);
+        labels.admit(&other).unwrap();
+        let slots = labels.slots(&other);
+        assert_eq!(slots.slot[inside], other[3].index + 1);
+        assert_eq!(slots.slot[label(&labels, "gone||quarantine")], 0);
+        assert_eq!(slots.slot[label(&labels, "gone|")], 2);
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct Maps {
     pub labels: Map,
     /// Labels of cgroups.
     pub cgroups: Map,
+    /// Who is in quarantine.
+    pub quarantined: Map,
     /// What tasks find by their cgroup.
     pub groups: Groups,
     /// The active word.
@@ -105,6 +107,7 @@ impl Maps {
             outer: open("kiln_tables_outer")?,
             labels: open("kiln_labels")?,
             cgroups: open("kiln_cgroups")?,
+            quarantined: open("kiln_quarantined")?,
             groups: Groups::map(&open("kiln_groups")?).map_err(|e| ("kiln_groups", e))?,
             state: StateWord::map(state).map_err(|e| ("kiln_state", e))?,
             belongings: open("kiln_belongings")?,

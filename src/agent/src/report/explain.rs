@@ -48,13 +48,15 @@ impl Explainer {
 
     /// The violation of an event.
     pub fn explain(&self, seq: u64, event: &KernelEvent, subject: &str) -> Violation {
-        let known = self.generations.iter().rev().find(|g| g.serial == event.generation);
-        let rule = event.rule.and_then(|r| {
-            let known = known?;
-            let (block, text, because) = known.rules.get(r as usize)?;
-            let (name, kind) = known.blocks.get(*block as usize)?;
-            Some(RuleText { block: name, block_kind: *kind, text, because })
-        });
+        let rule = event.rule.and_then(|r| self.rule(event.generation, r));
         event.describe(seq, self.boot_unix_ns, subject, rule)
+    }
+
+    /// A rule of a generation, by its number.
+    pub fn rule(&self, serial: u64, rule: u32) -> Option<RuleText<'_>> {
+        let known = self.generations.iter().rev().find(|g| g.serial == serial)?;
+        let (block, text, because) = known.rules.get(rule as usize)?;
+        let (name, kind) = known.blocks.get(*block as usize)?;
+        Some(RuleText { block: name, block_kind: *kind, text, because })
     }
 }

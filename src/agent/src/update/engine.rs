@@ -14,6 +14,7 @@ use crate::machine::files::tidy;
 use crate::machine::lock::Lock;
 use crate::report::events::Events;
 use crate::report::explain::Explainer;
+use crate::report::responses::Responses;
 use crate::update::records::{Keeper, Records};
 use crate::update::store::{Store, Verified};
 
@@ -34,6 +35,8 @@ pub struct Engine {
     pub keeper: Keeper,
     /// What the kernel programs say.
     pub events: Events,
+    /// Responses that last.
+    pub responses: Responses,
     /// The labels of this boot.
     pub labels: LabelTable,
     _lock: Lock,
@@ -72,7 +75,8 @@ impl Engine {
         let config = Config::read(&places.config())?;
         tidy(&places.state, &["spool"]);
         let store = Store::new(&places.state);
-        Ok(Engine { config, store, maps, keeper, events, labels, _lock: lock, places })
+        let responses = Responses::open(&places.run);
+        Ok(Engine { config, store, maps, keeper, events, responses, labels, _lock: lock, places })
     }
 
     /// Loads programs and maps for the first time in this boot. Nothing is enforced yet.
@@ -137,6 +141,14 @@ impl Engine {
     /// Reads events and reports them; returns how many.
     pub fn drain(&mut self) -> usize {
         self.events.drain(&self.labels)
+    }
+
+    /// Tells which responses began and ended.
+    ///
+    /// # Errors
+    /// Of the kernel, or if it cannot be noted.
+    pub fn watch_responses(&mut self) -> Result<()> {
+        self.responses.watch(&self.maps, &self.places.cgroups, &self.labels, &self.events.explainer)
     }
 
     /// Ends enforcement and removes everything from the kernel.

@@ -8,6 +8,7 @@
 //!    label, flip, prove   the three things that all of these do to the kernel
 //!    engine               what they work on, under the lock
 //!  calls    filters of system calls, which the image's drop-ins have: a policy with others is refused
+//!  release  a unit or process out of quarantine
 //!  choice   at boot: the image's policy or the last good one
 //!  records  what is known of the generations in the kernel, until reboot
 //!  store    what survives a reboot: the last good policy, the highest numbers accepted
@@ -22,6 +23,7 @@ pub mod label;
 pub mod phases;
 pub mod prove;
 pub mod records;
+pub mod release;
 pub mod stay;
 pub mod store;
 pub mod switch;

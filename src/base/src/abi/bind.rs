@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::TablesError;
 use super::kernel::Kernel;
 use super::layout;
-use super::metadata::{BlockInfo, HOST_KEY, Metadata, SENTINEL_KEY, SubjectInfo};
+use super::metadata::{BlockInfo, HOST_KEY, Metadata, QUARANTINE, SENTINEL_KEY, SubjectInfo};
 use crate::model::{Because, BlockKind, cgroup_name, literal_of_pattern};
 
 const HOST: u32 = 1;
@@ -73,7 +73,8 @@ fn described(
     }
     let everywhere = blocks.values().filter(|b| b.host).all(|b| subject.guards.contains(&b.name));
     let sorted = subject.guards.is_sorted_by(|a, b| a < b);
-    let key = format!("{}|{}", subject.profile.as_deref().unwrap_or_default(), own.join(","));
+    let quarantine = if subject.quarantined() { QUARANTINE } else { "" };
+    let key = format!("{}|{}{quarantine}", subject.profile.as_deref().unwrap_or_default(), own.join(","));
     if !everywhere || !sorted || key != subject.key || (index == HOST) != (key == HOST_KEY) {
         return wrong("is not the combination that its key says");
     }

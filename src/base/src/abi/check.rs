@@ -3,7 +3,8 @@
 use super::error::TablesError;
 use super::kernel::{DEAD_WORDS, DECISION_WORDS, Kernel, SUBJECT_WORDS};
 use super::layout::{self, Decision, Subject};
-use super::metadata::{HOST_KEY, Metadata, NO_RULE, SENTINEL_KEY};
+use super::metadata::{HOST_KEY, Metadata, NO_RULE, QUARANTINE, SENTINEL_KEY};
+use crate::model::VerbSet;
 
 /// Bits that a decision may have.
 const OBJECT_MASK: u16 = (1 << layout::OBJECT_VERBS) - 1;
@@ -61,7 +62,8 @@ fn outcomes(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
         let o = kernel.outcome(n).ok_or(TablesError::Bounds { what: "outcome", number: n.into() })?;
         let rule = o.rule == NO_RULE || (o.rule as usize) < metadata.rules.len();
         ensure(rule, "the rule of an outcome", o.rule)?;
-        ensure(o.severity <= 3 && o.action <= 3 && o.mode <= MODE_WATCH && o.pad == 0, "a field of outcome", n)?;
+        let reason = o.reason == 0 || (o.reason == layout::R_QUARANTINE && o.rule == NO_RULE);
+        ensure(o.severity <= 3 && o.action <= 3 && o.mode <= MODE_WATCH && reason, "a field of outcome", n)?;
     }
     for n in 0..kernel.header.n_outcome_refs {
         let r = kernel.outcome_ref(n).unwrap_or(u32::MAX);
@@ -95,7 +97,8 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
         }
         lists(h.n_outcome_refs, &s)?;
         ensure(s.verbs < 1 << crate::model::Verb::ALL.len(), "the verbs of a subject", s.verbs)?;
-        ensure(s.reserved == [0; 2], "a reserved field of subject", n)?;
+        ensure(s.reserved == 0 && s.pad == 0, "a reserved field of subject", n)?;
+        quarantine(kernel, metadata, n, &s)?;
         let refused = s.kernel_deny | s.kernel_would;
         ensure(s.kernel_detour & !refused == 0, "the detours of a subject", s.kernel_detour)?;
         ensure(s.guard_verbs & !s.verbs == 0, "the guards' verbs of subject", s.guard_verbs)?;
@@ -104,7 +107,8 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
         let any = (kernel.any_address(&s, 6), kernel.any_address(&s, 17));
         ensure((s.any_tcp, s.any_udp) == any, "the permissions for any address of subject", n)?;
         let sentinel = if n == 2 { layout::S_SENTINEL } else { 0 };
-        ensure(s.flags & !layout::S_PROFILE == sentinel, "the flags of a subject", s.flags)?;
+        let flags = s.flags & !(layout::S_PROFILE | layout::S_QUARANTINE);
+        ensure(flags == sentinel, "the flags of a subject", s.flags)?;
         if n == 1 {
             let exec = if s.exec_start != 0 { layout::HOST_EXEC } else { 0 };
             ensure(s.verbs | exec == h.host_verbs, "the verbs of the host", h.host_verbs)?;
@@ -115,6 +119,35 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
         ensure((n == 2) == (info.key == SENTINEL_KEY), "the key of subject", n)?;
         let profile = s.flags & layout::S_PROFILE != 0;
         ensure(profile == info.profile.is_some(), "the profile of subject", n)?;
+    }
+    Ok(())
+}
+
+/// A subject in quarantine stays one, and is refused what quarantine refuses; what leads to it is the same subject
+/// outside.
+fn quarantine(kernel: &Kernel, metadata: &Metadata, n: u32, s: &Subject) -> Result<(), TablesError> {
+    let info = |n: u32| metadata.subjects.get(n as usize - 1);
+    let inside = s.flags & layout::S_QUARANTINE != 0;
+    ensure(info(n).is_some_and(|i| i.quarantined() == inside), "the quarantine of subject", n)?;
+    if s.quarantine != 0 {
+        let to = kernel
+            .subject(s.quarantine)
+            .ok_or(TablesError::Bounds { what: "the quarantine of subject", number: n.into() })?;
+        let same = match (info(n), info(s.quarantine)) {
+            (Some(from), Some(to)) => to.key.strip_suffix(QUARANTINE) == Some(&from.key),
+            _ => false,
+        };
+        ensure(n > 2 && !inside && same && to.flags & layout::S_QUARANTINE != 0, "the quarantine of subject", n)?;
+    }
+    if inside {
+        let apart = s.exec_start == 0 && s.unit_start == 0;
+        ensure(apart, "a change of a subject in quarantine", n)?;
+        let refuses = |decision: u32, verbs: VerbSet| {
+            kernel.decision(decision).is_some_and(|d| d.deny & verbs.bits() == verbs.bits())
+        };
+        let all = [s.path_default, s.fail].iter().all(|d| refuses(*d, VerbSet::QUARANTINE));
+        let net = [s.net_default, s.fail_net].iter().all(|d| refuses(*d, VerbSet::NETWORK));
+        ensure(all && net, "what a subject in quarantine is refused", n)?;
     }
     Ok(())
 }

@@ -46,6 +46,10 @@ pub const FINAL: u32 = 1 << 31;
 pub const S_PROFILE: u32 = 1;
 /// Subject flag: the sentinel's.
 pub const S_SENTINEL: u32 = 2;
+/// Subject flag: of a process in quarantine.
+pub const S_QUARANTINE: u32 = 4;
+/// `reason` of an event, and of an outcome that no rule gives: what is refused in quarantine.
+pub const R_QUARANTINE: u8 = 7;
 
 /// `required_hooks_lo`: some exec changes a subject. The bits below are the verbs that are governed somewhere.
 pub const H_EXEC: u32 = 1 << 16;
@@ -63,7 +67,7 @@ pub struct Outcome {
     pub severity: u8,
     pub action: u8,
     pub mode: u8,
-    pub pad: u8,
+    pub reason: u8,
 }
 
 #[repr(C)]
@@ -107,7 +111,9 @@ pub struct Subject {
     pub guard_verbs: u32,
     pub guard_start: u32,
     pub guard_fail: u32,
-    pub reserved: [u64; 2],
+    pub quarantine: u32,
+    pub pad: u32,
+    pub reserved: u64,
 }
 
 #[repr(C)]
@@ -160,6 +166,7 @@ pub struct State {
     pub moves: u64,
     pub moving: u64,
     pub backing: u64,
+    pub quarantines: u64,
 }
 
 #[repr(C)]
@@ -185,6 +192,29 @@ pub struct Task {
     pub label: u32,
     pub flags: u32,
 }
+
+/// A key of `kiln_quarantined`.
+#[repr(C)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct QuarantineKey {
+    pub id: u64,
+    pub start: u64,
+}
+/// A value of `kiln_quarantined`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Quarantine {
+    pub time_ns: u64,
+    pub serial: u64,
+    pub label: u32,
+    pub rule: u32,
+    pub pid: u32,
+    pub pad: u32,
+}
+/// Most entries of `kiln_quarantined`.
+pub const QUARANTINES: u32 = 1024;
 
 /// Words of `kiln_agent_ids` (`enum kiln_agent_word`).
 pub mod agent_word {

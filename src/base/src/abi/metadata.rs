@@ -31,6 +31,7 @@ pub struct Metadata {
 #[serde(deny_unknown_fields)]
 pub struct SubjectInfo {
     /// `profile|guard,guard`: the same over all generations. Guards of every host are not in it. The host's is `|`.
+    /// In quarantine [`QUARANTINE`] follows.
     pub key: String,
     /// Its index in the kernel part.
     pub index: u32,
@@ -50,6 +51,16 @@ pub struct SubjectInfo {
 pub const HOST_KEY: &str = "|";
 /// The key of the sentinel; no block can have this name.
 pub const SENTINEL_KEY: &str = "!sentinel";
+
+/// What the key of a subject in quarantine ends with.
+pub const QUARANTINE: &str = "|quarantine";
+
+impl SubjectInfo {
+    /// Whether it is another subject in quarantine.
+    pub fn quarantined(&self) -> bool {
+        self.key.ends_with(QUARANTINE)
+    }
+}
 
 /// A profile or guard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,18 +29,21 @@ fn size_of_field<S, F>(_: fn(&S) -> *const F) -> usize {
 
 fn claims() -> Vec<Claim> {
     let mut c: Vec<Claim> = Vec::new();
-    same!(c, layout::Outcome = "kiln_outcome": rule, severity, action, mode, pad);
+    same!(c, layout::Outcome = "kiln_outcome": rule, severity, action, mode, reason);
     same!(c, layout::Decision = "kiln_decision": deny, would, watch, pad, outcome);
     same!(c, layout::Subject = "kiln_subject": path_start, net_start, exec_start, unit_start, path_default, net_default,
         fail, cap_off, kernel_off, verbs, cap_deny, cap_would, cap_watch, kernel_deny, kernel_would, kernel_watch, flags,
-        net4_tcp, net4_udp, any_tcp, any_udp, kernel_detour, fail_net, guard_verbs, guard_start, guard_fail, reserved);
+        net4_tcp, net4_udp, any_tcp, any_udp, kernel_detour, fail_net, guard_verbs, guard_start, guard_fail,
+        quarantine, pad, reserved);
     same!(c, layout::Header = "kiln_header": magic, abi_version, words, subjects_off, n_subjects, decisions_off,
         n_decisions, outcomes_off, n_outcomes, outcome_refs_off, n_outcome_refs, host_verbs, required_hooks_lo,
         required_hooks_hi, reserved, path_class, net_class);
-    same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing);
+    same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing, quarantines);
     same!(c, layout::Mark = "kiln_mark": group, pass, label, pad, reserved);
     same!(c, layout::Groups = "kiln_groups": look, mark);
     same!(c, layout::Task = "kiln_task": label, flags);
+    same!(c, layout::QuarantineKey = "kiln_quarantine_key": id, start);
+    same!(c, layout::Quarantine = "kiln_quarantine": time_ns, serial, label, rule, pid, pad);
     let event = |field: &str, at: usize| (format!("offsetof(struct kiln_event, {field})"), at as u64);
     macro_rules! event {
         ($($field:ident),*) => { $(c.push(event(stringify!($field), offset_of!(layout::EventHeader, $field)));)* };

@@ -79,10 +79,12 @@ pub enum Reason {
     SelfProtection,
     /// An allocation failed.
     Memory,
+    /// The process, or its unit, is in quarantine.
+    Quarantine,
 }
 
 impl Reason {
-    const ALL: [Reason; 7] = [
+    const ALL: [Reason; 8] = [
         Reason::Policy,
         Reason::Path,
         Reason::Label,
@@ -90,6 +92,7 @@ impl Reason {
         Reason::Address,
         Reason::SelfProtection,
         Reason::Memory,
+        Reason::Quarantine,
     ];
 
     /// Stands for the rule where there is none.
@@ -102,6 +105,7 @@ impl Reason {
             Reason::Address => "the address is malformed or of a family that is not governed",
             Reason::SelfProtection => "Kiln protects its programs, maps and agent",
             Reason::Memory => "an allocation failed",
+            Reason::Quarantine => "it is in quarantine",
         }
     }
 }
@@ -129,7 +133,7 @@ pub enum EventObject {
 }
 
 /// What an event's rule says, looked up in the metadata of the tables that decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleText<'a> {
     /// Name of the block.
     pub block: &'a str,
@@ -361,7 +365,7 @@ mod tests {
         for len in 0..good.len() {
             assert!(KernelEvent::decode(&good[..len]).is_err(), "{len}");
         }
-        for (at, value) in [(56, 13), (57, 4), (58, 7), (59, 5), (60, 4), (61, 4)] {
+        for (at, value) in [(56, 13), (57, 4), (58, 8), (59, 5), (60, 4), (61, 4)] {
             let mut bad = good.clone();
             bad[at] = value;
             assert!(KernelEvent::decode(&bad).is_err(), "{at}");

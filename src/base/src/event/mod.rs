@@ -3,9 +3,12 @@
 pub mod clock;
 mod evidence;
 mod kernel;
+mod response;
 
+pub use clock::rfc3339;
 pub use evidence::{Evidence, Link, Program, Sentinel};
 pub use kernel::{EventError, EventObject, KernelEvent, Reason, RuleText};
+pub use response::{Phase, Response};
 
 use serde::{Deserialize, Serialize};
 

@@ -175,6 +175,8 @@ impl VerbSet {
     pub const FILE: VerbSet = VerbSet::of_class(Class::File);
     /// bind, connect and accept.
     pub const NETWORK: VerbSet = VerbSet::of_class(Class::Network);
+    /// What is refused in quarantine: new code and new peers. Files go on, so that evidence is kept.
+    pub const QUARANTINE: VerbSet = VerbSet::NETWORK.union(VerbSet::of(&[Verb::Exec, Verb::Load]));
 
     const fn of(verbs: &[Verb]) -> VerbSet {
         let (mut bits, mut at) = (0, 0);

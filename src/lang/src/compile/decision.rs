@@ -79,7 +79,7 @@ pub(super) fn joint_where(
             severity: severity(&n) as u8,
             action: Action::Alert as u8,
             mode: MODE_WATCH,
-            pad: 0,
+            reason: 0,
         }),
         None => Joint::Allow,
     }
@@ -109,7 +109,7 @@ fn worst<'r>(refusals: impl Iterator<Item = &'r Refusal> + Clone) -> Option<layo
         severity: severity as u8,
         action: action as u8,
         mode: first.mode as u8,
-        pad: 0,
+        reason: 0,
     })
 }
 

@@ -34,9 +34,13 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
             subjects.push(sentinel(&mut book));
         }
         let blocks = plan.blocks(combination);
-        let (subject, own) = subject(&rules, &objects, &blocks, &mut book, &mut paths, &mut nets)?;
+        let bound = Bound { rules: &rules, blocks: &blocks, quarantined: combination.quarantined };
+        let (subject, own) = subject(&bound, &objects, &mut book, &mut paths, &mut nets)?;
         starts.push(own);
-        subjects.push(Subject { flags: if combination.profile.is_some() { layout::S_PROFILE } else { 0 }, ..subject });
+        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+        let flags = flag(combination.profile.is_some(), layout::S_PROFILE);
+        let flags = flags | flag(combination.quarantined, layout::S_QUARANTINE);
+        subjects.push(Subject { flags, quarantine: plan.quarantine(n), ..subject });
     }
     if plan.combinations.len() == 1 {
         subjects.push(sentinel(&mut book));
@@ -113,22 +117,22 @@ struct Starts {
 }
 
 fn subject(
-    rules: &Rules<'_>,
+    bound: &Bound<'_>,
     objects: &Objects,
-    blocks: &[usize],
     book: &mut Book,
     paths: &mut Subset<'_>,
     nets: &mut Subset<'_>,
 ) -> Result<(Subject, Starts), CompileError> {
-    let mut s = Subject { verbs: governed(rules, blocks).bits().into(), ..Subject::default() };
-    let on = |ids: &[u32], verbs: VerbSet, book: &mut Book| book.decision(verbs, |v| joint(rules, blocks, ids, v));
+    let Bound { rules, blocks, .. } = *bound;
+    let mut s = Subject { verbs: bound.governed().bits().into(), ..Subject::default() };
+    let on = |ids: &[u32], verbs: VerbSet, book: &mut Book| book.decision(verbs, |v| bound.joint(ids, v));
     s.path_default = on(&[], PATH_VERBS, book);
     s.net_default = on(&[], VerbSet::NETWORK, book);
     let addresses = |o: &Object| matches!(o, Object::Net { .. });
     let unknown = refusals(rules, blocks, |o| !addresses(o));
-    s.fail = book.decision(PATH_VERBS, |v| joint(rules, blocks, &unknown, v));
+    s.fail = on(&unknown, PATH_VERBS, book);
     let unknown = refusals(rules, blocks, addresses);
-    s.fail_net = book.decision(VerbSet::NETWORK, |v| joint(rules, blocks, &unknown, v));
+    s.fail_net = on(&unknown, VerbSet::NETWORK, book);
     let roots = |all: &[Option<u32>]| blocks.iter().filter_map(|b| all[*b]).collect::<Vec<u32>>();
     let mut starts = Starts::default();
     let (path_roots, net_roots) = (roots(&objects.path_roots), roots(&objects.net_roots));
@@ -173,13 +177,13 @@ fn subject(
     };
     let caps = book.list(64, |n| {
         let ids = matching(&|o| matches!(o, Object::Capability { numbers } if numbers.contains(&n)));
-        joint_where(rules, blocks, &ids, Verb::Capability, &|governs| detour::governs_capability(governs, n))
+        bound.joint_of(&ids, Verb::Capability, &|governs| detour::governs_capability(governs, n))
     });
     (s.cap_deny, s.cap_would, s.cap_watch, s.cap_off) = (caps.deny, caps.would, caps.watch, caps.offset);
     let about = |op: KernelOp| matching(&|o| matches!(o, Object::Kernel { ops } if ops.contains(&op)));
     let ops = book.list(32, |n| match KernelOp::ALL.get(usize::from(n)) {
         None => Joint::Allow,
-        Some(op) => joint_where(rules, blocks, &about(*op), Verb::Kernel, &|governs| detour::governs_op(governs, *op)),
+        Some(op) => bound.joint_of(&about(*op), Verb::Kernel, &|governs| detour::governs_op(governs, *op)),
     });
     // What is refused as a detour and by nobody's own word: of these the kernel programs let pass what goes round nothing.
     for op in KernelOp::ALL {
@@ -192,6 +196,46 @@ fn subject(
     (s.kernel_deny, s.kernel_would, s.kernel_watch) = (ops.deny as u32, ops.would as u32, ops.watch as u32);
     s.kernel_off = ops.offset;
     Ok((s, starts))
+}
+
+/// The blocks of a combination, and whether it is in quarantine: then it is as if another profile governed what
+/// quarantine refuses, with its detours, and allowed none of it.
+struct Bound<'a> {
+    rules: &'a Rules<'a>,
+    blocks: &'a [usize],
+    quarantined: bool,
+}
+
+impl Bound<'_> {
+    fn joint(&self, ids: &[u32], verb: Verb) -> Joint {
+        let joint = joint(self.rules, self.blocks, ids, verb);
+        self.within(joint, VerbSet::QUARANTINE.contains(verb))
+    }
+
+    fn joint_of(&self, ids: &[u32], verb: Verb, governed: &dyn Fn(VerbSet) -> bool) -> Joint {
+        let joint = joint_where(self.rules, self.blocks, ids, verb, governed);
+        self.within(joint, governed(VerbSet::QUARANTINE))
+    }
+
+    /// Only what ends the process is more than quarantine.
+    fn within(&self, joint: Joint, refused: bool) -> Joint {
+        match joint {
+            Joint::Deny(o) if o.action == Action::Kill as u8 => joint,
+            _ if self.quarantined && refused => Joint::Deny(unruled(Severity::High, layout::R_QUARANTINE)),
+            _ => joint,
+        }
+    }
+
+    fn governed(&self) -> VerbSet {
+        let own = governed(self.rules, self.blocks);
+        if self.quarantined { own.union(detour::closure(VerbSet::QUARANTINE)) } else { own }
+    }
+}
+
+/// A refusal that no rule says.
+fn unruled(severity: Severity, reason: u8) -> layout::Outcome {
+    let (action, mode) = (Action::Alert as u8, Mode::Enforce as u8);
+    layout::Outcome { rule: NO_RULE, severity: severity as u8, action, mode, reason }
 }
 
 /// The verbs for which a decision can be anything but plain permission.
@@ -234,14 +278,7 @@ fn peers(rules: &Rules<'_>) -> bool {
 
 /// The subject that is denied everything, by which enforcement is proven.
 fn sentinel(book: &mut Book) -> Subject {
-    let outcome = layout::Outcome {
-        rule: NO_RULE,
-        severity: Severity::Low as u8,
-        action: Action::Alert as u8,
-        mode: Mode::Enforce as u8,
-        pad: 0,
-    };
-    let deny = Joint::Deny(outcome);
+    let deny = Joint::Deny(unruled(Severity::Low, 0));
     let all = book.decision(PATH_VERBS, |_| deny);
     let caps = book.list(64, |_| deny);
     let ops = book.list(32, |_| deny);

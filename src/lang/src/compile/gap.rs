@@ -48,8 +48,12 @@ fn since(op: KernelOp) -> KernelVersion {
 /// All gaps, in the order of the policy.
 pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
     let mut gaps = Vec::new();
+    let quarantines = super::subjects::quarantines(policy);
     for block in &policy.blocks {
         subjects(block, &mut gaps);
+        if quarantines {
+            slices(block, &mut gaps);
+        }
         governs(block, kernel, &mut gaps);
         schedule(block, &mut gaps);
         let on_violation = std::iter::once(&block.on_violation).chain(block.on_violation_of.values());
@@ -110,6 +114,21 @@ fn names_units(pattern: &str) -> bool {
     witness(&[&pattern, &unit], &[], false, &mut Budget::default()).possible()
 }
 
+/// Where a slice has the label, a quarantine would hold all units in it.
+fn slices(block: &Block, gaps: &mut Vec<Gap>) {
+    for Selector { pattern, .. } in block.subjects.iter().flatten().filter(|s| s.key == SelectorKey::Unit) {
+        let kind = pattern.0.rsplit_once('.').map_or("", |(_, kind)| kind);
+        if kind == "slice" || kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_lowercase()) {
+            gaps.push(Gap::of_block(
+                block,
+                format!("`unit \"{}\"` names slices, too, and a quarantine would hold all units of a slice", pattern.0),
+                "name one kind of unit in a line, as in `unit \"*.service\"`, wherever the policy has `then quarantine`"
+                    .to_owned(),
+            ));
+        }
+    }
+}
+
 fn governs(block: &Block, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
     if block.kind != BlockKind::Profile {
         return;
@@ -135,13 +154,13 @@ fn schedule(block: &Block, gaps: &mut Vec<Gap>) {
     }
 }
 
-const ACTION_MEND: &str = "use `then alert` or `then kill`";
+const ACTION_MEND: &str = "use `then alert`, `then quarantine` or `then kill`";
 
 fn unsupported_action(outcome: &Outcome) -> Option<Action> {
-    outcome.action.filter(|a| matches!(a, Action::Throttle | Action::Quarantine))
+    outcome.action.filter(|a| matches!(a, Action::Throttle))
 }
 fn action_reason(action: Action) -> String {
-    format!("the kernel programs cannot {action}; they deny, report and kill")
+    format!("the kernel programs cannot {action}; they deny, report, quarantine and kill")
 }
 
 fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
@@ -164,8 +183,12 @@ fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) 
     if let Some(action) = unsupported_action(&rule.outcome) {
         add(action_reason(action), ACTION_MEND);
     }
-    if rule.effect == Effect::Watch && rule.outcome.action == Some(Action::Kill) {
-        add("a watch rule observes and never kills".to_owned(), "write `deny …`, or leave out `then kill`");
+    let action = rule.outcome.action.filter(|a| matches!(a, Action::Kill | Action::Quarantine));
+    if let Some(action) = action.filter(|_| rule.effect == Effect::Watch) {
+        add(
+            format!("a watch rule observes: it does not {action}"),
+            &format!("write `deny …`, or leave out `then {action}`"),
+        );
     }
     match &rule.object {
         Object::Kernel { ops } => {

@@ -88,7 +88,7 @@ fn verbs(r: &mut Random, among: VerbSet) -> VerbSet {
 fn outcome(r: &mut Random) -> Outcome {
     Outcome {
         severity: r.one_in(2).then(|| *r.pick(Severity::ALL)),
-        action: r.one_in(2).then(|| *r.pick(&[Action::Alert, Action::Kill])),
+        action: r.one_in(2).then(|| *r.pick(&[Action::Alert, Action::Quarantine, Action::Kill])),
     }
 }
 
@@ -156,7 +156,7 @@ pub(crate) fn policy(r: &mut Random) -> Policy {
             ],
             (BlockKind::Profile, _) => vec![selector(SelectorKey::Unit, format!("{name}.service"))],
             (_, 0) => vec![selector(SelectorKey::Exec, "/p/**".to_owned()), selector(SelectorKey::Exec, glob(r).0)],
-            (_, 1) => vec![selector(SelectorKey::Unit, format!("{}*", r.pick(&["p", "p0", "p1", "x"])))],
+            (_, 1) => vec![selector(SelectorKey::Unit, format!("{}*.service", r.pick(&["p", "p0", "p1", "x"])))],
             _ => vec![selector(SelectorKey::Host, "*".to_owned())],
         };
         let governs = match r.below(3) {

@@ -6,7 +6,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use kiln_base::abi::layout;
-use kiln_base::abi::metadata::{HOST_KEY, SENTINEL_KEY};
+use kiln_base::abi::metadata::{HOST_KEY, QUARANTINE, SENTINEL_KEY};
+use kiln_base::model::Action;
 
 use super::CompileError;
 use super::gap::Gap;
@@ -27,6 +28,8 @@ pub(super) struct Combination {
     pub(super) profile: Option<usize>,
     /// Indices of the guards' blocks, without those of every host.
     pub(super) guards: BTreeSet<usize>,
+    /// In quarantine: of each other combination there is one that is, where a rule asks for it.
+    pub(super) quarantined: bool,
 }
 
 /// How a block comes to a task.
@@ -54,6 +57,13 @@ impl Plan {
         if n == 0 { HOST } else { SENTINEL + n as u32 }
     }
 
+    /// The number in the tables of a combination in quarantine; 0 for what has none.
+    pub(super) fn quarantine(&self, n: usize) -> u32 {
+        let outside = self.combinations.iter().filter(|c| !c.quarantined).count();
+        let there = n != 0 && n < outside && self.combinations.len() > outside;
+        if there { Plan::index(outside + n - 1) } else { 0 }
+    }
+
     /// Every block that binds a combination: its profile, its guards, and those of every host; sorted.
     pub(super) fn blocks(&self, c: &Combination) -> Vec<usize> {
         let host = self.attachments.iter().enumerate().filter(|(_, a)| a.host).map(|(n, _)| n);
@@ -66,7 +76,8 @@ pub(super) fn key(blocks: &[Block], c: &Combination) -> String {
     let name = |n: &usize| blocks[*n].name.as_str();
     let guards: BTreeSet<&str> = c.guards.iter().map(name).collect();
     let profile = c.profile.as_ref().map_or("", name);
-    let key = format!("{profile}|{}", guards.into_iter().collect::<Vec<_>>().join(","));
+    let quarantine = if c.quarantined { QUARANTINE } else { "" };
+    let key = format!("{profile}|{}{quarantine}", guards.into_iter().collect::<Vec<_>>().join(","));
     debug_assert!(key == HOST_KEY || *c != Combination::default());
     debug_assert_ne!(key, SENTINEL_KEY);
     key
@@ -106,11 +117,25 @@ pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, Compile
     order.iter().enumerate().for_each(|(new, old)| number[*old] = Plan::index(new));
     let next = subset.finish().map_accepts(|a| number[a as usize - 1]);
     let state = |slot: Option<usize>| slot.map_or(0, |s| next.starts()[s]);
-    Ok(Plan {
-        starts: order.iter().map(|n| (state(starts[*n].0), state(starts[*n].1))).collect(),
-        combinations: order.iter().map(|n| list[*n].clone()).collect(),
-        attachments,
-        next,
+    let mut starts: Vec<(u32, u32)> = order.iter().map(|n| (state(starts[*n].0), state(starts[*n].1))).collect();
+    let mut combinations: Vec<Combination> = order.iter().map(|n| list[*n].clone()).collect();
+    if quarantines(policy) {
+        // Nothing leads out of quarantine, and the host is never in it.
+        let inside = combinations[1..].iter().map(|c| Combination { quarantined: true, ..c.clone() });
+        combinations.extend(inside.collect::<Vec<_>>());
+        starts.resize(combinations.len(), (0, 0));
+    }
+    if combinations.len() > MOST {
+        return Err(CompileError::Subjects(MOST));
+    }
+    Ok(Plan { starts, combinations, attachments, next })
+}
+
+/// Whether a rule puts who breaks it into quarantine.
+pub(super) fn quarantines(policy: &Policy) -> bool {
+    policy.blocks.iter().any(|b| {
+        let outcomes = std::iter::once(&b.on_violation).chain(b.on_violation_of.values());
+        outcomes.chain(b.rules.iter().map(|r| &r.outcome)).any(|o| o.action == Some(Action::Quarantine))
     })
 }
 

@@ -280,10 +280,16 @@ fn what_cannot_be_enforced_is_never_ignored() {
         (Profile, Rule { conditions: vec![Condition::During("night".to_owned())], ..allow(read()) }),
         (Profile, Rule { conditions: vec![Condition::By(Vec::new())], ..allow(read()) }),
         (Guard, Rule { outcome: Outcome { severity: None, action: Some(Action::Throttle) }, ..deny(read()) }),
-        (Guard, Rule { outcome: Outcome { severity: None, action: Some(Action::Quarantine) }, ..deny(read()) }),
         (
             Profile,
             Rule { outcome: Outcome { severity: None, action: Some(Action::Kill) }, ..a_rule(Effect::Watch, read()) },
+        ),
+        (
+            Guard,
+            Rule {
+                outcome: Outcome { severity: None, action: Some(Action::Quarantine) },
+                ..a_rule(Effect::Watch, read())
+            },
         ),
         (
             Profile,
@@ -323,7 +329,7 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
             ..block(Profile, Vec::new())
         },
         Block {
-            on_violation: Outcome { severity: None, action: Some(Action::Quarantine) },
+            on_violation: Outcome { severity: None, action: Some(Action::Throttle) },
             ..block(Profile, Vec::new())
         },
         Block {
@@ -348,6 +354,28 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
     // Two profiles for the same unit: which one would it be?
     let (a, b) = (block(Profile, Vec::new()), Block { name: "other".to_owned(), ..block(Profile, Vec::new()) });
     assert!(gaps(vec![a, b])[0].reason.contains("web and profile other"));
+}
+
+#[test]
+fn a_quarantine_never_holds_a_slice() {
+    let of = |pattern: &str, action| {
+        let deny = a_rule(Effect::Deny, Object::Kernel { ops: vec![KernelOp::Bpf] });
+        let deny = Rule { outcome: Outcome { severity: None, action: Some(action) }, ..deny };
+        let asks = Block { name: "asks".to_owned(), ..block(BlockKind::Guard, vec![deny]) };
+        let line = vec![Selector { key: SelectorKey::Unit, pattern: Glob(pattern.to_owned()) }];
+        let other = Block { subjects: vec![line], name: "other".to_owned(), ..block(BlockKind::Guard, Vec::new()) };
+        Policy { edition: 1, windows: Default::default(), blocks: vec![asks, other] }
+    };
+    for pattern in ["*", "system*", "system.slice", "*.s*", "*.{service,slice}", "a.", "*.slic[e]"] {
+        let Err(CompileError::Gaps(found)) = compile(&of(pattern, Action::Quarantine), &options()) else {
+            panic!("{pattern} is taken");
+        };
+        assert!(found[0].reason.contains("names slices"), "{found:?}");
+        compile(&of(pattern, Action::Kill), &options()).unwrap();
+    }
+    for pattern in ["*.service", "a@*.service", "*.scope"] {
+        compile(&of(pattern, Action::Quarantine), &options()).unwrap();
+    }
 }
 
 #[test]
