@@ -43,14 +43,15 @@ static __always_inline bool kiln_removes_module(void)
 }
 
 /*
- * madvise(2), of 64 bits and of 32: MADV_HWPOISON takes the page away from the file that is mapped, which the caller
- * may only read. The capability is asked for nothing else there.
+ * madvise(2), of 64 bits and of 32, and by a ring: MADV_HWPOISON takes the page away from the file that is mapped, which
+ * the caller may only read. madvise(2) asks for the capability for nothing else.
  */
 static __always_inline bool kiln_poisons(void)
 {
 	u64 call = kiln_call();
 
-	return call == 28 || call == 219;
+	return call == 28 || call == 219 || call == NR_IO_URING_ENTER ||
+	       bpf_get_current_task_btf()->flags & PF_IO_WORKER;
 }
 
 /* What changes a file that the hook does not know. */
