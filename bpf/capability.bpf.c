@@ -43,8 +43,8 @@ static __always_inline bool kiln_removes_module(void)
 }
 
 /*
- * madvise(2), of 64 bits and of 32, and by a ring: MADV_HWPOISON takes the page away from the file that is mapped, which
- * the caller may only read. madvise(2) asks for the capability for nothing else.
+ * madvise(2), of 64 bits and of 32, and by a ring: MADV_HWPOISON takes the page away from the file that is mapped,
+ * which the caller may only read. madvise(2) asks for the capability for nothing else.
  */
 static __always_inline bool kiln_poisons(void)
 {

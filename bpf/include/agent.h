@@ -56,8 +56,7 @@ static __always_inline bool kiln_is_agent(void)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct file *exe = BPF_CORE_READ(task, mm, exe_file);
 
-	return exe && !BPF_CORE_READ(task, real_cred, euid.val) &&
-	       kiln_is_agents_program(BPF_CORE_READ(exe, f_inode));
+	return exe && !BPF_CORE_READ(task, real_cred, euid.val) && kiln_is_agents_program(BPF_CORE_READ(exe, f_inode));
 }
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What one process does to another's memory and fate by counting its events, and to a file by calling its page broken. */
+/* What one process does to another's memory and fate by counting its events, and to a file by calling its page broken.
+ */
 #include "attack.h"
 #include <dirent.h>
 #include <elf.h>
@@ -97,7 +98,8 @@ static unsigned long entry;
 /* Where a program begins in its file. */
 static void prepare_break(int argc, char **argv)
 {
-	int file = open(argument(argc, argv, 0), O_RDONLY), kind = open("/sys/bus/event_source/devices/uprobe/type", O_RDONLY);
+	int file = open(argument(argc, argv, 0), O_RDONLY),
+	    kind = open("/sys/bus/event_source/devices/uprobe/type", O_RDONLY);
 	Elf64_Ehdr head;
 	Elf64_Phdr part;
 	char text[16] = "";
@@ -107,9 +109,11 @@ static void prepare_break(int argc, char **argv)
 		unattempted("reading the program");
 	breakpoints = (unsigned int)atoi(text);
 	for (int i = 0; i < head.e_phnum; i++) {
-		if (pread(file, &part, sizeof(part), (off_t)(head.e_phoff + (unsigned)i * sizeof(part))) != sizeof(part))
+		if (pread(file, &part, sizeof(part), (off_t)(head.e_phoff + (unsigned)i * sizeof(part))) !=
+		    sizeof(part))
 			unattempted("reading the program");
-		if (part.p_type == PT_LOAD && head.e_entry >= part.p_vaddr && head.e_entry < part.p_vaddr + part.p_filesz)
+		if (part.p_type == PT_LOAD && head.e_entry >= part.p_vaddr &&
+		    head.e_entry < part.p_vaddr + part.p_filesz)
 			entry = head.e_entry - part.p_vaddr + part.p_offset;
 	}
 	close(file);
