@@ -43,6 +43,37 @@ static __always_inline bool kiln_removes_module(void)
 }
 
 /*
+ * madvise(2), of 64 bits and of 32, and by a ring: MADV_HWPOISON takes the page away from the file that is mapped,
+ * which the caller may only read. madvise(2) asks for the capability for nothing else.
+ */
+static __always_inline bool kiln_poisons(void)
+{
+	u64 call = kiln_call();
+
+	return call == 28 || call == 219 || call == NR_IO_URING_ENTER ||
+	       bpf_get_current_task_btf()->flags & PF_IO_WORKER;
+}
+
+/* What changes a file that the hook does not know. */
+static __always_inline int kiln_check_unknown(u32 verb)
+{
+	struct kiln_about about = {.kind = KILN_O_PATH, .pos = PATH_FAIL, .reason = KILN_R_PATH};
+	struct kiln_scratch *s;
+	struct kiln_who who = {};
+	int entry = kiln_enter(&who, 1u << verb), ret;
+
+	if (entry == KILN_PASS)
+		return 0;
+	if (entry == KILN_BROKEN || !who.s)
+		return kiln_refuse_here(&who.id, KILN_O_PATH, 0, verb | kiln_broken(entry));
+	s = kiln_scratch_take();
+	ret = kiln_decide(&who, s, &about, who.s->fail, 1u << verb);
+	if (s)
+		kiln_scratch_give(s);
+	return ret;
+}
+
+/*
  * An overlay acts on its layers with the rights of who mounted it, whatever the task has: what the task asked for was
  * decided at the overlay. A task with rings may have lent itself credentials, in any system call.
  */
@@ -54,14 +85,14 @@ static __always_inline bool kiln_overlays(void)
 }
 
 SEC("lsm/capable")
-NEEDS("capability kernel:clock kernel:mount kernel:module") /* of adjtimex(2), mount_setattr(2), fsmount(2) alone */
+NEEDS("capability modify kernel:clock kernel:mount kernel:module") /* what has no hook but this */
 int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, int cap, unsigned int opts)
 {
 	u32 quiet = opts & CAP_OPT_NOAUDIT;
 	struct kiln_me me = kiln_me();
 	int ret;
 
-	if (kiln_unbound(&me, V(CAPABILITY) | V(KERNEL)) || kiln_overlays())
+	if (kiln_unbound(&me, V(CAPABILITY) | V(KERNEL) | V(MODIFY)) || kiln_overlays())
 		return 0;
 	ret = kiln_check_bit(KILN_CAPABILITY, cap & 63, quiet);
 	/* adjtimex(2) slews the clock and has no hook of its own. */
@@ -69,6 +100,8 @@ int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, i
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_CLOCK, quiet);
 	if (!ret && ((cap == CAP_SYS_ADMIN && kiln_mounts()) || (cap == CAP_SYS_CHROOT && kiln_enters())))
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_MOUNT, quiet);
+	if (!ret && cap == CAP_SYS_ADMIN && kiln_poisons())
+		ret = kiln_check_unknown(KILN_MODIFY);
 	if (!ret && cap == CAP_SYS_MODULE && kiln_removes_module())
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_MODULE, quiet);
 	return ret;

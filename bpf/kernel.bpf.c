@@ -113,17 +113,67 @@ int BPF_PROG(kiln_perf_event_open)
 #define PERF_SAMPLE_REGS_INTR (1ull << 18)
 
 /*
+ * An event that sends SIGTRAP where it happens acts on its process, which a signal that has no handler ends; the first
+ * process of all and the agent, too. Who has two capabilities the kernel does not ask whether he may trace it.
+ */
+static __always_inline int kiln_check_trap(struct perf_event *event)
+{
+	struct task_struct *target = event->hw.target;
+
+	if (kiln_is_protected(target) && kiln_confined())
+		return kiln_refuse_self(KILN_KERNEL);
+	return target->group_leader == bpf_get_current_task_btf()->group_leader ? 0 : kiln_check_acting_as(target);
+}
+
+/*
  * An event shows what it samples to whoever has its descriptor, of one process or of all, and goes on through an
  * execve(2) that switches: reading another's memory. One that a child has from its parent was decided.
  */
 SEC("lsm/perf_event_alloc")
-NEEDS("kernel:ptrace")
+NEEDS("always") /* the agent is trapped by nobody */
 int BPF_PROG(kiln_perf_event_alloc, struct perf_event *event)
 {
 	u64 memory = PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER | PERF_SAMPLE_REGS_INTR;
+	int ret = 0;
 
-	return event->attr.sample_type & memory && !event->parent ? KERNEL_OP(PTRACE) : 0;
+	if (event->parent)
+		return 0;
+	if (BPF_CORE_READ_BITFIELD_PROBED(event, attr.sigtrap))
+		ret = kiln_check_trap(event);
+	return !ret && event->attr.sample_type & memory ? KERNEL_OP(PTRACE) : ret;
 }
+
+/*
+ * A breakpoint in a program's file (perf_event_open(2), tracefs' uprobe_events) changes the memory of all that run it;
+ * within an instruction, what they do. No hook refuses it. Who is ended here makes none: the kernel looks for a signal
+ * that ends the caller before it changes a page.
+ */
+static __always_inline int kiln_check_breakpoint(struct inode *inode)
+{
+	if (kiln_is_agents_program(inode) && kiln_confined()) {
+		kiln_refuse_self(KILN_KERNEL);
+		bpf_send_signal(9);
+	} else if (KERNEL_OP(PTRACE)) {
+		bpf_send_signal(9);
+	}
+	return 0;
+}
+
+SEC("?fentry/uprobe_register")
+NEEDS("always")
+int BPF_PROG(kiln_uprobe, struct inode *inode)
+{
+	return kiln_check_breakpoint(inode);
+}
+
+/* With a counter, before 6.12. */
+SEC("?fentry/uprobe_register_refctr")
+NEEDS("always")
+int BPF_PROG(kiln_uprobe_counted, struct inode *inode)
+{
+	return kiln_check_breakpoint(inode);
+}
+
 SEC("lsm/uring_override_creds")
 NEEDS("kernel:io_uring")
 int BPF_PROG(kiln_uring_override_creds)

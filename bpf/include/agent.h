@@ -38,6 +38,15 @@ static __always_inline struct task_struct *kiln_task_of(struct pid *pid)
 	return first ? (void *)first - bpf_core_field_offset(struct task_struct, pid_links) : NULL;
 }
 
+/* Whether a file is the agent's program. */
+static __always_inline bool kiln_is_agents_program(struct inode *inode)
+{
+	u64 number = (u64)kiln_agent_id(KILN_A_INODE + 1) << 32 | kiln_agent_id(KILN_A_INODE);
+
+	return number && BPF_CORE_READ(inode, i_ino) == number &&
+	       BPF_CORE_READ(inode, i_sb, s_dev) == kiln_agent_id(KILN_A_DEVICE);
+}
+
 /*
  * Whether the current task runs the agent's program, as root. Asked only where a guard of the whole host would refuse.
  * Anybody may run the program, trace it and have it do what he likes.
@@ -46,11 +55,8 @@ static __always_inline bool kiln_is_agent(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct file *exe = BPF_CORE_READ(task, mm, exe_file);
-	u64 number = (u64)kiln_agent_id(KILN_A_INODE + 1) << 32 | kiln_agent_id(KILN_A_INODE);
 
-	return exe && number && !BPF_CORE_READ(task, real_cred, euid.val) &&
-	       BPF_CORE_READ(exe, f_inode, i_ino) == number &&
-	       BPF_CORE_READ(exe, f_inode, i_sb, s_dev) == kiln_agent_id(KILN_A_DEVICE);
+	return exe && !BPF_CORE_READ(task, real_cred, euid.val) && kiln_is_agents_program(BPF_CORE_READ(exe, f_inode));
 }
 
 #endif

@@ -185,9 +185,14 @@ struct seccomp {
 };
 struct perf_event_attr {
 	u64 sample_type;
+	u64 sigtrap : 1;
+};
+struct hw_perf_event {
+	struct task_struct *target;
 };
 struct perf_event {
 	struct perf_event_attr attr;
+	struct hw_perf_event hw;
 	struct perf_event *parent;
 };
 struct fs_struct {

@@ -86,7 +86,7 @@ fn is_refused_by_sandbox(run: &Run) -> bool {
 
 /// Whether the block decided, or Kiln itself about a task of the block.
 fn concerns(event: &Violation, block: &str) -> bool {
-    event.profile == block || (event.profile == "kiln" && event.subject.split('|').next() == Some(block))
+    event.profile == block || (event.profile == "kiln" && event.subject.split(['|', ',']).any(|name| name == block))
 }
 
 fn told(run: Option<&Run>) -> String {

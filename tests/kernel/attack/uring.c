@@ -129,7 +129,30 @@ static int run_sendmsg(int argc, char **argv)
 	return result < 0 ? result : 0;
 }
 
+/* poison-by-ring FILE: as `poison` does; a child asks, which the kernel may end for it. */
+static int run_poison(int argc, char **argv)
+{
+	int file = open(argument(argc, argv, 0), O_RDONLY | O_CLOEXEC), status;
+	struct io_uring_sqe entry = {
+	    .opcode = IORING_OP_MADVISE, .fd = -1, .len = 4096, .fadvise_advice = MADV_HWPOISON};
+	pid_t child;
+	char byte;
+
+	entry.addr = (uintptr_t)mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
+	if (file < 0 || (void *)entry.addr == MAP_FAILED || pread(file, &byte, 1, 0) != 1)
+		unattempted("mapping and reading it");
+	child = fork();
+	if (child == 0)
+		child_end(submit(&entry, 0));
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		unattempted("fork");
+	if (WIFEXITED(status) && WEXITSTATUS(status) != RAN)
+		return -WEXITSTATUS(status);
+	return pread(file, &byte, 1, 0) == 1 ? -ETIMEDOUT : 0;
+}
+
 const struct attack uring_attacks[] = {
+    {"poison-by-ring", NULL, run_poison},
     {"uring-open", NULL, run_open},
     {"uring-open-write", NULL, run_open_write},
     {"uring-open-polled", NULL, run_open_polled},
