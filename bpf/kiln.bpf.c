@@ -23,6 +23,7 @@
 #include "include/self.h"
 #include "include/own.h"
 #include "include/net.h"
+#include "include/sctp.h"
 
 #define V(name) (1u << KILN_##name)
 #define KILN_FILE_VERBS 0x7fu
@@ -41,6 +42,7 @@
 #include "accept.bpf.c"
 #include "many.bpf.c"
 #include "net.bpf.c"
+#include "sctp.bpf.c"
 #include "capability.bpf.c"
 #include "socket.bpf.c"
 #include "kernel.bpf.c"

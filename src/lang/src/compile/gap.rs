@@ -194,10 +194,6 @@ fn net(
         verbs.iter().all(|v| block.governs.contains(v))
     };
     match proto {
-        Proto::Icmp | Proto::Sctp if !covered => add(
-            format!("{} is not told apart in the kernel programs yet", proto.name()),
-            "remove the rule; a profile that governs bind, connect and accept refuses the protocol",
-        ),
         Proto::Udp if verbs.contains(Verb::Accept) && !covered => add(
             "there is no moment at which a UDP socket accepts a peer".to_owned(),
             "write `bind udp` for a unit that may listen, or `accept tcp`",
