@@ -302,15 +302,6 @@ static __always_inline bool kiln_is_refused(struct sock *sk)
 	return l && !l->label && l->pid;
 }
 
-SEC("lsm/socket_recvmsg")
-NEEDS("peers")
-int BPF_PROG(kiln_socket_recvmsg, struct socket *sock)
-{
-	struct sock *sk = sock->sk;
-
-	return sk && kiln_is_refused(sk) ? -EPERM : 0;
-}
-
 /* TCP_ZEROCOPY_RECEIVE reads by this call. */
 SEC("lsm/socket_getsockopt")
 NEEDS("peers")

@@ -40,6 +40,7 @@
 #include "file.bpf.c"
 #include "attributes.bpf.c"
 #include "accept.bpf.c"
+#include "datagram.bpf.c"
 #include "many.bpf.c"
 #include "net.bpf.c"
 #include "sctp.bpf.c"

@@ -39,8 +39,19 @@ static __always_inline bool kiln_portless(struct sock *sk)
 	       kiln_is_inet(sk->__sk_common.skc_family);
 }
 
+/* Who binds a socket receives by it. */
+static __noinline int kiln_check_owner(struct sock *sk)
+{
+	struct kiln_me me = kiln_me();
+	struct kiln_who who = {};
+
+	if (kiln_enter_datagram(&who, &me, sk) != KILN_DECIDE || kiln_receives(sk, kiln_word(&me), false))
+		return 0;
+	return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | KILN_R_MEMORY << 8);
+}
+
 SEC("lsm/socket_bind")
-NEEDS("bind")
+NEEDS("bind datagrams")
 int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, int addrlen)
 {
 	struct kiln_about about = {.kind = KILN_O_UNIX, .pos = PATH_FAIL};
@@ -53,6 +64,8 @@ int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, in
 	if (!sk)
 		return 0;
 	family = sk->__sk_common.skc_family;
+	if (kiln_is_datagram(sk) && kiln_check_owner(sk))
+		return -EPERM;
 	if (kiln_has_address(family))
 		return kiln_check_bind(sock, address, addrlen);
 	/* A path is decided where its node is made (path_mknod); an empty address asks for a random abstract name. */
@@ -138,7 +151,7 @@ static __noinline int kiln_send_to(struct socket *sock, struct msghdr *msg)
 }
 
 SEC("lsm/socket_sendmsg")
-NEEDS("bind connect peers")
+NEEDS("bind connect peers datagrams") /* also remembers to whom datagrams go */
 int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int size)
 {
 	struct sock *sk = sock->sk;
@@ -150,7 +163,7 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 	if (kiln_is_refused(sk))
 		return -EPERM;
 	me = kiln_me();
-	if (kiln_unbound(&me, V(CONNECT) | V(BIND)))
+	if (kiln_unbound(&me, V(CONNECT) | V(BIND) | V(ACCEPT)))
 		return 0;
 	if (kiln_is_inet(sk->__sk_common.skc_family) &&
 	    ((msg->msg_controllen && kiln_routes(msg)) || (msg->msg_name && kiln_routes_later(sk, msg)))) {
@@ -160,7 +173,12 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 	}
 	if (kiln_portless(sk) && kiln_check_port(sock))
 		return -EPERM;
-	return msg->msg_name ? kiln_send_to(sock, msg) : 0;
+	if (!msg->msg_name)
+		return 0;
+	ret = kiln_send_to(sock, msg);
+	if (!ret && kiln_is_datagram(sk))
+		kiln_remember_sent(sk, msg);
+	return ret ? -EPERM : 0;
 }
 
 /* The agent takes orders on a socket: not from a confined task, whatever its profile governs. */

@@ -306,7 +306,12 @@ struct in6_addr {
 		u8 u6_addr8[16];
 	} in6_u;
 };
+struct sk_buff;
+struct sk_buff_head {
+	struct sk_buff *next;
+};
 struct sock_common {
+	__be16 skc_dport;
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
 	u16 skc_num;
@@ -341,7 +346,11 @@ struct sock {
 	u16 sk_protocol;
 	u8 sk_userlocks : 4; /* a whole byte in later kernels */
 	struct sock_cgroup_data sk_cgrp_data;
+	struct sk_buff_head sk_receive_queue;
 	struct bpf_local_storage *sk_bpf_storage;
+};
+struct udp_sock {
+	struct sk_buff_head reader_queue;
 };
 struct inet_sock {
 	__be32 inet_saddr;
@@ -500,6 +509,7 @@ struct bpf_prog {
 #define IPPROTO_UDP 17
 #define IPPROTO_ICMPV6 58
 #define IPPROTO_SCTP 132
+#define IPPROTO_UDPLITE 136
 #define IPPROTO_SMC 256
 #define IPPROTO_MPTCP 262
 #define RDS_TCP_PORT 16385 /* net/rds/tcp.h: the port of each RDS peer over TCP */

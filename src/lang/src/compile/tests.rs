@@ -273,8 +273,6 @@ fn what_cannot_be_enforced_is_never_ignored() {
     };
     let cases = [
         (Profile, allow(Object::Syscall { names })),
-        (Profile, allow(net(Verb::Accept, Proto::Udp))),
-        (Guard, deny(net(Verb::Accept, Proto::Udp))),
         (Profile, Rule { conditions: vec![Condition::During("night".to_owned())], ..allow(read()) }),
         (Profile, Rule { conditions: vec![Condition::By(Vec::new())], ..allow(read()) }),
         (Guard, Rule { outcome: Outcome { severity: None, action: Some(Action::Throttle) }, ..deny(read()) }),
@@ -310,7 +308,7 @@ fn a_rule_of_each_protocol_is_told_apart() {
         let object = Wanted::Net { protocol, address: net4([10, 0, 0, 1]), port: 0 };
         tables.kernel.verdict(3, verb, &object).unwrap().permits()
     };
-    for proto in [Proto::Icmp, Proto::Sctp, Proto::Tcp] {
+    for proto in [Proto::Icmp, Proto::Sctp, Proto::Tcp, Proto::Udp] {
         for verb in [Verb::Bind, Verb::Connect, Verb::Accept] {
             let rule = a_rule(Effect::Allow, net(verb, proto));
             for other in [Proto::Icmp, Proto::Tcp, Proto::Udp, Proto::Sctp] {
