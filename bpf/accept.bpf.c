@@ -85,8 +85,12 @@ static __always_inline int kiln_check_unbound(struct sock *sk)
 	u32 locks = inner ? BPF_CORE_READ_BITFIELD_PROBED(inner, sk_userlocks) : 0;
 	int entry;
 
-	/* A port that the kernel chose is given back when another thread disconnects the socket. */
-	if (locks & SOCK_BINDPORT_LOCK || sk->__sk_common.skc_state == TCP_LISTEN)
+	/*
+	 * A port that the kernel chose is given back when another thread disconnects the socket, but for one of SCTP,
+	 * which has no disconnecting, and no such lock.
+	 */
+	if (locks & SOCK_BINDPORT_LOCK || sk->__sk_common.skc_state == TCP_LISTEN ||
+	    (sk->sk_protocol == IPPROTO_SCTP && sk->__sk_common.skc_num))
 		return 0;
 	entry = kiln_enter(&who, V(BIND));
 	if (entry == KILN_PASS || (who.s && kiln_any_address(&who, kiln_protocol(sk), KILN_BIND)))
@@ -275,6 +279,12 @@ int BPF_PROG(kiln_sock_graft, struct sock *sk, struct socket *parent)
 		return 0;
 	}
 	about.net[0] = kiln_protocol(sk);
+	if (sk->sk_protocol == IPPROTO_SCTP) {
+		kiln_remember(sk, kiln_word(&me));
+		if (kiln_sctp_first(&who.id, about.pid, sk))
+			kiln_seal(sk);
+		return 0;
+	}
 	kiln_key_peer(about.net, sk);
 	if (kiln_decide_net(&who, &about, KILN_ACCEPT, true))
 		kiln_seal(sk);
@@ -290,15 +300,6 @@ static __always_inline bool kiln_is_refused(struct sock *sk)
 		return false;
 	l = bpf_sk_storage_get(&kiln_listeners, sk, 0, 0);
 	return l && !l->label && l->pid;
-}
-
-SEC("lsm/socket_recvmsg")
-NEEDS("peers")
-int BPF_PROG(kiln_socket_recvmsg, struct socket *sock)
-{
-	struct sock *sk = sock->sk;
-
-	return sk && kiln_is_refused(sk) ? -EPERM : 0;
 }
 
 /* TCP_ZEROCOPY_RECEIVE reads by this call. */
@@ -355,31 +356,5 @@ int BPF_PROG(kiln_inet_conn_request, struct sock *sk, struct sk_buff *skb, struc
 		return -EPERM;
 	about.net[0] = kiln_protocol(sk);
 	kiln_key_request(about.net, req);
-	return kiln_decide_net(&who, &about, KILN_ACCEPT, true);
-}
-
-/* The same of SCTP, of which rules know the protocol only. */
-SEC("lsm/sctp_assoc_request")
-NEEDS("accept")
-int BPF_PROG(kiln_sctp_assoc_request, struct sctp_association *asoc, struct sk_buff *skb)
-{
-	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
-	struct sock *sk = asoc->base.sk;
-	u64 active = kiln_active();
-	struct kiln_who who = {};
-	u32 label, entry;
-
-	if (!sk || (u32)active == KILN_INACTIVE)
-		return 0;
-	label = kiln_listener(sk, active, &about.pid);
-	if (!label)
-		return 0;
-	entry = kiln_enter_label(&who, active, label, V(ACCEPT));
-	if (entry == KILN_PASS)
-		return 0;
-	if (entry == KILN_BROKEN || !who.s)
-		return -EPERM;
-	about.net[0] = kiln_protocol(sk);
-	kiln_key_port(about.net, sk->__sk_common.skc_num);
 	return kiln_decide_net(&who, &about, KILN_ACCEPT, true);
 }

@@ -24,6 +24,7 @@
 #include "include/self.h"
 #include "include/own.h"
 #include "include/net.h"
+#include "include/sctp.h"
 
 #define V(name) (1u << KILN_##name)
 #define KILN_FILE_VERBS 0x7fu
@@ -40,8 +41,10 @@
 #include "file.bpf.c"
 #include "attributes.bpf.c"
 #include "accept.bpf.c"
+#include "datagram.bpf.c"
 #include "many.bpf.c"
 #include "net.bpf.c"
+#include "sctp.bpf.c"
 #include "capability.bpf.c"
 #include "socket.bpf.c"
 #include "kernel.bpf.c"

@@ -8,12 +8,17 @@
 #define IPV6_2292RTHDR 5
 #define IPV6_RTHDR 57
 
+/* Further addresses of the peer: sctp_sendv(3). */
+#define SCTP_DSTADDRV4 7
+#define SCTP_DSTADDRV6 8
+
 #define KILN_CONTROLS 16
 #define KILN_MESSAGES 1024u /* UIO_MAXIOV of include/uapi/linux/uio.h: a vector has no more */
 
 static __always_inline bool kiln_sets_route(int level, int type)
 {
 	return (level == SOL_IP && type == IP_RETOPTS) ||
+	       (level == IPPROTO_SCTP && (type == SCTP_DSTADDRV4 || type == SCTP_DSTADDRV6)) ||
 	       (level == SOL_IPV6 && (type == IPV6_RTHDR || type == IPV6_2292RTHDR));
 }
 

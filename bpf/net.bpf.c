@@ -32,14 +32,26 @@ static __noinline int kiln_check_port(struct socket *sock)
 	return kiln_decide_bind(&who, &about, sk, false);
 }
 
-/* Whether it is such a socket. */
+/* Whether it is such a socket. A ping socket takes an identifier, which is no port. */
 static __always_inline bool kiln_portless(struct sock *sk)
 {
-	return sk->sk_type == SOCK_DGRAM && !sk->__sk_common.skc_num && kiln_is_inet(sk->__sk_common.skc_family);
+	return sk->sk_type == SOCK_DGRAM && kiln_protocol(sk) != IPPROTO_ICMP && !sk->__sk_common.skc_num &&
+	       kiln_is_inet(sk->__sk_common.skc_family);
+}
+
+/* Who binds a socket receives by it. */
+static __noinline int kiln_check_owner(struct sock *sk)
+{
+	struct kiln_me me = kiln_me();
+	struct kiln_who who = {};
+
+	if (kiln_enter_datagram(&who, &me, sk) != KILN_DECIDE || kiln_receives(sk, kiln_word(&me), false))
+		return 0;
+	return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | KILN_R_MEMORY << 8);
 }
 
 SEC("lsm/socket_bind")
-NEEDS("bind")
+NEEDS("bind datagrams")
 int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, int addrlen)
 {
 	struct kiln_about about = {.kind = KILN_O_UNIX, .pos = PATH_FAIL};
@@ -52,6 +64,8 @@ int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, in
 	if (!sk)
 		return 0;
 	family = sk->__sk_common.skc_family;
+	if (kiln_is_datagram(sk) && kiln_check_owner(sk))
+		return -EPERM;
 	if (kiln_has_address(family))
 		return kiln_check_bind(sock, address, addrlen);
 	/* A path is decided where its node is made (path_mknod); an empty address asks for a random abstract name. */
@@ -99,15 +113,19 @@ int BPF_PROG(kiln_socket_connect, struct socket *sock, struct sockaddr *address,
 	sk = sock->sk;
 	if (sk && kiln_portless(sk) && kiln_check_port(sock))
 		return -EPERM;
+	if (sk && sk->sk_protocol == IPPROTO_SCTP)
+		kiln_remember(sk, kiln_word(&me));
 	if (sk && kiln_passes(&me, kiln_pass_address(sk, KILN_CONNECT)))
 		return 0;
 	return kiln_connect(sock, address, addrlen);
 }
 
 /* Options of ip(7) and ipv6(7): of those that set a route, what is asked back. */
+#define IP_HDRINCL 3
 #define IP_OPTIONS 4
 #define IPV6_2292PKTOPTIONS 6
 #define IPV6_FLOWLABEL_MGR 32
+#define IPV6_HDRINCL 36
 
 SEC("lsm/socket_setsockopt")
 NEEDS("connect peers") /* a source route goes round the addresses */
@@ -117,9 +135,10 @@ int BPF_PROG(kiln_socket_setsockopt, struct socket *sock, int level, int option)
 
 	if (sk && kiln_is_refused(sk))
 		return -EPERM;
-	if (!(level == SOL_IP && option == IP_OPTIONS) &&
-	    !(level == SOL_IPV6 &&
-	      (option == IPV6_RTHDR || option == IPV6_2292PKTOPTIONS || option == IPV6_FLOWLABEL_MGR)))
+	/* Of a raw socket: packets whose header says where they go, whatever was decided. */
+	if (!(level == SOL_IP && (option == IP_OPTIONS || option == IP_HDRINCL)) &&
+	    !(level == SOL_IPV6 && (option == IPV6_RTHDR || option == IPV6_2292PKTOPTIONS ||
+				    option == IPV6_FLOWLABEL_MGR || option == IPV6_HDRINCL)))
 		return 0;
 	return sk && kiln_is_inet(sk->__sk_common.skc_family) ? kiln_check_route(sk, 0) : 0;
 }
@@ -150,7 +169,7 @@ static __noinline int kiln_check_sending(struct sock *sk)
 }
 
 SEC("lsm/socket_sendmsg")
-NEEDS("bind connect peers")
+NEEDS("bind connect peers datagrams") /* also remembers to whom datagrams go */
 int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int size)
 {
 	struct sock *sk = sock->sk;
@@ -162,7 +181,7 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 	if (kiln_is_refused(sk))
 		return -EPERM;
 	me = kiln_me();
-	if (kiln_unbound(&me, V(CONNECT) | V(BIND)))
+	if (kiln_unbound(&me, V(CONNECT) | V(BIND) | V(ACCEPT)))
 		return 0;
 	if (*(volatile u64 *)&kiln_state.quarantines && kiln_is_inet(sk->__sk_common.skc_family) &&
 	    kiln_check_sending(sk))
@@ -175,7 +194,12 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 	}
 	if (kiln_portless(sk) && kiln_check_port(sock))
 		return -EPERM;
-	return msg->msg_name ? kiln_send_to(sock, msg) : 0;
+	if (!msg->msg_name)
+		return 0;
+	ret = kiln_send_to(sock, msg);
+	if (!ret && kiln_is_datagram(sk))
+		kiln_remember_sent(sk, msg);
+	return ret ? -EPERM : 0;
 }
 
 /* The agent takes orders on a socket: not from a confined task, whatever its profile governs. */
@@ -204,34 +228,4 @@ NEEDS("connect")
 int BPF_PROG(kiln_unix_may_send, struct socket *sock, struct socket *other)
 {
 	return kiln_check_unix(KILN_CONNECT, BPF_CORE_READ(other, sk));
-}
-
-/* Options of sctp(7) that bring addresses along, from a task. What comes from a peer has other numbers. */
-#define SCTP_SET_PEER_PRIMARY_ADDR 5
-#define SCTP_PRIMARY_ADDR 6
-#define SCTP_SOCKOPT_BINDX_ADD 100
-#define SCTP_SOCKOPT_CONNECTX 110
-#define SCTP_SENDMSG_CONNECT 126
-
-/* Addresses of SCTP that come by setsockopt(2) or with a message. */
-SEC("lsm/sctp_bind_connect")
-NEEDS("bind connect")
-int BPF_PROG(kiln_sctp_bind_connect, struct sock *sk, int option, struct sockaddr *address, int addrlen)
-{
-	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
-	bool binds = option == SCTP_SOCKOPT_BINDX_ADD || option == SCTP_SET_PEER_PRIMARY_ADDR;
-	u32 verb = binds ? KILN_BIND : KILN_CONNECT;
-	struct kiln_who who = {};
-	bool ok;
-	int entry;
-
-	if (!binds && option != SCTP_SOCKOPT_CONNECTX && option != SCTP_SENDMSG_CONNECT && option != SCTP_PRIMARY_ADDR)
-		return 0;
-	entry = kiln_enter(&who, 1u << verb);
-	if (entry == KILN_PASS)
-		return 0;
-	if (entry == KILN_BROKEN || !who.s)
-		return kiln_refuse_here(&who.id, KILN_O_NET, 0, verb | kiln_broken(entry));
-	ok = kiln_key_sockaddr(about.net, sk, address, addrlen);
-	return kiln_decide_net(&who, &about, verb, ok);
 }

@@ -124,9 +124,10 @@ struct kiln_subject {
  * required_hooks_lo: bit n, below 16, says that verb n is governed by a subject other than the sentinel's.
  * required_hooks_hi: the same by enum kiln_kernel_op.
  */
-#define KILN_H_EXEC (1u << 16) /* an exec can change the subject: exec_start is not 0 everywhere */
-#define KILN_H_UNIT (1u << 17) /* a unit can change the subject: unit_start is not 0 everywhere */
-#define KILN_H_PEER (1u << 18) /* a rule on accept names addresses: who connects decides, not the port alone */
+#define KILN_H_EXEC (1u << 16)	   /* an exec can change the subject: exec_start is not 0 everywhere */
+#define KILN_H_UNIT (1u << 17)	   /* a unit can change the subject: unit_start is not 0 everywhere */
+#define KILN_H_PEER (1u << 18)	   /* a rule on accept names addresses: who connects decides, not the port alone */
+#define KILN_H_DATAGRAM (1u << 19) /* a datagram can be refused when it arrives */
 
 struct kiln_header {
 	__u32 magic;

@@ -311,7 +311,12 @@ struct in6_addr {
 		u8 u6_addr8[16];
 	} in6_u;
 };
+struct sk_buff;
+struct sk_buff_head {
+	struct sk_buff *next;
+};
 struct sock_common {
+	__be16 skc_dport;
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
 	u16 skc_num;
@@ -346,7 +351,11 @@ struct sock {
 	u16 sk_protocol;
 	u8 sk_userlocks : 4; /* a whole byte in later kernels */
 	struct sock_cgroup_data sk_cgrp_data;
+	struct sk_buff_head sk_receive_queue;
 	struct bpf_local_storage *sk_bpf_storage;
+};
+struct udp_sock {
+	struct sk_buff_head reader_queue;
 };
 struct inet_sock {
 	__be32 inet_saddr;
@@ -367,8 +376,25 @@ struct mptcp_sock {
 struct sctp_ep_common {
 	struct sock *sk;
 };
+union sctp_addr {
+	unsigned char raw[28]; /* a struct sockaddr_in or sockaddr_in6 */
+};
+struct sctp_transport {
+	struct list_head transports;
+	union sctp_addr ipaddr;
+};
+struct sctp_endpoint {
+	struct list_head asocs; /* by the associations' asocs */
+};
+struct sctp_sock {
+	struct sctp_endpoint *ep;
+};
 struct sctp_association {
 	struct sctp_ep_common base;
+	struct list_head asocs;
+	struct {
+		struct list_head transport_addr_list; /* by their transports */
+	} peer;
 };
 struct file_system_type {
 	const char *name;
@@ -391,7 +417,11 @@ struct request_sock_queue {
 struct inet_connection_sock {
 	struct request_sock_queue icsk_accept_queue;
 };
-struct sk_buff;
+struct sk_buff {
+	struct sk_buff *next;
+	unsigned char *head;
+	u16 transport_header, network_header;
+};
 struct msghdr {
 	void *msg_name;
 	int msg_namelen;
@@ -479,8 +509,12 @@ struct bpf_prog {
 #define SOCK_DGRAM 2
 #define SOCK_RAW 3
 #define SOCK_PACKET 10
+#define IPPROTO_ICMP 1
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_ICMPV6 58
+#define IPPROTO_SCTP 132
+#define IPPROTO_UDPLITE 136
 #define IPPROTO_SMC 256
 #define IPPROTO_MPTCP 262
 #define RDS_TCP_PORT 16385 /* net/rds/tcp.h: the port of each RDS peer over TCP */

@@ -111,6 +111,30 @@ struct {
 	__type(value, struct kiln_listener);
 } kiln_listeners SEC(".maps");
 
+/* Who receives datagrams by a socket, and to whom it has sent (datagram.bpf.c). */
+#define KILN_RECEIVERS 4
+#define KILN_SENT 32u
+struct kiln_receiver {
+	u32 label[KILN_RECEIVERS]; /* from the first on; none: that of the cgroup in which the socket was made */
+	u32 pid;		   /* of who received or bound last */
+	u32 next;		   /* place in `sent` */
+	u64 since;		   /* when a label was added last */
+	u64 told;		   /* when something was reported last */
+	u32 dirty;		   /* what waits may have come before that */
+	u32 pad;
+	struct {
+		u64 address[2];
+		u32 port; /* with a bit above it, so that none is 0 */
+		u32 pad;
+	} sent[KILN_SENT];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct kiln_receiver);
+} kiln_receivers SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);

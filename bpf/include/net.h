@@ -44,7 +44,9 @@ static __always_inline bool kiln_has_address(u16 family)
 	return kiln_is_inet(family) || family == AF_SMC || family == AF_RDS;
 }
 
-/* What is spoken on the wire. A multipath socket speaks TCP on each path (RFC 8684), SMC until its peer knows it, too.
+/*
+ * What is spoken on the wire. A multipath socket speaks TCP on each path (RFC 8684), SMC until its peer knows it, too.
+ * ICMP is one protocol to a rule, whatever the family.
  */
 static __always_inline u32 kiln_protocol(struct sock *sk)
 {
@@ -52,6 +54,8 @@ static __always_inline u32 kiln_protocol(struct sock *sk)
 
 	if (protocol == IPPROTO_MPTCP || protocol == IPPROTO_SMC || !kiln_is_inet(sk->__sk_common.skc_family))
 		return IPPROTO_TCP;
+	if (protocol == IPPROTO_ICMPV6)
+		return IPPROTO_ICMP;
 	return protocol > 254 ? 255 : protocol;
 }
 
@@ -75,8 +79,11 @@ static __always_inline bool kiln_key_sockaddr(u8 *key, struct sock *sk, void *ad
 	}
 	family = raw[0] | (u16)raw[1] << 8;
 	key[0] = kiln_protocol(sk);
-	key[17] = raw[2];
-	key[18] = raw[3];
+	/* ICMP has no ports: what stands there is an identifier, or nothing. */
+	if (key[0] != IPPROTO_ICMP) {
+		key[17] = raw[2];
+		key[18] = raw[3];
+	}
 	if (family == AF_INET || family == AF_UNSPEC) {
 		__builtin_memset(key + 1, 0, 10);
 		key[11] = key[12] = 0xff;
@@ -96,7 +103,7 @@ static __always_inline bool kiln_key_sockaddr(u8 *key, struct sock *sk, void *ad
  * loopback (ip_route_output_key_hash_rcu(), tcp_v6_connect()). The key is of
  * where the packets go; false where that is more than can be told: a device's
  * address, one that a message brings along (`controls`), one that a socket
- * within this one has.
+ * within this one has, the several that SCTP has.
  */
 static __always_inline bool kiln_key_destination(u8 *key, struct sock *sk, bool controls)
 {
@@ -104,7 +111,8 @@ static __always_inline bool kiln_key_destination(u8 *key, struct sock *sk, bool 
 
 	if (!kiln_all_zero(key + 13, 4) || !kiln_all_zero(key + 1, 10))
 		return true;
-	if (!kiln_is_inet(sk->__sk_common.skc_family) || sk->sk_protocol == IPPROTO_SMC)
+	if (!kiln_is_inet(sk->__sk_common.skc_family) || sk->sk_protocol == IPPROTO_SMC ||
+	    sk->sk_protocol == IPPROTO_SCTP)
 		return false;
 	if (key[11] == 0xff && key[12] == 0xff) {
 		source = BPF_CORE_READ((struct inet_sock *)sk, inet_saddr);
@@ -200,6 +208,42 @@ static __always_inline int kiln_decide_net(struct kiln_who *who, struct kiln_abo
 	return ret;
 }
 
+/* The same for a label, whose tables are looked up again: for a loop. `what`: the verb, and KILN_UNCLEAR. */
+#define KILN_UNCLEAR 0x100u
+__noinline int kiln_decide_again(struct kiln_ids *id, struct kiln_about *about, u32 what)
+{
+	struct kiln_who who = {};
+	u32 verb = what & 0xf;
+
+	if (!id || !about)
+		return -EPERM;
+	who.id = *id;
+	who.t = kiln_generation(id->generation);
+	if (!who.t)
+		return -EPERM;
+	who.s = kiln_subject_of(who.t, id->label);
+	if (!who.s)
+		return -EPERM;
+	return kiln_decide_net(&who, about, verb, !(what & KILN_UNCLEAR)) ? -EPERM : 0;
+}
+
+/* The address that a packet comes from; false where there is none. What is in a queue has its header still. */
+static __always_inline bool kiln_key_source(u8 *key, struct sk_buff *skb)
+{
+	void *ip = (void *)BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header);
+	u8 version = 0;
+	u32 four;
+
+	if (bpf_probe_read_kernel(&version, 1, ip))
+		return false;
+	if (version >> 4 == 6)
+		return !bpf_probe_read_kernel(key + 1, 16, ip + 8);
+	if (version >> 4 != 4 || bpf_probe_read_kernel(&four, 4, ip + 12))
+		return false;
+	kiln_key_v4(key, four);
+	return true;
+}
+
 /* Whether the subject may do `verb` with every address and port of the socket's protocol, and nobody watches. */
 static __always_inline bool kiln_any_address(struct kiln_who *who, u32 protocol, u32 verb)
 {
@@ -229,7 +273,7 @@ static __always_inline int kiln_decide_bind(struct kiln_who *who, struct kiln_ab
 	int ret = kiln_decide_net(who, about, KILN_BIND, ok);
 
 	if (ret || !ok || !kiln_all_zero(about->net + 1, 16) || sk->__sk_common.skc_family == AF_INET ||
-	    BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only))
+	    sk->sk_protocol == IPPROTO_ICMPV6 || BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only))
 		return ret;
 	kiln_key_v4(about->net, 0);
 	return kiln_decide_net(who, about, KILN_BIND, true);
@@ -269,7 +313,8 @@ static __always_inline int kiln_check_address_as(const struct kiln_me *me, const
 		ok = kiln_key_destination(about.net, sk, controls);
 	if (verb != KILN_BIND)
 		return kiln_decide_net(&who, &about, verb, ok);
-	if (ok && !about.net[17] && !about.net[18] && kiln_is_inet(family) && kiln_chooses_port(sk))
+	if (ok && !about.net[17] && !about.net[18] && kiln_is_inet(family) && about.net[0] != IPPROTO_ICMP &&
+	    kiln_chooses_port(sk))
 		ok = false;
 	return kiln_decide_bind(&who, &about, sk, ok);
 }

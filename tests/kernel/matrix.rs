@@ -27,7 +27,7 @@ const CLASSES: [(&str, &str); 12] = [
     ("load", r#"allow load "/**";"#),
     ("bind", r#"allow bind tcp; allow bind udp; allow bind unix "/**", "@**";"#),
     ("connect", r#"allow connect tcp; allow connect udp; allow connect unix "/**", "@**";"#),
-    ("accept", "allow accept tcp;"),
+    ("accept", "allow accept tcp; allow accept udp;"),
     ("capability", "allow capability any;"),
     ("kernel", "allow kernel any;"),
 ];

@@ -1,4 +1,4 @@
-//! Connections that the service takes: from anybody on the ports where it listens, from the machine itself where it
+//! Connections and datagrams that the service takes: from anybody on the ports where it listens, from the machine itself where it
 //! listens on a loopback address only.
 
 use kiln_base::model::{Proto, Verb};
@@ -23,7 +23,10 @@ pub(super) fn rules(facts: &ServiceFacts, out: &mut Vec<Rule>) {
         let from = if local { "loopback" } else { "any" };
         match listen.proto {
             // UDP has no connections: an answer is a datagram to the client, from whatever port.
-            Proto::Udp => out.push(Rule::net(Verb::Connect, Proto::Udp, from, Vec::new(), &listen.origin)),
+            Proto::Udp => {
+                out.push(Rule::net(Verb::Accept, Proto::Udp, from, vec![ports], &listen.origin));
+                out.push(Rule::net(Verb::Connect, Proto::Udp, from, Vec::new(), &listen.origin));
+            }
             proto => out.push(Rule::net(Verb::Accept, proto, from, vec![ports], &listen.origin)),
         }
     }

@@ -153,7 +153,7 @@ fn atom(text: &str) -> Atom {
         }
         ["kernel", name] => Atom { verb: Verb::Kernel, target: Target::Kernel(name.parse::<KernelOp>().unwrap()) },
         [verb, "unix", path] => Atom { verb: verb.parse().unwrap(), target: Target::Unix(path.as_bytes().to_vec()) },
-        [verb, kind @ ("tcp" | "udp"), at] => {
+        [verb, kind @ ("tcp" | "udp" | "sctp"), at] => {
             let at: SocketAddr = at.parse().unwrap();
             let ip: IpAddr = at.ip();
             Atom { verb: verb.parse().unwrap(), target: Target::ip(proto(kind), ip, at.port()) }

@@ -196,6 +196,14 @@ static void prepare_activated_mptcp(int argc, char **argv)
 	usleep(100000);
 }
 
+static void prepare_activated_sctp(int argc, char **argv)
+{
+	activate(argc, argv, IPPROTO_SCTP, 0);
+	for (int at = 2; at + 1 < argc; at++)
+		wait_there(argument(argc, argv, at), argc, argv, IPPROTO_SCTP, 0);
+	usleep(100000);
+}
+
 /* Requests only, until they say something: after the service waits for them. */
 static void prepare_deferred(int argc, char **argv)
 {
@@ -329,6 +337,7 @@ const struct attack peer_attacks[] = {
     {"taken-full", prepare_taken, run_taken_full},
     {"activated", prepare_activated, run_activated},
     {"activated-mptcp", prepare_activated_mptcp, run_activated},
+    {"activated-sctp", prepare_activated_sctp, run_activated},
     {"activated-deferred", prepare_deferred, run_activated},
     {"activated-served", prepare_activated, run_served},
     {"activated-splice", prepare_activated, run_splice},

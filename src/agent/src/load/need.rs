@@ -1,6 +1,6 @@
 //! When a program must be attached: what the words of `NEEDS()` mean (`bpf/include/needs.h`).
 
-use kiln_base::abi::layout::{H_EXEC, H_PEER, Header};
+use kiln_base::abi::layout::{H_DATAGRAM, H_EXEC, H_PEER, Header};
 use kiln_base::model::{KernelOp, ParseVerbError, Verb, VerbSet};
 
 /// When a program must be attached.
@@ -45,6 +45,7 @@ impl Need {
                 "file" => need.lo |= u32::from(VerbSet::FILE.bits()),
                 "exec_changes" => need.lo |= H_EXEC,
                 "peers" => need.lo |= H_PEER,
+                "datagrams" => need.lo |= H_DATAGRAM,
                 _ => match word.strip_prefix("kernel:") {
                     Some(op) => need.hi |= 1 << op.parse::<KernelOp>()? as u8,
                     None => need.lo |= 1 << word.parse::<Verb>()? as u8,
@@ -75,6 +76,7 @@ mod tests {
         let need = |words| Need::read(words).unwrap();
         assert_eq!(need("always"), Need::ALWAYS);
         assert_eq!(need("bind  connect peers"), Need { always: false, lo: 0x4_0180, hi: 0, narrowed: false });
+        assert_eq!(need("datagrams"), Need { always: false, lo: 0x8_0000, hi: 0, narrowed: false });
         assert_eq!(need("file exec_changes"), Need { always: false, lo: 0x1_007f, hi: 0, narrowed: false });
         assert_eq!(need("kernel:mount kernel:io_uring").hi, 0xa0);
         for wrong in ["", " ", "narrowed", "always read", "always narrowed", "always kernel:bpf"] {

@@ -57,6 +57,8 @@ pub const H_EXEC: u32 = 1 << 16;
 pub const H_UNIT: u32 = 1 << 17;
 /// `required_hooks_lo`: some rule on accept names addresses.
 pub const H_PEER: u32 = 1 << 18;
+/// `required_hooks_lo`: a datagram can be refused when it arrives.
+pub const H_DATAGRAM: u32 = 1 << 19;
 
 #[repr(C)]
 #[derive(

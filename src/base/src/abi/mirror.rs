@@ -101,6 +101,7 @@ fn claims() -> Vec<Claim> {
         ("KILN_H_EXEC", u64::from(layout::H_EXEC)),
         ("KILN_H_UNIT", u64::from(layout::H_UNIT)),
         ("KILN_H_PEER", u64::from(layout::H_PEER)),
+        ("KILN_H_DATAGRAM", u64::from(layout::H_DATAGRAM)),
         ("KILN_T_STARTING", u64::from(layout::T_STARTING)),
         ("KILN_T_EXEMPT", u64::from(layout::T_EXEMPT)),
         ("KILN_PLACES", layout::PLACES as u64),

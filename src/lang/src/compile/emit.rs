@@ -6,7 +6,7 @@ use kiln_base::abi::Tables;
 use kiln_base::abi::kernel::{DEAD_WORDS, Kernel, decision_words, outcome_word, subject_words};
 use kiln_base::abi::layout::{self, Header, Subject};
 use kiln_base::abi::metadata::{BlockInfo, HOST_KEY, Metadata, NO_RULE, SENTINEL_KEY, SubjectInfo};
-use kiln_base::model::{Action, Cidr, KernelOp, Mode, Severity, Verb, VerbSet};
+use kiln_base::model::{Action, Cidr, KernelOp, Mode, Proto, Severity, Verb, VerbSet};
 
 use super::calls;
 use super::decision::{Book, Joint, joint, joint_where};
@@ -45,8 +45,10 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
     if plan.combinations.len() == 1 {
         subjects.push(sentinel(&mut book));
     }
+    let flag = |flag: u32, used: bool| if used { flag } else { 0 };
+    let attach = flag(layout::H_PEER, peers(&rules)) | flag(layout::H_DATAGRAM, datagrams(&rules));
     let automata = Automata { paths: paths.finish(), nets: nets.finish(), starts };
-    let kernel = assemble(&plan, &book, subjects, &automata, peers(&rules))?;
+    let kernel = assemble(&plan, &book, subjects, &automata, attach)?;
     let metadata = metadata(policy, options, &plan, &rules);
     Ok(Tables::new(kernel, metadata)?)
 }
@@ -276,6 +278,19 @@ fn peers(rules: &Rules<'_>) -> bool {
     })
 }
 
+/// Whether a datagram can be refused when it arrives: a profile governs `accept`, or some rule refuses or watches it.
+fn datagrams(rules: &Rules<'_>) -> bool {
+    let governs = rules.blocks.iter().any(|b| b.kind == BlockKind::Profile && b.governs.contains(Verb::Accept));
+    governs
+        || rules.entries.iter().any(|e| match e.object {
+            Some(Object::Net { verbs, proto, .. }) => {
+                let datagram = matches!(proto, Proto::Udp | Proto::Icmp);
+                datagram && e.effect != Effect::Allow && verbs.contains(Verb::Accept)
+            }
+            _ => false,
+        })
+}
+
 /// The subject that is denied everything, by which enforcement is proven.
 fn sentinel(book: &mut Book) -> Subject {
     let deny = Joint::Deny(unruled(Severity::Low, 0));
@@ -308,7 +323,7 @@ fn assemble(
     book: &Book,
     mut subjects: Vec<Subject>,
     automata: &Automata,
-    peers: bool,
+    attached: u32,
 ) -> Result<Kernel, CompileError> {
     let mut words = vec![0u64; DEAD_WORDS];
     let subjects_off = words.len();
@@ -363,7 +378,7 @@ fn assemble(
         required_hooks_lo: real().fold(0, |all, s| all | s.verbs)
             | attach(layout::H_EXEC, real().any(|s| s.exec_start != 0))
             | attach(layout::H_UNIT, real().any(|s| s.unit_start != 0))
-            | attach(layout::H_PEER, peers),
+            | attached,
         required_hooks_hi: real().fold(0, |all, s| all | s.kernel_deny | s.kernel_would | s.kernel_watch),
         reserved: [0; 2],
         path_class,

@@ -1,6 +1,6 @@
 //! What of a policy the kernel programs, or the kernel asked for, cannot enforce. Nothing of it is ever ignored.
 
-use kiln_base::model::{Action, KernelOp, Outcome, Proto, Verb, VerbSet};
+use kiln_base::model::{Action, KernelOp, Outcome, Verb};
 use serde::{Deserialize, Serialize};
 
 use super::KernelVersion;
@@ -199,7 +199,7 @@ fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) 
                 );
             }
         }
-        Object::Net { verbs, proto, addresses, .. } => net(block, rule.effect, (*verbs, *proto, addresses), &mut add),
+        Object::Net { addresses, .. } => net(addresses, &mut add),
         Object::File { switch: Some(_), verbs, .. } if !verbs.contains(Verb::Exec) || rule.effect != Effect::Allow => {
             add("`as` switches the profile at an allowed exec only".to_owned(), "write `allow exec … as …`");
         }
@@ -207,31 +207,11 @@ fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) 
     }
 }
 
-fn net(
-    block: &Block,
-    effect: Effect,
-    (verbs, proto, addresses): (VerbSet, Proto, &Addresses),
-    add: &mut impl FnMut(String, &str),
-) {
+fn net(addresses: &Addresses, add: &mut impl FnMut(String, &str)) {
     if let Addresses::Dns(name) = addresses {
         add(
             format!("the kernel sees addresses, not the name `{name}`"),
             "write the addresses or address blocks that the name stands for",
         );
-    }
-    // In a profile a refusal by default covers every protocol, so that a `deny` of one adds nothing to miss.
-    let covered = effect == Effect::Deny && block.kind == BlockKind::Profile && {
-        verbs.iter().all(|v| block.governs.contains(v))
-    };
-    match proto {
-        Proto::Icmp | Proto::Sctp if !covered => add(
-            format!("{} is not told apart in the kernel programs yet", proto.name()),
-            "remove the rule; a profile that governs bind, connect and accept refuses the protocol",
-        ),
-        Proto::Udp if verbs.contains(Verb::Accept) && !covered => add(
-            "there is no moment at which a UDP socket accepts a peer".to_owned(),
-            "write `bind udp` for a unit that may listen, or `accept tcp`",
-        ),
-        _ => {}
     }
 }

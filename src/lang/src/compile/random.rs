@@ -104,9 +104,9 @@ fn object(r: &mut Random) -> Object {
             Object::File { verbs, paths, except: except(r, glob), switch: None }
         }
         5..8 => {
-            let proto = *r.pick(&[Proto::Tcp, Proto::Udp]);
-            let among = if proto == Proto::Tcp { VerbSet::NETWORK } else { VerbSet::from_bits(0x180) };
-            Object::Net { verbs: verbs(r, among), proto, addresses: Addresses::Blocks(blocks(r)), ports: ports(r) }
+            let proto = *r.pick(&[Proto::Tcp, Proto::Tcp, Proto::Udp, Proto::Udp, Proto::Sctp, Proto::Icmp]);
+            let ports = if proto == Proto::Icmp { vec![PortRange::ANY] } else { ports(r) };
+            Object::Net { verbs: verbs(r, VerbSet::NETWORK), proto, addresses: Addresses::Blocks(blocks(r)), ports }
         }
         8 => {
             let name = |r: &mut Random| if r.one_in(2) { glob(r) } else { Glob(format!("{}*", abstract_name(r))) };

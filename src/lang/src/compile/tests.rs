@@ -3,6 +3,7 @@
 use kiln_base::abi::TablesError;
 use kiln_base::abi::kernel::HEADER_BYTES;
 use kiln_base::abi::tables::MAX_FILE;
+use kiln_base::abi::walk::Object as Wanted;
 use kiln_base::model::{Action, Cidr, Digest, KernelOp, Mode, Outcome, PortRange, Proto, Verb, VerbSet};
 
 use super::laws::options;
@@ -272,11 +273,6 @@ fn what_cannot_be_enforced_is_never_ignored() {
     };
     let cases = [
         (Guard, deny(Object::Syscall { names })),
-        (Profile, allow(net(Verb::Connect, Proto::Icmp))),
-        (Profile, allow(net(Verb::Connect, Proto::Sctp))),
-        (Guard, deny(net(Verb::Connect, Proto::Icmp))),
-        (Profile, allow(net(Verb::Accept, Proto::Udp))),
-        (Guard, deny(net(Verb::Accept, Proto::Udp))),
         (Profile, Rule { conditions: vec![Condition::During("night".to_owned())], ..allow(read()) }),
         (Profile, Rule { conditions: vec![Condition::By(Vec::new())], ..allow(read()) }),
         (Guard, Rule { outcome: Outcome { severity: None, action: Some(Action::Throttle) }, ..deny(read()) }),
@@ -307,6 +303,24 @@ fn what_cannot_be_enforced_is_never_ignored() {
         assert!(!found.is_empty(), "{shown}");
         assert_eq!((found[0].rule.as_deref(), found[0].origin.as_deref()), (Some("the rule"), Some("web.pdl:3")));
         assert!(!found[0].reason.is_empty() && !found[0].mend.is_empty());
+    }
+}
+
+#[test]
+fn a_rule_of_each_protocol_is_told_apart() {
+    let verdict = |rule: &Rule, verb, protocol| {
+        let blocks = vec![block(BlockKind::Profile, vec![rule.clone()])];
+        let tables = compile(&Policy { edition: 1, windows: Default::default(), blocks }, &options()).unwrap();
+        let object = Wanted::Net { protocol, address: net4([10, 0, 0, 1]), port: 0 };
+        tables.kernel.verdict(3, verb, &object).unwrap().permits()
+    };
+    for proto in [Proto::Icmp, Proto::Sctp, Proto::Tcp, Proto::Udp] {
+        for verb in [Verb::Bind, Verb::Connect, Verb::Accept] {
+            let rule = a_rule(Effect::Allow, net(verb, proto));
+            for other in [Proto::Icmp, Proto::Tcp, Proto::Udp, Proto::Sctp] {
+                assert_eq!(verdict(&rule, verb, other as u8), other == proto, "{verb} {proto:?} {other:?}");
+            }
+        }
     }
 }
 

@@ -65,13 +65,9 @@ pub fn passed(root: &Root, service: &Unit, notes: &mut Vec<Note>) -> Passed {
         }
         let bound = index.started_by(&unit.name).is_some() || pulled(&name);
         let before = out.listens.len();
-        if let Some(entry) = unit.last("Socket", "SocketProtocol").filter(|e| e.value == "sctp") {
-            let text = "SCTP has no rules that the kernel programs can tell apart: a profile that governs bind and accept \
-                        refuses it";
-            notes.push(Note::new(entry.origin.clone(), text));
-            continue;
-        }
+        let sctp = unit.last("Socket", "SocketProtocol").is_some_and(|e| e.value == "sctp");
         for (key, proto) in LISTEN {
+            let proto = if sctp && proto == Proto::Tcp { Proto::Sctp } else { proto };
             for entry in unit.list("Socket", key) {
                 let value = match specifier::expand(&entry.value, &unit.name) {
                     Ok(value) => value,
