@@ -114,8 +114,8 @@ struct kiln_subject {
 	__u32 guard_fail;  /* ... and decision where that name is unknown */
 	/*
 	 * If KILN_S_TIMED: which windows matter, by their bits; KILN_NO_WINDOW fills up. The word of `words` at `row`
-	 * plus one bit for each of them that is open, the first the lowest, is the index of the subject that decides then;
-	 * 0: this one, which also decides where it is not known what is open.
+	 * plus one bit for each of them that is open, the first the lowest, is the index of the subject that decides
+	 * then; 0: this one, which also decides where it is not known what is open.
 	 */
 	__u8 window[KILN_SUBJECT_WINDOWS];
 	__u32 row;
@@ -212,8 +212,8 @@ enum kiln_moves {
 };
 
 /*
- * Which windows are open over a time to come, in seconds of the wall clock. The agent writes it, from the windows in the
- * metadata of the tables. An entry: since when, above KILN_WINDOWS bits that say what is open from then on.
+ * Which windows are open over a time to come, in seconds of the wall clock. The agent writes it, from the windows in
+ * the metadata of the tables. An entry: since when, above KILN_WINDOWS bits that say what is open from then on.
  */
 #define KILN_WINDOWS 24 /* of a policy */
 #define KILN_OPENINGS 4096u
@@ -225,9 +225,9 @@ struct kiln_schedule {
 
 /* The value of kiln_clock. */
 struct kiln_clock {
-	__u64 timekeeper; /* address of the kernel's, whose offs_real is the wall clock's; 0: not known */
-	__u64 trial;	  /* address of what may be one; the agent looks at ... */
-	__u64 seen;	  /* ... the nanoseconds of the wall clock by it */
+	__u64 timekeeper;	      /* address of the kernel's, whose offs_real is the wall clock's; 0: not known */
+	__u64 trial;		      /* address of what may be one; the agent looks at ... */
+	__u64 seen;		      /* ... the nanoseconds of the wall clock by it */
 	__u64 turn[KILN_GENERATIONS]; /* grows with each new schedule; its lowest bit says which of the two is valid */
 	struct kiln_schedule schedule[KILN_GENERATIONS][2];
 };
