@@ -26,7 +26,10 @@ static __always_inline u64 kiln_wall_by(u64 timekeeper)
 
 #define KILN_UNKNOWN_WINDOWS (~0ull)
 
-/* Which windows of a generation are open at a second; KILN_UNKNOWN_WINDOWS. */
+/*
+ * Which windows of a generation are open at a second; KILN_UNKNOWN_WINDOWS. The search for the last entry that is not
+ * after it has no branch: the verifier would follow both ways of each.
+ */
 static __always_inline u64 kiln_windows_at(u32 generation, u64 now)
 {
 	u64 g = generation & (KILN_GENERATIONS - 1), turn = *(volatile u64 *)&kiln_clock.turn[g];
@@ -35,14 +38,17 @@ static __always_inline u64 kiln_windows_at(u32 generation, u64 now)
 
 	if (!now || now < *(volatile u64 *)&s->from || now >= *(volatile u64 *)&s->until)
 		return KILN_UNKNOWN_WINDOWS;
-	/* The last entry that is not after now: the first is not. */
+#pragma unroll
 	for (step = KILN_OPENINGS / 2; step; step /= 2) {
-		u64 next = at + step;
+		u64 next = (at + step) & (KILN_OPENINGS - 1), later;
 
 		barrier_var(next);
 		next &= KILN_OPENINGS - 1;
-		if (next < n && *(volatile u64 *)&s->entry[next] >> KILN_WINDOWS <= now)
-			at = next;
+		later = now - (*(volatile u64 *)&s->entry[next] >> KILN_WINDOWS);
+		/* The sign bits: not after now, and one of the n. */
+		later = ~later & (next - n);
+		barrier_var(later);
+		at += (later >> 63) * step;
 	}
 	barrier_var(at);
 	open = *(volatile u64 *)&s->entry[at & (KILN_OPENINGS - 1)];

@@ -5,6 +5,7 @@
 //!  switch   an update from its first phase to its last; phases has each as a type
 //!  back     to the generation before
 //!  stay     confirm what is in force, prove it again
+//!  windows  which windows are open over a time to come, told and prolonged
 //!    label, flip, prove   the three things that all of these do to the kernel
 //!    engine               what they work on, under the lock
 //!  choice   at boot: the image's policy or the last good one
@@ -24,3 +25,4 @@ pub mod stay;
 pub mod store;
 pub mod switch;
 pub mod take;
+pub mod windows;

@@ -9,6 +9,11 @@ use crate::model::{Span, Window};
 
 pub use schedule::Schedule;
 
+/// A second of the wall clock as people read it.
+pub fn text(second: i64) -> String {
+    Timestamp::from_second(second).map_or_else(|_| format!("second {second}"), |at| at.to_string())
+}
+
 /// A window of a zone that nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("window `{window}`: there is no time zone `{zone}`; write one of the IANA time zone database")]

@@ -69,7 +69,7 @@ impl OpenTimes {
                     let local = date.at((minute / 60) as i8, (minute % 60) as i8, 0, 0);
                     // A local time that comes twice is a boundary twice; one that is skipped is one of the changes.
                     let ambiguous = zone.to_ambiguous_timestamp(local);
-                    let both = [ambiguous.clone().earlier(), ambiguous.later()];
+                    let both = [ambiguous.earlier(), ambiguous.later()];
                     found.extend(both.into_iter().flatten().map(Timestamp::as_second));
                 }
                 if date >= last {
