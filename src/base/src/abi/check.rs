@@ -1,6 +1,6 @@
 //! The checks on a kernel part: after them no word can lead the kernel programs out of bounds or astray.
 
-use super::error::TablesError;
+use super::error::{TablesError, ensure};
 use super::kernel::{DEAD_WORDS, DECISION_WORDS, Kernel, SUBJECT_WORDS};
 use super::layout::{self, Decision, Subject};
 use super::metadata::{HOST_KEY, Metadata, NO_RULE, SENTINEL_KEY};
@@ -18,10 +18,6 @@ pub(super) fn check(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesEr
     states(kernel, automaton)?;
     describe(kernel, metadata)?;
     super::bind::bind(kernel, metadata)
-}
-
-pub(super) fn ensure(good: bool, what: &'static str, number: impl Into<u64>) -> Result<(), TablesError> {
-    if good { Ok(()) } else { Err(TablesError::Bounds { what, number: number.into() }) }
 }
 
 /// Checks the header and the order of the parts. Returns the first word of the automaton.

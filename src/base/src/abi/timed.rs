@@ -1,7 +1,6 @@
 //! The checks on what hangs on the time: that each moment leads to a subject that may stand in for the one asked for.
 
-use super::check::ensure;
-use super::error::TablesError;
+use super::error::{TablesError, ensure};
 use super::kernel::Kernel;
 use super::layout::{NO_WINDOW, S_TIMED, SUBJECT_WINDOWS, Subject, WINDOWS};
 use super::metadata::Metadata;

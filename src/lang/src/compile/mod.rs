@@ -20,6 +20,8 @@ mod rules;
 mod subjects;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timed;
 
 #[cfg(test)]
 #[path = "../../../../tests/support/decide.rs"]
