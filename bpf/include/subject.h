@@ -6,9 +6,10 @@
 /* What names a request's policy: `generation` is read once, so a flip never mixes two. */
 struct kiln_ids {
 	u32 label;
-	u32 generation; /* index into the outer map */
-	u32 subject;	/* the index of the one that decides; 0: none */
+	u16 generation; /* index into the outer map */
+	u16 subject;	/* the index of the one that decides; 0: none. All of it two words, for the stack */
 };
+_Static_assert(KILN_WORDS / (sizeof(struct kiln_subject) / 8) < 1 << 16, "an index of a subject has 16 bits");
 struct kiln_who {
 	struct kiln_ids id;
 	struct kiln_tables *t;
@@ -133,8 +134,9 @@ static __always_inline bool kiln_passes(const struct kiln_me *me, u64 bits)
 /* A process with its word. `any`: KILN_PASS_* bits that are as good. */
 static __always_inline int kiln_enter_as(struct kiln_who *who, const struct kiln_me *me, u64 word, u32 verbs, u32 any)
 {
-	u64 active = kiln_active(), key, pass;
+	u64 active = kiln_active(), key = 0, pass = 0;
 	u32 label = KILN_LABEL_HOST;
+	bool remembers;
 	int entry;
 
 	if (word && !(word >> 32 & KILN_T_STARTING))
@@ -143,14 +145,15 @@ static __always_inline int kiln_enter_as(struct kiln_who *who, const struct kiln
 		return KILN_PASS;
 	if ((u32)active == KILN_INACTIVE)
 		return KILN_PASS;
-	if (!(word >> 32 & KILN_T_GROUP) || *(volatile u64 *)&kiln_mark(me->place)->group != me->group)
-		return kiln_enter_label(who, active, label, verbs);
-	key = kiln_pass_key(active, label);
-	pass = *(volatile u64 *)&kiln_mark(me->place)->pass;
-	if (pass >> KILN_PASS_BITS == key && (pass & any || (pass & verbs) == verbs))
-		return KILN_PASS;
+	remembers = word >> 32 & KILN_T_GROUP && *(volatile u64 *)&kiln_mark(me->place)->group == me->group;
+	if (remembers) {
+		key = kiln_pass_key(active, label);
+		pass = *(volatile u64 *)&kiln_mark(me->place)->pass;
+		if (pass >> KILN_PASS_BITS == key && (pass & any || (pass & verbs) == verbs))
+			return KILN_PASS;
+	}
 	entry = kiln_enter_label(who, active, label, verbs);
-	if (pass >> KILN_PASS_BITS != key && who->s && !(who->s->flags & KILN_S_TIMED)) {
+	if (remembers && pass >> KILN_PASS_BITS != key && who->s && !(who->s->flags & KILN_S_TIMED)) {
 		pass = key << KILN_PASS_BITS | kiln_pass_of(who->s);
 		*(volatile u64 *)&kiln_mark(me->place)->pass = pass;
 		if (pass & any)
