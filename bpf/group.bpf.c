@@ -177,6 +177,9 @@ int BPF_PROG(kiln_mark_groups, void *meta, struct cgroup *group)
 {
 	u32 label;
 
+	/* Also how the agent learns what it has found a timekeeper by. */
+	if (*(volatile u64 *)&kiln_clock.trial)
+		*(volatile u64 *)&kiln_clock.seen = kiln_wall_by(*(volatile u64 *)&kiln_clock.trial);
 	if (!group)
 		return 0;
 	label = kiln_group_label(group);

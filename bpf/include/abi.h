@@ -14,7 +14,7 @@
 #ifndef KILN_ABI_H
 #define KILN_ABI_H
 
-#define KILN_ABI_VERSION 3
+#define KILN_ABI_VERSION 4
 #define KILN_ABI_MAGIC 0x314e4c4bu /* "KLN1" */
 
 #define KILN_TABLES_BYTES (4u << 20) /* KMALLOC_MAX_SIZE on 6.1 bounds a map value */
@@ -25,6 +25,8 @@
 #define KILN_DEPTH_MAX 128u
 #define KILN_SCRATCHES 8u /* a CPU */
 #define KILN_NET_KEY 19u  /* protocol, 16 bytes of address, port; see below */
+#define KILN_SUBJECT_WINDOWS 8
+#define KILN_NO_WINDOW 63u
 
 /* Verbs are bit numbers in every mask below. */
 enum kiln_verb {
@@ -110,15 +112,21 @@ struct kiln_subject {
 	__u32 guard_verbs;
 	__u32 guard_start; /* ... DFA state; where no state accepts they refuse nothing, ... */
 	__u32 guard_fail;  /* ... and decision where that name is unknown */
-	__u32 quarantine;  /* the subject that it is in quarantine; 0: no rule of the policy asks for one */
-	__u32 pad;
-	__u64 reserved;
+	/*
+	 * If KILN_S_TIMED: which windows matter, by their bits; KILN_NO_WINDOW fills up. The word of `words` at `row`
+	 * plus one bit for each of them that is open, the first the lowest, is the index of the subject that decides
+	 * then; 0: this one, which also decides where it is not known what is open.
+	 */
+	__u8 window[KILN_SUBJECT_WINDOWS];
+	__u32 row;
+	__u32 quarantine; /* the subject that it is in quarantine; 0: no rule of the policy asks for one */
 };
 #define KILN_HOST_EXEC 0x10000u /* in host_verbs: subject 1 has an exec_start */
 
 #define KILN_S_PROFILE 1u    /* a profile is part of it; guards may still be added: walk where a start is not 0 */
 #define KILN_S_SENTINEL 2u   /* the reserved subject that the agent uses to prove enforcement */
 #define KILN_S_QUARANTINE 4u /* another subject in quarantine */
+#define KILN_S_TIMED 8u	     /* what it is permitted hangs on the time: nothing of it is remembered */
 
 /*
  * required_hooks_lo: bit n, below 16, says that verb n is governed by a subject other than the sentinel's.
@@ -143,7 +151,8 @@ struct kiln_header {
 	__u32 n_outcome_refs;
 	__u32 host_verbs;			    /* verbs of subject 1: the fast way out for unlabelled tasks */
 	__u32 required_hooks_lo, required_hooks_hi; /* KILN_H_* bits */
-	__u32 reserved[2];
+	__u32 n_variants; /* subjects behind the others: what decides for one of them at a time. No label means them */
+	__u32 n_rows;	  /* words behind the outcome references */
 	__u8 path_class[256]; /* byte -> class, for paths, unix sockets and unit names */
 	__u8 net_class[256];
 };
@@ -203,6 +212,27 @@ enum kiln_moves {
 	KILN_MOVES_UNKNOWN = 0, /* no task was moved yet */
 	KILN_MOVES_SEEN = 1,	/* it was, and was seen before */
 	KILN_MOVES_MISSED = 2,	/* this kernel does not show it: each task bears its label itself */
+};
+
+/*
+ * Which windows are open over a time to come, in seconds of the wall clock. The agent writes it, from the windows in
+ * the metadata of the tables. An entry: since when, above KILN_WINDOWS bits that say what is open from then on.
+ */
+#define KILN_WINDOWS 24 /* of a policy */
+#define KILN_OPENINGS 4096u
+struct kiln_schedule {
+	__u64 from, until; /* it is known from here on, and from here on it is not any more */
+	__u64 n;
+	__u64 entry[KILN_OPENINGS]; /* sorted; the first is of `from` */
+};
+
+/* The value of kiln_clock. */
+struct kiln_clock {
+	__u64 timekeeper;	      /* address of the kernel's, whose offs_real is the wall clock's; 0: not known */
+	__u64 trial;		      /* address of what may be one; the agent looks at ... */
+	__u64 seen;		      /* ... the nanoseconds of the wall clock by it */
+	__u64 turn[KILN_GENERATIONS]; /* grows with each new schedule; its lowest bit says which of the two is valid */
+	struct kiln_schedule schedule[KILN_GENERATIONS][2];
 };
 
 /* A label of a task's own. Without one it has its cgroup's. */

@@ -216,6 +216,9 @@ struct timespec64 {
 	s64 tv_sec;
 	long tv_nsec;
 };
+struct timekeeper {
+	s64 offs_real; /* from the monotonic clock to the wall clock */
+};
 struct thread_info {
 	u32 status;
 };

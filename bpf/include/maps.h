@@ -61,6 +61,9 @@ struct kiln_state kiln_state SEC(".data.state") = {.active = KILN_INACTIVE};
 /* Pinned as kiln_groups, mapped by the agent. Marks are written under the kernel's cgroup_mutex. */
 struct kiln_groups kiln_groups SEC(".bss.groups");
 
+/* Pinned as kiln_clock, mapped by the agent. */
+struct kiln_clock kiln_clock SEC(".bss.clock");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -6,8 +6,10 @@
 /* What names a request's policy: `generation` is read once, so a flip never mixes two. */
 struct kiln_ids {
 	u32 label;
-	u32 generation; /* index into the outer map */
+	u16 generation; /* index into the outer map */
+	u16 subject;	/* the index of the one that decides; 0: none. All of it two words, for the stack */
 };
+_Static_assert(KILN_WORDS / (sizeof(struct kiln_subject) / 8) < 1 << 16, "an index of a subject has 16 bits");
 struct kiln_who {
 	struct kiln_ids id;
 	struct kiln_tables *t;
@@ -39,19 +41,30 @@ static __always_inline struct kiln_tables *kiln_generation(u32 generation)
 	return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
 }
 
-static __always_inline struct kiln_subject *kiln_subject_of(struct kiln_tables *t, u32 label)
+#include "clock.h"
+
+/* The index of a label's subject; 0: none, which no subject has. */
+static __always_inline u32 kiln_subject_index(struct kiln_tables *t, u32 label)
 {
 	u64 at = label;
 	u32 index;
 
 	barrier_var(at);
 	if (at >= KILN_SLOTS)
-		return NULL;
+		return 0;
 	barrier_var(at);
 	index = t->slot[at];
 	if (!index || index > t->hdr.n_subjects)
-		return NULL;
-	return kiln_subject_at(t, index - 1);
+		return 0;
+	return index - 1;
+}
+
+/* A label's subject, whatever the time is: of use where nothing is permitted by it. */
+static __always_inline struct kiln_subject *kiln_subject_of(struct kiln_tables *t, u32 label)
+{
+	u32 index = kiln_subject_index(t, label);
+
+	return index ? kiln_subject_at(t, index) : NULL;
 }
 
 /* The label of a subject that an automaton named; 0: none. */
@@ -68,14 +81,24 @@ static __always_inline u32 kiln_label_of(struct kiln_tables *t, u32 subject)
 
 static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u32 label, u32 verbs)
 {
+	u32 index;
+
 	who->id.generation = kiln_index(active);
 	who->id.label = label;
 	who->t = kiln_generation(kiln_index(active));
 	if (!who->t)
 		return KILN_BROKEN;
-	who->s = kiln_subject_of(who->t, label);
+	index = kiln_subject_index(who->t, label);
+	who->s = index ? kiln_subject_at(who->t, index) : NULL;
 	if (!who->s)
 		return KILN_DECIDE;
+	if (who->s->flags & KILN_S_TIMED) {
+		index = kiln_deciding(who->id.generation, index);
+		who->s = kiln_subject_at(who->t, index);
+		if (!who->s)
+			return KILN_DECIDE;
+	}
+	who->id.subject = index;
 	return who->s->verbs & verbs ? KILN_DECIDE : KILN_PASS;
 }
 
@@ -111,8 +134,9 @@ static __always_inline bool kiln_passes(const struct kiln_me *me, u64 bits)
 /* A process with its word. `any`: KILN_PASS_* bits that are as good. */
 static __always_inline int kiln_enter_as(struct kiln_who *who, const struct kiln_me *me, u64 word, u32 verbs, u32 any)
 {
-	u64 active = kiln_active(), key, pass;
+	u64 active = kiln_active(), key = 0, pass = 0;
 	u32 label = KILN_LABEL_HOST;
+	bool remembers;
 	int entry;
 
 	if (word && !(word >> 32 & KILN_T_STARTING))
@@ -121,14 +145,15 @@ static __always_inline int kiln_enter_as(struct kiln_who *who, const struct kiln
 		return KILN_PASS;
 	if ((u32)active == KILN_INACTIVE)
 		return KILN_PASS;
-	if (!(word >> 32 & KILN_T_GROUP) || *(volatile u64 *)&kiln_mark(me->place)->group != me->group)
-		return kiln_enter_label(who, active, label, verbs);
-	key = kiln_pass_key(active, label);
-	pass = *(volatile u64 *)&kiln_mark(me->place)->pass;
-	if (pass >> KILN_PASS_BITS == key && (pass & any || (pass & verbs) == verbs))
-		return KILN_PASS;
+	remembers = word >> 32 & KILN_T_GROUP && *(volatile u64 *)&kiln_mark(me->place)->group == me->group;
+	if (remembers) {
+		key = kiln_pass_key(active, label);
+		pass = *(volatile u64 *)&kiln_mark(me->place)->pass;
+		if (pass >> KILN_PASS_BITS == key && (pass & any || (pass & verbs) == verbs))
+			return KILN_PASS;
+	}
 	entry = kiln_enter_label(who, active, label, verbs);
-	if (pass >> KILN_PASS_BITS != key && who->s) {
+	if (remembers && pass >> KILN_PASS_BITS != key && who->s && !(who->s->flags & KILN_S_TIMED)) {
 		pass = key << KILN_PASS_BITS | kiln_pass_of(who->s);
 		*(volatile u64 *)&kiln_mark(me->place)->pass = pass;
 		if (pass & any)

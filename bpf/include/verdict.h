@@ -209,7 +209,8 @@ __noinline int kiln_apply_host(struct kiln_ids *id, struct kiln_scratch *s, stru
 	t = kiln_generation(id->generation);
 	if (!t)
 		return -EPERM;
-	subject = kiln_subject_of(t, id->label);
+	/* The one that was found at the request's instant: by the label another could be found now. */
+	subject = id->subject ? kiln_subject_at(t, id->subject) : NULL;
 	if (!subject)
 		return -EPERM;
 	if (about->pos == PATH_FAIL) {
@@ -312,7 +313,7 @@ __noinline int kiln_apply_bit(struct kiln_ids *id, u32 verb, u32 bit, u32 quiet)
 	t = kiln_generation(id->generation);
 	if (!t)
 		return -EPERM;
-	subject = kiln_subject_of(t, id->label);
+	subject = id->subject ? kiln_subject_at(t, id->subject) : NULL;
 	if (!subject)
 		return -EPERM;
 	at = (cap ? subject->cap_off : subject->kernel_off) + bit;

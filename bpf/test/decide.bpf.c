@@ -16,6 +16,9 @@
 #include "../include/path.h"
 #include "../include/group.h"
 #include "../include/label.h"
+/* The second that is asked about. */
+static __always_inline u64 test_now(void);
+#define KILN_WALL_SECONDS() test_now()
 #include "../include/subject.h"
 #include "../include/agent.h"
 
@@ -28,7 +31,7 @@ struct test_request {
 	u32 len;  /* of `path` */
 	u32 copy; /* 0: the path is in the scratch from the run before */
 	u8 net[20];
-	u32 pad;
+	u32 now; /* seconds of the wall clock */
 	u8 path[KILN_PATH_MAX];
 };
 #define TEST_UNRESOLVED 99u
@@ -66,6 +69,14 @@ static __always_inline struct test_answer *test_answer(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&test_answers, &zero);
+}
+
+static __always_inline u64 test_now(void)
+{
+	u32 zero = 0;
+	struct test_request *r = bpf_map_lookup_elem(&test_requests, &zero);
+
+	return r ? r->now : 0;
 }
 
 /* In place of event.h. */

@@ -23,6 +23,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("base/src/abi", &["model"]),
     ("base/src/event", &["abi", "model"]),
     ("base/src/bundle", &["model"]),
+    ("base/src/window", &["model"]),
     ("base/src/wire", &["bundle", "event", "model"]),
     ("lang/src/pdl", &[]),
     ("lang/src/automata", &[]),

@@ -34,6 +34,8 @@ pub struct Request<'a> {
     pub net: [u8; 19],
     /// A path or unix socket.
     pub path: &'a [u8],
+    /// The second of the wall clock at which it is asked.
+    pub now: u32,
     /// Whether the path is put into the scratch first, as the LSM programs do by resolving it.
     pub copy: bool,
 }
@@ -128,6 +130,20 @@ impl Decide {
         self.inner.update(&0u32.to_ne_bytes(), &value, MapFlags::ANY).unwrap();
     }
 
+    /// Says which windows are open: from a second on until another, and since when what is.
+    pub fn schedule(&self, from: i64, until: i64, openings: &[(i64, u64)]) {
+        const GENERATIONS: usize = 4;
+        const OPENINGS: usize = 4096;
+        let mut value = vec![0u64; 3 + GENERATIONS + GENERATIONS * 2 * (3 + OPENINGS)];
+        let schedule = &mut value[3 + GENERATIONS..];
+        schedule[..3].copy_from_slice(&[from as u64, until as u64, openings.len() as u64]);
+        for (entry, (at, open)) in schedule[3..].iter_mut().zip(openings) {
+            *entry = (*at as u64) << 24 | open;
+        }
+        let bytes: Vec<u8> = value.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        self.map(".bss.clock").update(&0u32.to_ne_bytes(), &bytes, MapFlags::ANY).unwrap();
+    }
+
     /// Writes the request, runs the program, reads what came of it.
     pub fn ask(&mut self, request: &Request<'_>) -> Answer {
         self.put(request);
@@ -156,7 +172,8 @@ impl Decide {
             value.extend(field.to_ne_bytes());
         }
         value.extend(r.net);
-        value.resize(48, 0);
+        value.resize(44, 0);
+        value.extend(r.now.to_ne_bytes());
         value.extend(r.path);
         value.resize(48 + PATH_MAX, 0);
         self.map("test_requests").update(&0u32.to_ne_bytes(), &value, MapFlags::ANY).unwrap();

@@ -237,6 +237,14 @@ static int run_module_request(int argc, char **argv)
 	return outcome(socket(AF_INET, SOCK_STREAM, 132));
 }
 
+/* tai SECONDS: says by how much TAI is ahead, as an NTP daemon does. */
+static int run_tai(int argc, char **argv)
+{
+	struct timex set = {.modes = ADJ_TAI, .constant = atoi(argument(argc, argv, 0))};
+
+	return outcome(adjtimex(&set) < 0 ? -1 : 0);
+}
+
 const struct attack kernel_attacks[] = {
     {"module", NULL, run_module},
     {"module-memory", NULL, run_module_memory},
@@ -253,6 +261,7 @@ const struct attack kernel_attacks[] = {
     {"traceme", NULL, run_traceme},
     {"clock", NULL, run_clock},
     {"clock-adjust", NULL, run_clock_adjust},
+    {"tai", NULL, run_tai},
     {"setuid", NULL, run_setuid},
     {"setgid", NULL, run_setgid},
     {"hostname", NULL, run_hostname},

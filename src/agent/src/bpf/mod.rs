@@ -1,6 +1,7 @@
 //! The few calls of bpf(2) that the agent makes on pinned objects. Loading the object file is libbpf's work ([`object`]).
 
 pub mod anchor;
+pub mod clock;
 pub mod groups;
 pub mod iter;
 pub mod link;

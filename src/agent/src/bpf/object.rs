@@ -32,7 +32,8 @@ pub const ORIGIN: &str = env!("KILN_BPF_ORIGIN");
 
 /// Sections of variables, and what the maps that libbpf makes of them are pinned as: bpffs keeps names with dots to
 /// itself.
-const SECTIONS: [(&str, &str); 2] = [(".data.state", "kiln_state"), (".bss.groups", "kiln_groups")];
+const SECTIONS: [(&str, &str); 3] =
+    [(".data.state", "kiln_state"), (".bss.groups", "kiln_groups"), (".bss.clock", "kiln_clock")];
 
 /// What a map is pinned as.
 fn pin_name(map: &OsStr) -> String {

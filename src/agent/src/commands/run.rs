@@ -17,6 +17,7 @@ use crate::machine::lines;
 use crate::machine::process::{notify, watched};
 use crate::pos;
 use crate::update::engine::Engine;
+use crate::update::windows::Watch;
 use crate::update::{back, release, stay, take};
 
 /// Longest sleep: the deadline of an update is looked at this often.
@@ -45,7 +46,7 @@ pub fn run(places: Places) -> Result<()> {
     let listener = control::listen(&engine.places.run)?;
     engine.maps.set_agent(std::process::id())?;
     engine.settle()?;
-    let mut away = false;
+    let (mut away, mut windows) = (false, Watch::default());
     notify("READY=1");
     watched();
     loop {
@@ -92,6 +93,7 @@ pub fn run(places: Places) -> Result<()> {
         if let Err(e) = engine.watch_responses() {
             lines::error(&e);
         }
+        windows.look(&engine);
         // What is enforced stays so; it is said once.
         let was = std::mem::replace(&mut away, !engine.in_place());
         if away && !was {

@@ -1,7 +1,9 @@
 //! `kiln-agent status`: what the kernel enforces now. Reads only, and needs no lock.
 
 use kiln_base::abi::layout::TABLES_BYTES;
+use kiln_base::abi::metadata::Metadata;
 use kiln_base::event::{Evidence, Link, Program, Response};
+use kiln_base::window::text;
 use serde::Serialize;
 
 use crate::config::Places;
@@ -15,6 +17,7 @@ use crate::machine::clock::boot_unix_ns;
 use crate::report::explain::Explainer;
 use crate::report::responses;
 use crate::update::records::{Keeper, Record};
+use crate::update::windows;
 
 /// The state of enforcement.
 #[derive(Debug, Serialize)]
@@ -34,6 +37,9 @@ pub struct Status {
     pub previous: Option<Record>,
     /// Whether the active one waits for confirmation.
     pub pending: bool,
+    /// Which of its windows are open, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
     /// Programs attached now.
     pub programs: Vec<Program>,
     /// Links that hold them.
@@ -51,6 +57,55 @@ pub struct Status {
     pub evidence: Option<Evidence>,
 }
 
+/// Which windows are open by what the kernel programs were told.
+#[derive(Debug, Serialize)]
+pub struct Windows {
+    /// Whether the programs can tell which are open; else what needs an open window is refused.
+    pub known: bool,
+    /// Whether they know where the kernel keeps the wall clock.
+    pub clock: bool,
+    /// The names of those that are open.
+    pub open: Vec<String>,
+    /// Until when it is known, in seconds of the wall clock.
+    pub until: i64,
+}
+
+impl Windows {
+    fn of(maps: &Maps, index: u32, metadata: &Metadata) -> Option<Windows> {
+        if metadata.windows.is_empty() {
+            return None;
+        }
+        let (schedule, clock) = (maps.clock.read(index), maps.clock.is_known());
+        let open = schedule.open(windows::now()).filter(|_| clock);
+        let names = metadata.windows.iter().enumerate();
+        let is_open = |n: usize| open.is_some_and(|open| open >> n & 1 != 0);
+        Some(Windows {
+            known: open.is_some(),
+            clock,
+            open: names.filter(|(n, _)| is_open(*n)).map(|(_, w)| w.name.clone()).collect(),
+            until: schedule.until,
+        })
+    }
+}
+
+impl std::fmt::Display for Windows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let refused = "what needs an open window is refused";
+        let open = if self.open.is_empty() { "none".to_owned() } else { self.open.join(", ") };
+        let until = text(self.until);
+        match self.until - windows::now() {
+            _ if !self.clock => write!(f, "unknown: the kernel does not show where it keeps the wall clock; {refused}"),
+            _ if !self.known => {
+                write!(f, "unknown since {until}; {refused} until `kiln-agent run` or `load` tells more")
+            }
+            left if left < windows::SOON => {
+                write!(f, "{open} open; WARNING: known until {until} only, from then on {refused}; does the agent run?")
+            }
+            _ => write!(f, "{open} open; known until {until}"),
+        }
+    }
+}
+
 /// Gathers the status.
 ///
 /// # Errors
@@ -63,6 +118,7 @@ pub fn status(places: &Places) -> Result<Status> {
         active: None,
         previous: None,
         pending: false,
+        windows: None,
         programs: Vec::new(),
         links: Vec::new(),
         counters: Counters::default(),
@@ -95,6 +151,7 @@ pub fn status(places: &Places) -> Result<Status> {
     if let Ok(tables) = &tables {
         status.unfiltered = calls::unfiltered(&places.proc, tables);
     }
+    status.windows = tables.as_ref().ok().and_then(|t| Windows::of(&maps, index, &t.metadata));
     let words = tables.map(|t| t.kernel.words.len());
     let proven = words.and_then(|w| generation::read_back(&maps.outer, index, w.min(TABLES_BYTES / 8)));
     match proven {
@@ -135,6 +192,9 @@ impl std::fmt::Display for Status {
         }
         if self.pending {
             writeln!(f, "waiting for confirmation; `kiln-agent confirm` keeps it")?;
+        }
+        if let Some(w) = &self.windows {
+            writeln!(f, "windows    {w}")?;
         }
         if let Some(p) = &self.previous {
             writeln!(f, "previous   {} serial {}", p.name, p.serial)?;

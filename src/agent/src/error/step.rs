@@ -34,6 +34,9 @@ pub enum Step {
     /// Listing the links.
     #[error("cannot list the pinned links")]
     ListLinks,
+    /// Telling which windows are open.
+    #[error("cannot tell the kernel programs which windows are open")]
+    TellWindows,
     /// Building a generation.
     #[error("cannot {stage} the map of generation {index}")]
     Build {

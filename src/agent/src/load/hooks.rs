@@ -71,7 +71,8 @@ pub(crate) fn test_header(lo: u32, hi: u32) -> Header {
         host_verbs: 0,
         required_hooks_lo: lo,
         required_hooks_hi: hi,
-        reserved: [0; 2],
+        n_variants: 0,
+        n_rows: 0,
         path_class: [0; 256],
         net_class: [0; 256],
     }

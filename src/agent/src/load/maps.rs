@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use kiln_base::abi::layout::{SLOTS, agent_word};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::bpf::clock::Clock;
 use crate::bpf::groups::Groups;
 use crate::bpf::map::{Map, NOEXIST, map_name};
 use crate::bpf::pins::Pins;
@@ -73,6 +74,8 @@ pub struct Maps {
     pub groups: Groups,
     /// The active word.
     pub state: StateWord,
+    /// The wall clock and which windows are open.
+    pub clock: Clock,
     /// What is Kiln's own.
     pub belongings: Map,
     counters: Map,
@@ -110,6 +113,7 @@ impl Maps {
             quarantined: open("kiln_quarantined")?,
             groups: Groups::map(&open("kiln_groups")?).map_err(|e| ("kiln_groups", e))?,
             state: StateWord::map(state).map_err(|e| ("kiln_state", e))?,
+            clock: Clock::map(&open("kiln_clock")?).map_err(|e| ("kiln_clock", e))?,
             belongings: open("kiln_belongings")?,
             counters: open("kiln_counters")?,
             agent: open("kiln_agent_ids")?,

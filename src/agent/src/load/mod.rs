@@ -6,6 +6,7 @@
 //!  attach       load, pin, attach, detach, exchange them
 //!  maps         the pinned maps by their names
 //!  generation   fill, freeze, read back a generation's map
+//!  clock        where the kernel's wall clock is, told to the programs
 //!  own, helpers what confined tasks must not touch or call, told to the programs
 //!  keep         something holds the pins that outlives the agent
 //! ```
@@ -13,6 +14,7 @@
 //! Nothing here decides when: `update` does.
 
 pub mod attach;
+pub mod clock;
 pub mod generation;
 pub mod helpers;
 pub mod hooks;

@@ -8,6 +8,7 @@ use crate::update::engine::Engine;
 use crate::update::flip::flip;
 use crate::update::prove::prove;
 use crate::update::records::{Record, Records};
+use crate::update::windows;
 
 /// Goes back to the generation before an update that was not confirmed.
 ///
@@ -28,6 +29,7 @@ pub fn revert(engine: &mut Engine) -> Result<Evidence> {
 /// If it cannot be done or proven.
 pub fn go_back(engine: &mut Engine, previous: &Record, mut records: Records) -> Result<Evidence> {
     let tables = engine.keeper.tables(previous)?;
+    windows::tell(engine, previous.index, &tables.metadata, true)?;
     attach::attach_needed(&engine.places.pins, &engine.places.run, &tables.kernel.header, true)?;
     // Until the flip is done both are named: the agent may die between, and then the kernel's word counts.
     let leaving = engine.keeper.read()?.map(|r| r.active).filter(|r| r.index != previous.index);

@@ -5,6 +5,7 @@
 //!  switch   an update from its first phase to its last; phases has each as a type
 //!  back     to the generation before
 //!  stay     confirm what is in force, prove it again
+//!  windows  which windows are open over a time to come, told and prolonged
 //!    label, flip, prove   the three things that all of these do to the kernel
 //!    engine               what they work on, under the lock
 //!  calls    filters of system calls, which the image's drop-ins have: a policy with others is refused
@@ -28,3 +29,4 @@ pub mod stay;
 pub mod store;
 pub mod switch;
 pub mod take;
+pub mod windows;

@@ -45,6 +45,7 @@ use crate::update::label::label;
 use crate::update::prove::prove;
 use crate::update::records::{Named, Pending, Record, Records};
 use crate::update::store::{Accepted, Verified};
+use crate::update::windows;
 
 /// What every phase has.
 struct Update<'a> {
@@ -63,6 +64,7 @@ impl Update<'_> {
         let index = self.free.pop().ok_or(Lack::NoGeneration)?;
         let built = generation::build(&self.engine.maps.outer, index, tables, slots)?;
         self.engine.maps.state.set_serial(index, serial);
+        windows::tell(self.engine, index, &tables.metadata, false)?;
         Ok(built)
     }
 

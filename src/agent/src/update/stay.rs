@@ -9,6 +9,7 @@ use crate::update::engine::Engine;
 use crate::update::label::label;
 use crate::update::prove::prove;
 use crate::update::store::Verified;
+use crate::update::windows;
 
 /// Notes the assignment by which the active policy came, where it came before its assignment.
 ///
@@ -45,6 +46,7 @@ pub fn affirm(engine: &mut Engine) -> Result<Evidence> {
     let tables = engine.keeper.tables(&records.active)?;
     attach::attach_needed(&engine.places.pins, &engine.places.run, &tables.kernel.header, records.revocation)?;
     own::tell(&engine.places, &engine.maps)?;
+    windows::tell(engine, records.active.index, &tables.metadata, true)?;
     let slots = engine.labels.slots(&tables.metadata.subjects);
     label(engine, &tables, &slots, records.revocation)?;
     let evidence = prove(engine, &tables, &records.active)?;

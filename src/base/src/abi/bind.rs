@@ -23,7 +23,8 @@ pub(super) fn bind(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesErr
     for (what, kind) in [("unit", Selects::Unit), ("program", Selects::Program)] {
         reached(kernel, metadata, what, kind)?;
     }
-    texts(metadata)
+    texts(metadata)?;
+    windows(metadata)
 }
 
 fn mismatch<T>(what: impl Into<String>) -> Result<T, TablesError> {
@@ -140,6 +141,19 @@ fn accepts(kernel: &Kernel, start: u32) -> BTreeSet<u32> {
         todo.extend(classes.iter().map(|class| kernel.step(state, *class)));
     }
     out
+}
+
+/// The windows' texts stand in the policy's text, so that what is computed from them is what the policy says.
+fn windows(metadata: &Metadata) -> Result<(), TablesError> {
+    let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    let source = squeeze(&metadata.source);
+    for info in &metadata.windows {
+        if !source.contains(&squeeze(&info.window.text(&info.name))) {
+            return mismatch(format!("window {} does not stand in the policy's text", info.name));
+        }
+    }
+    let names: BTreeSet<&String> = metadata.windows.iter().map(|w| &w.name).collect();
+    if names.len() == metadata.windows.len() { Ok(()) } else { mismatch("two windows have one name") }
 }
 
 /// The rules' texts stand in the policy's text, in their order.

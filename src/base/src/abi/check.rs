@@ -1,6 +1,6 @@
 //! The checks on a kernel part: after them no word can lead the kernel programs out of bounds or astray.
 
-use super::error::TablesError;
+use super::error::{TablesError, ensure};
 use super::kernel::{DEAD_WORDS, DECISION_WORDS, Kernel, SUBJECT_WORDS};
 use super::layout::{self, Decision, Subject};
 use super::metadata::{HOST_KEY, Metadata, NO_RULE, QUARANTINE, SENTINEL_KEY};
@@ -21,10 +21,6 @@ pub(super) fn check(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesEr
     super::bind::bind(kernel, metadata)
 }
 
-fn ensure(good: bool, what: &'static str, number: impl Into<u64>) -> Result<(), TablesError> {
-    if good { Ok(()) } else { Err(TablesError::Bounds { what, number: number.into() }) }
-}
-
 /// Checks the header and the order of the parts. Returns the first word of the automaton.
 fn header(kernel: &Kernel, metadata: &Metadata) -> Result<u32, TablesError> {
     let h = &kernel.header;
@@ -34,11 +30,14 @@ fn header(kernel: &Kernel, metadata: &Metadata) -> Result<u32, TablesError> {
     }
     ensure(h.words as usize == kernel.words.len(), "the number of words", h.words)?;
     ensure(kernel.words.len() <= layout::USABLE_WORDS, "the number of words", h.words)?;
-    ensure(h.reserved == [0; 2], "a reserved field", h.reserved[0].max(h.reserved[1]))?;
     // The parts stand one behind the other; the automaton comes last, so that no accept can equal a state.
     let mut at = DEAD_WORDS as u64;
     let parts = [
-        ("the offset of subjects", h.subjects_off, u64::from(h.n_subjects) * SUBJECT_WORDS as u64),
+        (
+            "the offset of subjects",
+            h.subjects_off,
+            (u64::from(h.n_subjects) + u64::from(h.n_variants)) * SUBJECT_WORDS as u64,
+        ),
         ("the offset of decisions", h.decisions_off, u64::from(h.n_decisions) * DECISION_WORDS as u64),
         ("the offset of outcomes", h.outcomes_off, h.n_outcomes.into()),
         ("the offset of outcome references", h.outcome_refs_off, u64::from(h.n_outcome_refs).div_ceil(2)),
@@ -47,7 +46,8 @@ fn header(kernel: &Kernel, metadata: &Metadata) -> Result<u32, TablesError> {
         ensure(u64::from(offset) == at, what, offset)?;
         at += len;
     }
-    ensure(at <= h.words.into(), "the end of the outcome references", at)?;
+    at += u64::from(h.n_rows);
+    ensure(at <= h.words.into(), "the end of the rows", at)?;
     ensure(h.n_decisions > 0, "the number of decisions", h.n_decisions)?;
     let n = h.n_subjects as usize;
     ensure((3..=layout::SUBJECTS).contains(&n), "the number of subjects", h.n_subjects)?;
@@ -90,15 +90,17 @@ fn decisions(kernel: &Kernel) -> Result<(), TablesError> {
 
 fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
     let h = &kernel.header;
-    for n in 1..h.n_subjects {
+    // How many there are was compared with the number of words.
+    for n in 1..h.n_subjects + h.n_variants {
         let s = kernel.subject(n).ok_or(TablesError::Bounds { what: "subject", number: n.into() })?;
         for decision in [s.path_default, s.net_default, s.fail, s.fail_net, s.guard_fail] {
             ensure(decision < h.n_decisions, "the default decision of a subject", decision)?;
         }
         lists(h.n_outcome_refs, &s)?;
         ensure(s.verbs < 1 << crate::model::Verb::ALL.len(), "the verbs of a subject", s.verbs)?;
-        ensure(s.reserved == 0 && s.pad == 0, "a reserved field of subject", n)?;
-        quarantine(kernel, metadata, n, &s)?;
+        if n < h.n_subjects {
+            quarantine(kernel, metadata, n, &s)?;
+        }
         let refused = s.kernel_deny | s.kernel_would;
         ensure(s.kernel_detour & !refused == 0, "the detours of a subject", s.kernel_detour)?;
         ensure(s.guard_verbs & !s.verbs == 0, "the guards' verbs of subject", s.guard_verbs)?;
@@ -106,8 +108,12 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
         ensure((s.net4_tcp, s.net4_udp) == quick, "the IPv4 state of subject", n)?;
         let any = (kernel.any_address(&s, 6), kernel.any_address(&s, 17));
         ensure((s.any_tcp, s.any_udp) == any, "the permissions for any address of subject", n)?;
+        if n >= h.n_subjects {
+            continue;
+        }
         let sentinel = if n == 2 { layout::S_SENTINEL } else { 0 };
-        let flags = s.flags & !(layout::S_PROFILE | layout::S_QUARANTINE);
+        let timed = if n == 2 { 0 } else { layout::S_TIMED };
+        let flags = s.flags & !(layout::S_PROFILE | layout::S_QUARANTINE | timed);
         ensure(flags == sentinel, "the flags of a subject", s.flags)?;
         if n == 1 {
             let exec = if s.exec_start != 0 { layout::HOST_EXEC } else { 0 };
@@ -120,7 +126,7 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
         let profile = s.flags & layout::S_PROFILE != 0;
         ensure(profile == info.profile.is_some(), "the profile of subject", n)?;
     }
-    Ok(())
+    super::timed::check(kernel, metadata)
 }
 
 /// A subject in quarantine stays one, and is refused what quarantine refuses; what leads to it is the same subject
@@ -174,7 +180,7 @@ fn states(kernel: &Kernel, automaton: u32) -> Result<(), TablesError> {
     let h = &kernel.header;
     let mut seen: Vec<Option<Kind>> = vec![None; kernel.words.len()];
     let mut todo = Vec::new();
-    for n in 1..h.n_subjects {
+    for n in 1..h.n_subjects + h.n_variants {
         let Some(s) = kernel.subject(n) else { continue };
         let starts = [
             (s.path_start, Kind::Path),

@@ -56,3 +56,8 @@ pub enum TablesError {
         number: u64,
     },
 }
+
+/// A check on a number of the tables.
+pub(super) fn ensure(good: bool, what: &'static str, number: impl Into<u64>) -> Result<(), TablesError> {
+    if good { Ok(()) } else { Err(TablesError::Bounds { what, number: number.into() }) }
+}

@@ -43,9 +43,9 @@ impl Kernel {
         self.words.get(at).copied()
     }
 
-    /// The subject of an index.
+    /// The subject of an index, or one that decides for another at a time.
     pub fn subject(&self, index: u32) -> Option<Subject> {
-        if index == 0 || index >= self.header.n_subjects {
+        if index == 0 || index >= self.header.n_subjects.saturating_add(self.header.n_variants) {
             return None;
         }
         let at = self.header.subjects_off as usize + index as usize * SUBJECT_WORDS;

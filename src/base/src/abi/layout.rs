@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 compile_error!("Kiln runs on little-endian machines only");
 
 /// Version of the layout; the agent refuses tables of another.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 /// "KLN1".
 pub const ABI_MAGIC: u32 = 0x314e_4c4b;
 /// Size of the one map value of a generation.
@@ -50,6 +50,16 @@ pub const S_SENTINEL: u32 = 2;
 pub const S_QUARANTINE: u32 = 4;
 /// `reason` of an event, and of an outcome that no rule gives: what is refused in quarantine.
 pub const R_QUARANTINE: u8 = 7;
+/// Subject flag: what it is permitted hangs on the time.
+pub const S_TIMED: u32 = 8;
+/// Windows that matter to a subject.
+pub const SUBJECT_WINDOWS: usize = 8;
+/// Fills up the windows of a subject.
+pub const NO_WINDOW: u8 = 63;
+/// Windows of a policy.
+pub const WINDOWS: usize = 24;
+/// Entries of a schedule.
+pub const OPENINGS: usize = 4096;
 
 /// `required_hooks_lo`: some exec changes a subject. The bits below are the verbs that are governed somewhere.
 pub const H_EXEC: u32 = 1 << 16;
@@ -113,9 +123,9 @@ pub struct Subject {
     pub guard_verbs: u32,
     pub guard_start: u32,
     pub guard_fail: u32,
+    pub window: [u8; SUBJECT_WINDOWS],
+    pub row: u32,
     pub quarantine: u32,
-    pub pad: u32,
-    pub reserved: u64,
 }
 
 #[repr(C)]
@@ -135,7 +145,8 @@ pub struct Header {
     pub host_verbs: u32,
     pub required_hooks_lo: u32,
     pub required_hooks_hi: u32,
-    pub reserved: [u32; 2],
+    pub n_variants: u32,
+    pub n_rows: u32,
     pub path_class: [u8; 256],
     pub net_class: [u8; 256],
 }
@@ -169,6 +180,25 @@ pub struct State {
     pub moving: u64,
     pub backing: u64,
     pub quarantines: u64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    pub from: u64,
+    pub until: u64,
+    pub n: u64,
+    pub entry: [u64; OPENINGS],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    pub timekeeper: u64,
+    pub trial: u64,
+    pub seen: u64,
+    pub turn: [u64; GENERATIONS as usize],
+    pub schedule: [[Schedule; 2]; GENERATIONS as usize],
 }
 
 #[repr(C)]

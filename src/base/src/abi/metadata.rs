@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Because, BlockKind, CallFilter, Digest, Mode};
+use crate::model::{Because, BlockKind, CallFilter, Digest, Mode, Window};
 
 /// The JSON part of a tables file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,19 @@ pub struct Metadata {
     pub rules: Vec<RuleInfo>,
     /// Globs of the systemd units that a profile or guard attaches to, sorted.
     pub units: Vec<String>,
+    /// The policy's windows, by whose place the kernel part names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<WindowInfo>,
+}
+
+/// A window with its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowInfo {
+    /// Its name.
+    pub name: String,
+    /// When it is open.
+    pub window: Window,
 }
 
 /// A combination of a profile and guards.

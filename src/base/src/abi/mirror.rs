@@ -33,12 +33,14 @@ fn claims() -> Vec<Claim> {
     same!(c, layout::Decision = "kiln_decision": deny, would, watch, pad, outcome);
     same!(c, layout::Subject = "kiln_subject": path_start, net_start, exec_start, unit_start, path_default, net_default,
         fail, cap_off, kernel_off, verbs, cap_deny, cap_would, cap_watch, kernel_deny, kernel_would, kernel_watch, flags,
-        net4_tcp, net4_udp, any_tcp, any_udp, kernel_detour, fail_net, guard_verbs, guard_start, guard_fail,
-        quarantine, pad, reserved);
+        net4_tcp, net4_udp, any_tcp, any_udp, kernel_detour, fail_net, guard_verbs, guard_start, guard_fail, window, row,
+        quarantine);
     same!(c, layout::Header = "kiln_header": magic, abi_version, words, subjects_off, n_subjects, decisions_off,
         n_decisions, outcomes_off, n_outcomes, outcome_refs_off, n_outcome_refs, host_verbs, required_hooks_lo,
-        required_hooks_hi, reserved, path_class, net_class);
+        required_hooks_hi, n_variants, n_rows, path_class, net_class);
     same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing, quarantines);
+    same!(c, layout::Schedule = "kiln_schedule": from, until, n, entry);
+    same!(c, layout::Clock = "kiln_clock": timekeeper, trial, seen, turn, schedule);
     same!(c, layout::Mark = "kiln_mark": group, pass, label, pad, reserved);
     same!(c, layout::Groups = "kiln_groups": look, mark);
     same!(c, layout::Task = "kiln_task": label, flags);
@@ -98,6 +100,11 @@ fn claims() -> Vec<Claim> {
         ("KILN_FINAL", u64::from(layout::FINAL)),
         ("KILN_S_PROFILE", u64::from(layout::S_PROFILE)),
         ("KILN_S_SENTINEL", u64::from(layout::S_SENTINEL)),
+        ("KILN_S_TIMED", u64::from(layout::S_TIMED)),
+        ("KILN_SUBJECT_WINDOWS", layout::SUBJECT_WINDOWS as u64),
+        ("KILN_NO_WINDOW", u64::from(layout::NO_WINDOW)),
+        ("KILN_WINDOWS", layout::WINDOWS as u64),
+        ("KILN_OPENINGS", layout::OPENINGS as u64),
         ("KILN_H_EXEC", u64::from(layout::H_EXEC)),
         ("KILN_H_UNIT", u64::from(layout::H_UNIT)),
         ("KILN_H_PEER", u64::from(layout::H_PEER)),

@@ -13,6 +13,7 @@ mod check;
 mod error;
 #[cfg(test)]
 mod mirror;
+mod timed;
 
 pub use error::TablesError;
 pub use kernel::Kernel;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::kernel::Kernel;
-use super::layout::{DEPTH_MAX, Decision, FINAL, NET_KEY, Outcome, PATH_MAX, Subject};
+use super::layout::{DEPTH_MAX, Decision, FINAL, NET_KEY, NO_WINDOW, Outcome, PATH_MAX, S_TIMED, Subject};
 use crate::model::{KernelOp, Verb, VerbSet};
 
 /// Most states of one level that [`Kernel::any_address`] looks at, so that no table makes it slow.
@@ -133,6 +133,16 @@ impl Kernel {
         self.words.get(at).copied().unwrap_or(0)
     }
 
+    /// The subject that decides for another while these windows are open (`OpenTimes::open`; none: it is not known).
+    pub fn deciding(&self, subject: u32, open: Option<u64>) -> u32 {
+        let Some(s) = self.subject(subject).filter(|s| s.flags & S_TIMED != 0) else { return subject };
+        let Some(open) = open else { return subject };
+        match self.words.get(s.row as usize + row_index(&s, open)) {
+            None | Some(0) => subject,
+            Some(index) => *index as u32,
+        }
+    }
+
     /// The joint decision on a path or unix socket.
     pub fn path_decision(&self, subject: u32, path: &[u8]) -> Option<Decision> {
         let s = self.subject(subject)?;
@@ -218,6 +228,12 @@ impl Kernel {
     fn of_list(&self, masks: [bool; 3], offset: u32, bit: u32) -> Option<Verdict> {
         verdict(masks, || self.outcome(self.outcome_ref(offset + bit)?))
     }
+}
+
+/// Which entry of a subject's row is of these open windows.
+fn row_index(s: &Subject, open: u64) -> usize {
+    let bits = s.window.iter().enumerate().filter(|(_, window)| **window != NO_WINDOW);
+    bits.fold(0, |index, (n, window)| index | ((open >> (window & 63)) as usize & 1) << n)
 }
 
 fn verdict([deny, would, watch]: [bool; 3], outcome: impl FnOnce() -> Option<Outcome>) -> Option<Verdict> {

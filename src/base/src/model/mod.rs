@@ -9,6 +9,7 @@ mod pattern;
 mod suggest;
 mod unit;
 mod verb;
+mod window;
 pub(crate) mod word;
 
 pub use because::{Because, RefKind};
@@ -20,6 +21,7 @@ pub use pattern::{literal_of_pattern, pattern_in_quotes, quote_pattern};
 pub use suggest::closest;
 pub use unit::{cgroup_name, unit_of_cgroup};
 pub use verb::{Class, KernelOp, ParseVerbError, Verb, VerbSet, capability_name, capability_names, capability_number};
+pub use window::{Span, Window};
 #[cfg(feature = "openapi")]
 pub use word::word_schema;
 pub use word::{Vocabulary, Word};

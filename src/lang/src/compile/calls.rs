@@ -6,8 +6,9 @@
 use kiln_base::abi::layout;
 use kiln_base::model::{Action, CallAction, CallFilter, Mode, Outcome, Verb};
 
-use super::decision::{Joint, joint};
+use super::decision::{Joint, View, joint};
 use super::gap::Gap;
+use super::moment::Moment;
 use super::rules::Rules;
 use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Rule, SelectorKey};
 use crate::policy::syscalls;
@@ -35,10 +36,12 @@ pub(super) fn filter(rules: &Rules<'_>, blocks: &[usize]) -> Option<CallFilter> 
             _ => None,
         })
         .collect();
+    // Windows are none of a filter's: what has one is a gap.
+    let view = View::of(rules, blocks, Moment::UNKNOWN);
     let of = |names: &dyn Fn(&str) -> bool| {
         let named = listed.iter().filter(|(_, all)| all.iter().any(|n| names(n)));
         let ids: Vec<u32> = named.map(|(n, _)| *n).collect();
-        action(joint(rules, blocks, &ids, Verb::Syscall))
+        action(joint(&view, &ids, Verb::Syscall))
     };
     let default = of(&|name| name == "any");
     let mut filter = CallFilter { default, named: Default::default() };

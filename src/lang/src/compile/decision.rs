@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use kiln_base::abi::layout;
-use kiln_base::model::{Action, Mode, Severity, Verb, VerbSet};
+use kiln_base::model::{Action, Mode, Outcome, Severity, Verb, VerbSet};
 
-use super::rules::Rules;
+use super::moment::Moment;
+use super::rules::{Entry, Rules};
 use crate::policy::normal::{BlockKind, Effect};
 
 /// `mode` of an outcome that a watch rule gives.
@@ -29,21 +30,49 @@ struct Refusal {
     mode: Mode,
 }
 
+/// The blocks of a subject at a moment: guards outside their `active during` are not among them.
+pub(super) struct View<'a> {
+    pub(super) rules: &'a Rules<'a>,
+    pub(super) blocks: Vec<usize>,
+    pub(super) moment: Moment,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn of(rules: &'a Rules<'a>, blocks: &[usize], moment: Moment) -> View<'a> {
+        let gone = |b: &usize| rules.blocks[*b].kind == BlockKind::Guard && moment.closed(rules, *b);
+        View { rules, blocks: blocks.iter().copied().filter(|b| !gone(b)).collect(), moment }
+    }
+
+    /// Its guards alone.
+    pub(super) fn guards(&self) -> View<'a> {
+        let guard = |b: &usize| self.rules.blocks[*b].kind == BlockKind::Guard;
+        View { blocks: self.blocks.iter().copied().filter(guard).collect(), ..*self }
+    }
+
+    /// The rules of the blocks that can match now, with their numbers.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u32, &'a Entry<'a>)> {
+        let (rules, moment) = (self.rules, self.moment);
+        self.blocks.iter().flat_map(|b| rules.of_block(*b)).filter(move |(_, e)| moment.holds(e))
+    }
+}
+
 /// The verdict on `verb` for the blocks of a subject, where `matched` are the numbers of the rules whose object
-/// matches, in order. Rules that do not speak of the verb are ignored.
-pub(super) fn joint(rules: &Rules<'_>, blocks: &[usize], matched: &[u32], verb: Verb) -> Joint {
-    joint_where(rules, blocks, matched, verb, &|governs| governs.contains(verb))
+/// matches, in order. Rules that do not speak of the verb, or not now, are ignored.
+pub(super) fn joint(view: &View<'_>, matched: &[u32], verb: Verb) -> Joint {
+    joint_where(view, matched, verb, &|governs| governs.contains(verb))
 }
 
 /// The same, where a profile refuses the object by default if `governed` says so of what it governs.
 pub(super) fn joint_where(
-    rules: &Rules<'_>,
-    blocks: &[usize],
+    View { rules, blocks, moment }: &View<'_>,
     matched: &[u32],
     verb: Verb,
     governed: &dyn Fn(VerbSet) -> bool,
 ) -> Joint {
-    let speaks = |n: &&u32| rules.entries[**n as usize].verbs.contains(verb);
+    let speaks = |n: &&u32| {
+        let entry = &rules.entries[**n as usize];
+        entry.verbs.contains(verb) && moment.holds(entry)
+    };
     let mut refusals: Vec<Refusal> = Vec::new();
     for block in blocks {
         let own = |effect: Effect| {
@@ -53,11 +82,17 @@ pub(super) fn joint_where(
             })
         };
         let b = &rules.blocks[*block];
+        let governs = b.kind == BlockKind::Profile && governed(b.governs);
+        if governs && moment.closed(rules, *block) {
+            let own = Outcome { severity: None, action: b.active.as_ref().and_then(|a| a.otherwise) };
+            refusals.extend(rules.defaults[*block].map(|n| refusal(rules, n, own, verb)));
+            continue;
+        }
         let denies = own(Effect::Deny).count();
         if denies > 0 {
-            refusals.extend(own(Effect::Deny).map(|n| refusal(rules, *n, verb)));
-        } else if b.kind == BlockKind::Profile && governed(b.governs) && own(Effect::Allow).next().is_none() {
-            refusals.extend(rules.defaults[*block].map(|n| refusal(rules, n, verb)));
+            refusals.extend(own(Effect::Deny).map(|n| refusal(rules, *n, rules.entries[*n as usize].outcome, verb)));
+        } else if governs && own(Effect::Allow).next().is_none() {
+            refusals.extend(rules.defaults[*block].map(|n| refusal(rules, n, Outcome::default(), verb)));
         }
     }
     let of = |enforcing: bool| worst(refusals.iter().filter(|r| (r.mode == Mode::Enforce) == enforcing));
@@ -85,11 +120,11 @@ pub(super) fn joint_where(
     }
 }
 
-fn refusal(rules: &Rules<'_>, rule: u32, verb: Verb) -> Refusal {
+fn refusal(rules: &Rules<'_>, rule: u32, own: Outcome, verb: Verb) -> Refusal {
     let entry = &rules.entries[rule as usize];
     let block = &rules.blocks[entry.block];
     let of_class = block.on_violation_of.get(&verb).copied().unwrap_or_default();
-    let all = [entry.outcome, of_class, block.on_violation];
+    let all = [own, of_class, block.on_violation];
     Refusal {
         rule,
         severity: all.iter().find_map(|o| o.severity).unwrap_or(Severity::Medium),

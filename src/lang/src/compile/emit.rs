@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use kiln_base::abi::Tables;
 use kiln_base::abi::kernel::{DEAD_WORDS, Kernel, decision_words, outcome_word, subject_words};
 use kiln_base::abi::layout::{self, Header, Subject};
-use kiln_base::abi::metadata::{BlockInfo, HOST_KEY, Metadata, NO_RULE, SENTINEL_KEY, SubjectInfo};
+use kiln_base::abi::metadata::{BlockInfo, HOST_KEY, Metadata, NO_RULE, SENTINEL_KEY, SubjectInfo, WindowInfo};
 use kiln_base::model::{Action, Cidr, KernelOp, Mode, Proto, Severity, Verb, VerbSet};
 
 use super::calls;
-use super::decision::{Book, Joint, joint, joint_where};
+use super::decision::{Book, Joint, View, joint, joint_where};
+use super::moment::{self, Moment};
 use super::pack::pack;
 use super::rules::Rules;
 use super::subjects::{Combination, HOST, Plan, SENTINEL, key, switched};
@@ -27,30 +28,70 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
     let objects = Objects::build(policy, &rules)?;
     let mut paths = Subset::new(&objects.paths, objects.paths.classes(), Limits::default());
     let mut nets = Subset::new(&objects.nets, objects.nets.classes(), Limits::default());
-    let mut subjects = vec![Subject::default()];
-    let mut starts = Vec::new();
+    let mut all = Subjects { subjects: vec![Subject::default()], starts: Vec::new(), rows: Vec::new(), n_variants: 0 };
+    let mut variants = Vec::new();
     for (n, combination) in plan.combinations.iter().enumerate() {
         if n == 1 {
-            subjects.push(sentinel(&mut book));
+            all.subjects.push(sentinel(&mut book));
         }
         let blocks = plan.blocks(combination);
-        let bound = Bound { rules: &rules, blocks: &blocks, quarantined: combination.quarantined };
-        let (subject, own) = subject(&bound, &objects, &mut book, &mut paths, &mut nets)?;
-        starts.push(own);
+        let windows = moment::windows(&rules, &blocks);
+        let quarantined = combination.quarantined;
+        let mut at = |moment| {
+            let bound = Bound { view: View::of(&rules, &blocks, moment), quarantined };
+            subject(&bound, &objects, &mut book, &mut paths, &mut nets)
+        };
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
-        let flags = flag(combination.profile.is_some(), layout::S_PROFILE);
-        let flags = flags | flag(combination.quarantined, layout::S_QUARANTINE);
-        subjects.push(Subject { flags, quarantine: plan.quarantine(n), ..subject });
+        let (mut s, own) = at(if windows == 0 { Moment(Some(0)) } else { Moment::UNKNOWN })?;
+        s.flags = flag(combination.profile.is_some(), layout::S_PROFILE) | flag(quarantined, layout::S_QUARANTINE);
+        s.quarantine = plan.quarantine(n);
+        if windows != 0 {
+            s.flags |= layout::S_TIMED;
+            s.window = moment::listed(windows, || key(&policy.blocks, combination))?;
+            // From the first row; the place of the rows is known when all words before them are.
+            s.row = all.rows.len() as u32;
+            let row = all.rows.len();
+            all.rows.resize(row + (1 << windows.count_ones()), None);
+            for open in moment::reachable(policy, windows) {
+                let (variant, own) = at(Moment(Some(open)))?;
+                all.rows[row + moment::place(windows, open)] = Some(variants.len());
+                variants.push((n, Subject { flags: s.flags, quarantine: s.quarantine, ..variant }, own));
+                if variants.len() > MOMENTS {
+                    return Err(CompileError::Moments(MOMENTS));
+                }
+            }
+        }
+        all.starts.push((Plan::index(n), n, own));
+        all.subjects.push(s);
     }
     if plan.combinations.len() == 1 {
-        subjects.push(sentinel(&mut book));
+        all.subjects.push(sentinel(&mut book));
+    }
+    all.n_variants = variants.len();
+    for (n, variant, own) in variants {
+        all.starts.push((all.subjects.len() as u32, n, own));
+        all.subjects.push(variant);
     }
     let flag = |flag: u32, used: bool| if used { flag } else { 0 };
     let attach = flag(layout::H_PEER, peers(&rules)) | flag(layout::H_DATAGRAM, datagrams(&rules));
-    let automata = Automata { paths: paths.finish(), nets: nets.finish(), starts };
-    let kernel = assemble(&plan, &book, subjects, &automata, attach)?;
+    let automata = Automata { paths: paths.finish(), nets: nets.finish() };
+    let kernel = assemble(&plan, &book, all, &automata, attach)?;
     let metadata = metadata(policy, options, &plan, &rules);
     Ok(Tables::new(kernel, metadata)?)
+}
+
+/// Most subjects that decide for another at a time.
+const MOMENTS: usize = 4096;
+
+/// The subjects of the tables.
+struct Subjects {
+    /// Those that labels mean, then the variants.
+    subjects: Vec<Subject>,
+    n_variants: usize,
+    /// Per subject but the sentinel: its index, its combination, and its starts.
+    starts: Vec<(u32, usize, Starts)>,
+    /// Which variant is of a set of open windows, row behind row.
+    rows: Vec<Option<usize>>,
 }
 
 /// The patterns of all rules, by block.
@@ -125,17 +166,17 @@ fn subject(
     paths: &mut Subset<'_>,
     nets: &mut Subset<'_>,
 ) -> Result<(Subject, Starts), CompileError> {
-    let Bound { rules, blocks, .. } = *bound;
+    let view = &bound.view;
     let mut s = Subject { verbs: bound.governed().bits().into(), ..Subject::default() };
     let on = |ids: &[u32], verbs: VerbSet, book: &mut Book| book.decision(verbs, |v| bound.joint(ids, v));
     s.path_default = on(&[], PATH_VERBS, book);
     s.net_default = on(&[], VerbSet::NETWORK, book);
     let addresses = |o: &Object| matches!(o, Object::Net { .. });
-    let unknown = refusals(rules, blocks, |o| !addresses(o));
+    let unknown = refusals(view, |o| !addresses(o));
     s.fail = on(&unknown, PATH_VERBS, book);
-    let unknown = refusals(rules, blocks, addresses);
+    let unknown = refusals(view, addresses);
     s.fail_net = on(&unknown, VerbSet::NETWORK, book);
-    let roots = |all: &[Option<u32>]| blocks.iter().filter_map(|b| all[*b]).collect::<Vec<u32>>();
+    let roots = |all: &[Option<u32>]| view.blocks.iter().filter_map(|b| all[*b]).collect::<Vec<u32>>();
     let mut starts = Starts::default();
     let (path_roots, net_roots) = (roots(&objects.path_roots), roots(&objects.net_roots));
     // An accept that says what the default says is none.
@@ -146,19 +187,19 @@ fn subject(
         starts.path = Some(paths.starts() - 1);
     }
     // What the guards alone say of a name: a profile names files by the names that its task gives them.
-    let guards: Vec<usize> = blocks.iter().copied().filter(|b| rules.blocks[*b].kind == BlockKind::Guard).collect();
-    let named = named(rules, &guards);
+    let guards = view.guards();
+    let named = named(&guards);
     if !named.is_empty() {
         s.guard_verbs = named.bits().into();
-        let unknown = refusals(rules, &guards, |o| !addresses(o));
-        s.guard_fail = book.decision(named, |v| joint(rules, &guards, &unknown, v));
+        let unknown = refusals(&guards, |o| !addresses(o));
+        s.guard_fail = book.decision(named, |v| joint(&guards, &unknown, v));
         let nothing = book.decision(named, |_| super::decision::Joint::Allow);
         let decide = |ids: &[u32]| {
             let ids = speaking(ids);
-            let decision = book.decision(named, |v| joint(rules, &guards, &ids, v));
+            let decision = book.decision(named, |v| joint(&guards, &ids, v));
             Some(decision).filter(|d| *d != nothing).unwrap_or(0)
         };
-        let roots: Vec<u32> = guards.iter().filter_map(|b| objects.path_roots[*b]).collect();
+        let roots: Vec<u32> = guards.blocks.iter().filter_map(|b| objects.path_roots[*b]).collect();
         paths.start(&roots, decide)?;
         starts.guard = Some(paths.starts() - 1);
     }
@@ -168,9 +209,8 @@ fn subject(
         nets.start(&net_roots, decide)?;
         starts.net = Some(nets.starts() - 1);
     }
-    let listed: Vec<(u32, &Object)> = blocks
-        .iter()
-        .flat_map(|b| rules.of_block(*b))
+    let listed: Vec<(u32, &Object)> = view
+        .entries()
         .filter_map(|(n, e)| Some((n, e.object?)))
         .filter(|(_, o)| matches!(o, Object::Capability { .. } | Object::Kernel { .. }))
         .collect();
@@ -191,7 +231,7 @@ fn subject(
     for op in KernelOp::ALL {
         let refuses = |joint| matches!(joint, Joint::Deny(_) | Joint::Would(_));
         let bit = 1 << *op as u8;
-        if (ops.deny | ops.would) as u32 & bit != 0 && !refuses(joint(rules, blocks, &about(*op), Verb::Kernel)) {
+        if (ops.deny | ops.would) as u32 & bit != 0 && !refuses(joint(view, &about(*op), Verb::Kernel)) {
             s.kernel_detour |= bit;
         }
     }
@@ -203,19 +243,18 @@ fn subject(
 /// The blocks of a combination, and whether it is in quarantine: then it is as if another profile governed what
 /// quarantine refuses, with its detours, and allowed none of it.
 struct Bound<'a> {
-    rules: &'a Rules<'a>,
-    blocks: &'a [usize],
+    view: View<'a>,
     quarantined: bool,
 }
 
 impl Bound<'_> {
     fn joint(&self, ids: &[u32], verb: Verb) -> Joint {
-        let joint = joint(self.rules, self.blocks, ids, verb);
+        let joint = joint(&self.view, ids, verb);
         self.within(joint, VerbSet::QUARANTINE.contains(verb))
     }
 
     fn joint_of(&self, ids: &[u32], verb: Verb, governed: &dyn Fn(VerbSet) -> bool) -> Joint {
-        let joint = joint_where(self.rules, self.blocks, ids, verb, governed);
+        let joint = joint_where(&self.view, ids, verb, governed);
         self.within(joint, governed(VerbSet::QUARANTINE))
     }
 
@@ -229,7 +268,7 @@ impl Bound<'_> {
     }
 
     fn governed(&self) -> VerbSet {
-        let own = governed(self.rules, self.blocks);
+        let own = governed(&self.view);
         if self.quarantined { own.union(detour::closure(VerbSet::QUARANTINE)) } else { own }
     }
 }
@@ -241,31 +280,25 @@ fn unruled(severity: Severity, reason: u8) -> layout::Outcome {
 }
 
 /// The verbs for which a decision can be anything but plain permission.
-fn governed(rules: &Rules<'_>, blocks: &[usize]) -> VerbSet {
-    let mut verbs = VerbSet::EMPTY;
-    for block in blocks {
-        let b = &rules.blocks[*block];
-        if b.kind == BlockKind::Profile {
-            verbs = verbs.union(detour::closure(b.governs));
-        }
-        let speaking = rules.of_block(*block).filter(|(_, e)| e.effect != Effect::Allow);
-        verbs = speaking.fold(verbs, |v, (_, e)| v.union(e.verbs));
-    }
+fn governed(view: &View<'_>) -> VerbSet {
+    let blocks = view.blocks.iter().map(|b| &view.rules.blocks[*b]);
+    let profiles = blocks.filter(|b| b.kind == BlockKind::Profile);
+    let verbs = profiles.fold(VerbSet::EMPTY, |v, b| v.union(detour::closure(b.governs)));
+    let verbs = view.entries().filter(|(_, e)| e.effect != Effect::Allow).fold(verbs, |v, (_, e)| v.union(e.verbs));
     // System calls are not theirs: `calls`.
     VerbSet::from_bits(verbs.bits() & !(1 << Verb::Syscall as u16))
 }
 
-/// The verbs of which rules of these blocks refuse or watch paths.
-fn named(rules: &Rules<'_>, blocks: &[usize]) -> VerbSet {
-    let all = blocks.iter().flat_map(|b| rules.of_block(*b)).filter(|(_, e)| e.effect != Effect::Allow);
+/// The verbs of which rules refuse or watch paths.
+fn named(view: &View<'_>) -> VerbSet {
+    let all = view.entries().filter(|(_, e)| e.effect != Effect::Allow);
     all.filter(|(_, e)| matches!(e.object, Some(Object::File { .. } | Object::Unix { .. })))
         .fold(VerbSet::EMPTY, |verbs, (_, e)| verbs.union(e.verbs))
 }
 
 /// The rules that refuse an object that cannot be resolved: any of them might have that is about objects of its kind.
-fn refusals(rules: &Rules<'_>, blocks: &[usize], kind: impl Fn(&Object) -> bool) -> Vec<u32> {
-    let own = blocks.iter().flat_map(|b| rules.of_block(*b));
-    own.filter(|(_, e)| e.effect == Effect::Deny && e.object.is_some_and(&kind)).map(|(n, _)| n).collect()
+fn refusals(view: &View<'_>, kind: impl Fn(&Object) -> bool) -> Vec<u32> {
+    view.entries().filter(|(_, e)| e.effect == Effect::Deny && e.object.is_some_and(&kind)).map(|(n, _)| n).collect()
 }
 
 /// Whether a rule on accept names addresses: else the port alone decides, and not the peer.
@@ -315,13 +348,12 @@ fn sentinel(book: &mut Book) -> Subject {
 struct Automata {
     paths: Dfa,
     nets: Dfa,
-    starts: Vec<Starts>,
 }
 
 fn assemble(
     plan: &Plan,
     book: &Book,
-    mut subjects: Vec<Subject>,
+    Subjects { mut subjects, n_variants, starts, rows }: Subjects,
     automata: &Automata,
     attached: u32,
 ) -> Result<Kernel, CompileError> {
@@ -334,6 +366,10 @@ fn assemble(
     words.extend(book.outcomes.iter().map(outcome_word));
     let outcome_refs_off = words.len();
     words.extend(book.refs.chunks(2).map(|p| u64::from(p[0]) | u64::from(p.get(1).copied().unwrap_or(0)) << 32));
+    let rows_off = words.len();
+    let n_subjects = subjects.len() - n_variants;
+    words.extend(rows.iter().map(|variant| variant.map_or(0, |n| (n_subjects + n) as u64)));
+    subjects.iter_mut().filter(|s| s.window != [0; layout::SUBJECT_WINDOWS]).for_each(|s| s.row += rows_off as u32);
     // Paths, what follows an exec and what follows a unit share classes, so that there is one table for them.
     let (paths, next) = Dfa::common_classes(&automata.paths, &plan.next);
     let path_class = *paths.classes().map();
@@ -344,11 +380,12 @@ fn assemble(
         Ok(packed.place)
     };
     let (path_at, next_at, net_at) = (add(&paths)?, add(&next)?, add(&automata.nets)?);
-    for (n, own) in automata.starts.iter().enumerate() {
-        let s = &mut subjects[Plan::index(n) as usize];
+    for (index, n, own) in starts {
+        let s = &mut subjects[index as usize];
         s.path_start = own.path.map_or(0, |p| path_at[paths.starts()[p] as usize]);
         s.guard_start = own.guard.map_or(0, |p| path_at[paths.starts()[p] as usize]);
         s.net_start = own.net.map_or(0, |p| net_at[automata.nets.starts()[p] as usize]);
+        // A switch of a rule with a window is a gap: what follows an exec or unit does not hang on the time.
         s.exec_start = next_at[plan.starts[n].0 as usize];
         s.unit_start = next_at[plan.starts[n].1 as usize];
     }
@@ -366,7 +403,7 @@ fn assemble(
         abi_version: layout::ABI_VERSION,
         words: words.len() as u32,
         subjects_off: subjects_off as u32,
-        n_subjects: subjects.len() as u32,
+        n_subjects: n_subjects as u32,
         decisions_off: decisions_off as u32,
         n_decisions: book.decisions.len() as u32,
         outcomes_off: outcomes_off as u32,
@@ -380,7 +417,8 @@ fn assemble(
             | attach(layout::H_UNIT, real().any(|s| s.unit_start != 0))
             | attached,
         required_hooks_hi: real().fold(0, |all, s| all | s.kernel_deny | s.kernel_would | s.kernel_watch),
-        reserved: [0; 2],
+        n_variants: n_variants as u32,
+        n_rows: rows.len() as u32,
         path_class,
         net_class: *automata.nets.classes().map(),
     };
@@ -437,5 +475,6 @@ fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) 
         blocks: blocks.collect(),
         rules: rules.describe(),
         units: units.collect::<std::collections::BTreeSet<_>>().into_iter().collect(),
+        windows: policy.windows.iter().map(|(n, w)| WindowInfo { name: n.clone(), window: w.clone() }).collect(),
     }
 }

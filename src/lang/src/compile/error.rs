@@ -25,6 +25,22 @@ pub enum CompileError {
     /// More combinations of profile and guards than there can be.
     #[error("the policy's blocks combine to more than {0} subjects; let fewer guards attach by `exec` or `unit`")]
     Subjects(usize),
+    /// More windows than the tables have room for.
+    #[error(
+        "{} more than {most} windows; join windows that always hold together, or split the block",
+        .of.as_ref().map_or("the policy has".to_owned(), |key| format!("subject `{key}` depends on"))
+    )]
+    Windows {
+        /// Most there can be.
+        most: usize,
+        /// The key of the subject; none: the policy.
+        of: Option<String>,
+    },
+    /// More moments of subjects than there can be.
+    #[error(
+        "the policy's subjects differ at more than {0} moments in all; use fewer windows in guards of many subjects"
+    )]
+    Moments(usize),
     /// A glob that the checker should have refused.
     #[error("{origin}: {error}")]
     Glob {

@@ -55,7 +55,7 @@ pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
             slices(block, &mut gaps);
         }
         governs(block, kernel, &mut gaps);
-        schedule(block, &mut gaps);
+        schedule(policy, block, &mut gaps);
         let on_violation = std::iter::once(&block.on_violation).chain(block.on_violation_of.values());
         if let Some(action) = on_violation.filter_map(unsupported_action).next() {
             gaps.push(Gap::of_block(block, action_reason(action), ACTION_MEND.to_owned()));
@@ -69,7 +69,7 @@ pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
             gaps.push(Gap { rule: Some("limit".to_owned()), origin: Some(limit.origin.clone()), ..gap });
         }
         for r in &block.rules {
-            rule(block, r, kernel, &mut gaps);
+            rule(policy, block, r, kernel, &mut gaps);
         }
     }
     gaps
@@ -144,14 +144,23 @@ fn governs(block: &Block, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
     }
 }
 
-fn schedule(block: &Block, gaps: &mut Vec<Gap>) {
-    if let Some(active) = &block.active {
+fn schedule(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
+    if let Some(active) = block.active.as_ref().filter(|a| !policy.windows.contains_key(&a.window)) {
         gaps.push(Gap::of_block(
             block,
-            format!("`active during {}`: the kernel programs do not know windows yet", active.window),
-            "remove the line, and publish the policy for the time in which it shall hold".to_owned(),
+            format!("`active during {}`: {NO_WINDOW}", active.window),
+            define(&active.window),
         ));
     }
+    let otherwise = block.active.as_ref().map(|a| Outcome { severity: None, action: a.otherwise });
+    if let Some(action) = otherwise.as_ref().and_then(unsupported_action) {
+        gaps.push(Gap::of_block(block, action_reason(action), ACTION_MEND.to_owned()));
+    }
+}
+
+const NO_WINDOW: &str = "there is no window of this name";
+fn define(window: &str) -> String {
+    format!("define it: `window {window} {{ daily 08:00-18:00 zone \"UTC\"; }}`")
 }
 
 const ACTION_MEND: &str = "use `then alert`, `then quarantine` or `then kill`";
@@ -163,17 +172,21 @@ fn action_reason(action: Action) -> String {
     format!("the kernel programs cannot {action}; they deny, report, quarantine and kill")
 }
 
-fn rule(block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
+fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
     if matches!(rule.object, Object::Syscall { .. }) {
         return; // `calls` has what a filter of system calls cannot do
     }
     let mut add = |reason: String, mend: &str| gaps.push(Gap::of_rule(block, rule, reason, mend));
     for condition in &rule.conditions {
         match condition {
-            Condition::During(window) => add(
-                format!("`during {window}`: the kernel programs do not know windows yet"),
-                "remove the condition, and publish the policy for the time in which it shall hold",
+            Condition::During(window) if matches!(rule.object, Object::File { switch: Some(_), .. }) => add(
+                format!("`as` with `during {window}`: the kernel programs switch at any time or never"),
+                "remove the condition, and write `active during` in the profile to which the rule switches",
             ),
+            Condition::During(window) if !policy.windows.contains_key(window) => {
+                add(format!("`during {window}`: {NO_WINDOW}"), &define(window));
+            }
+            Condition::During(_) => {}
             Condition::By(_) => add(
                 "`by`: the kernel programs do not look at who asks beyond the subject".to_owned(),
                 "move the rule into a profile or guard of its own with that subject",

@@ -30,7 +30,7 @@ pub(crate) fn wanted(asked: &Asked) -> Wanted<'_> {
 }
 
 /// The same in the words of the evaluator. None: the object could not be resolved, of which the evaluator knows nothing.
-fn target(asked: &Asked) -> Option<Target> {
+pub(super) fn target(asked: &Asked) -> Option<Target> {
     Some(match asked {
         Asked::Path(p) | Asked::Unix(p) if !walkable(p) => return None,
         Asked::Path(p) => Target::Path(p.clone()),
@@ -45,9 +45,9 @@ fn target(asked: &Asked) -> Option<Target> {
 }
 
 /// The verdict's word, the rule's number, severity and action.
-type Said = (&'static str, Option<(u32, u8, u8)>);
+pub(super) type Said = (&'static str, Option<(u32, u8, u8)>);
 
-fn said(verdict: Verdict) -> Said {
+pub(super) fn said(verdict: Verdict) -> Said {
     let of = |o: layout::Outcome| Some((o.rule, o.severity, o.action));
     match verdict {
         Verdict::Allow => ("allow", None),
@@ -76,7 +76,18 @@ fn worst(policy: &Policy, word: &'static str, refusals: &[Refusal], deciding: Op
 
 /// What the evaluator says.
 fn evaluated(policy: &Policy, evaluator: &Evaluator<'_>, attachment: &Attachment, atom: &Atom) -> Said {
-    let v = evaluator.decide(attachment, &Task::default(), atom, Timestamp::UNIX_EPOCH);
+    evaluated_at(policy, evaluator, attachment, atom, Timestamp::UNIX_EPOCH)
+}
+
+/// The same at an instant.
+pub(super) fn evaluated_at(
+    policy: &Policy,
+    evaluator: &Evaluator<'_>,
+    attachment: &Attachment,
+    atom: &Atom,
+    at: Timestamp,
+) -> Said {
+    let v = evaluator.decide(attachment, &Task::default(), atom, at);
     let denied = worst(policy, "deny", &v.refusals, v.deciding());
     let watched = || {
         let severity = |r: &crate::policy::eval::RuleRef| {
@@ -129,7 +140,7 @@ fn in_quarantine(outside: Said) -> Said {
 }
 
 /// The blocks that the metadata names for a subject.
-fn attachment(policy: &Policy, tables: &Tables, subject: u32) -> Attachment {
+pub(super) fn attachment(policy: &Policy, tables: &Tables, subject: u32) -> Attachment {
     let info = &tables.metadata.subjects[subject as usize - 1];
     let find = |kind: BlockKind, name: &String| policy.blocks.iter().position(|b| b.kind == kind && b.name == *name);
     Attachment {

@@ -10,6 +10,7 @@ mod error;
 mod gap;
 #[cfg(test)]
 pub(crate) mod laws;
+mod moment;
 #[cfg(test)]
 mod native;
 mod options;
@@ -20,6 +21,8 @@ mod rules;
 mod subjects;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timed;
 
 #[cfg(test)]
 #[path = "../../../../tests/support/decide.rs"]
@@ -38,6 +41,7 @@ use crate::policy::normal::Policy;
 pub fn compile(policy: &Policy, options: &Options) -> Result<Tables, CompileError> {
     let mut gaps = gap::find(policy, options.kernel);
     gaps.extend(calls::gaps(policy));
+    moment::check(policy)?;
     let plan = subjects::plan(policy, &mut gaps)?;
     if !gaps.is_empty() {
         return Err(CompileError::Gaps(gaps));

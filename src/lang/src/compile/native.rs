@@ -12,9 +12,10 @@ use super::*;
 const EPERM: i32 = 1;
 const KINDS: [u32; 5] = [0, 1, 2, 3, 4];
 
-fn request<'a>(subject: u32, verb: Verb, asked: &'a Asked) -> Request<'a> {
+pub(super) fn request<'a>(subject: u32, verb: Verb, asked: &'a Asked) -> Request<'a> {
     let [path, net, unix, capability, kernel] = KINDS;
-    let mut r = Request { subject, verb: verb as u32, kind: UNRESOLVED, bit: 0, net: [0; 19], path: &[], copy: true };
+    let mut r =
+        Request { subject, verb: verb as u32, kind: UNRESOLVED, bit: 0, net: [0; 19], path: &[], now: 0, copy: true };
     match asked {
         Asked::Path(p) => (r.kind, r.path) = (path, p),
         Asked::Unix(p) => (r.kind, r.path) = (unix, p),
@@ -28,7 +29,7 @@ fn request<'a>(subject: u32, verb: Verb, asked: &'a Asked) -> Request<'a> {
 }
 
 /// What the kernel must do for a verdict.
-fn expected(verdict: Verdict, verb: Verb) -> Answer {
+pub(super) fn expected(verdict: Verdict, verb: Verb) -> Answer {
     let nothing =
         Answer { ret: 0, reported: 0, rule: 0, verdict: 0, severity: 0, action: 0, mode: 0, verb: 0, killed: 0 };
     let report = |number: u8, o: Outcome| Answer {
@@ -53,7 +54,7 @@ fn expected(verdict: Verdict, verb: Verb) -> Answer {
 }
 
 /// What cannot be resolved never gets as far as a path.
-fn resolved((verb, asked): (Verb, Asked)) -> (Verb, Asked) {
+pub(super) fn resolved((verb, asked): (Verb, Asked)) -> (Verb, Asked) {
     let asked = match asked {
         Asked::Path(p) | Asked::Unix(p) if !kiln_base::abi::walk::walkable(&p) => Asked::Unresolved,
         asked => asked,

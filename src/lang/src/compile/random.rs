@@ -195,6 +195,48 @@ pub(crate) fn policy(r: &mut Random) -> Policy {
     Policy { edition: 1, windows: BTreeMap::new(), blocks: all }
 }
 
+const ZONES: [&str; 5] = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"];
+
+/// The same with up to four windows, on rules and blocks.
+pub(crate) fn timed_policy(r: &mut Random) -> Policy {
+    let mut policy = policy(r);
+    let minute = |r: &mut Random| *r.pick(&[0, 1, 30, 90, 120, 150, 179, 180, 720, 1080, 1320, 1439, 1440]);
+    let span = |r: &mut Random| Span {
+        days: if r.one_in(3) { [true; 7] } else { std::array::from_fn(|_| r.one_in(2)) },
+        start: minute(r) % 1440,
+        end: minute(r),
+        zone: (*r.pick(&ZONES)).to_owned(),
+    };
+    let n = 1 + r.below(4);
+    policy.windows = (0..n).map(|n| (format!("w{n}"), Window { spans: r.some(2, span) })).collect();
+    let name = |r: &mut Random| format!("w{}", r.below(n));
+    for block in &mut policy.blocks {
+        if r.one_in(3) {
+            let otherwise = (block.kind == BlockKind::Profile && r.one_in(2)).then_some(Action::Kill);
+            block.active = Some(Active { window: name(r), otherwise, because: Vec::new() });
+        }
+        for rule in &mut block.rules {
+            let switches = matches!(rule.object, Object::File { switch: Some(_), .. });
+            while !switches && rule.conditions.len() < 2 && r.one_in(3) {
+                rule.conditions.push(Condition::During(name(r)));
+            }
+        }
+    }
+    policy
+}
+
+/// Seconds of an instant, often at a change of the clock or where a window may open or close.
+pub(crate) fn instant(r: &mut Random) -> i64 {
+    // 2026-03-29T01:00Z and 2026-10-25T01:00Z (Berlin), 2026-11-01T06:00Z (New York), 2026-04-04T15:00Z (Lord Howe).
+    let changes = [1_774_746_000, 1_792_890_000, 1_793_512_800, 1_775_314_800, 1_767_225_600];
+    let near = *r.pick(&changes) + 1800 * (r.below(400) as i64 - 200);
+    match r.below(3) {
+        0 => 1_767_225_600 + r.below(86_400 * 400) as i64,
+        1 => near,
+        _ => near + r.below(3) as i64 - 1,
+    }
+}
+
 /// An owned object of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {

@@ -3,7 +3,7 @@
 use kiln_base::abi::metadata::RuleInfo;
 use kiln_base::model::{Outcome, VerbSet};
 
-use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy};
+use crate::policy::normal::{Block, BlockKind, Condition, Effect, Object, Policy};
 
 /// A rule, or the default of a profile.
 pub(super) struct Entry<'a> {
@@ -17,6 +17,8 @@ pub(super) struct Entry<'a> {
     pub(super) outcome: Outcome,
     /// The verbs it speaks of.
     pub(super) verbs: VerbSet,
+    /// The windows that must all be open, bit n for the n-th of the policy.
+    pub(super) windows: u64,
 }
 
 /// All rules of a policy.
@@ -28,11 +30,20 @@ pub(super) struct Rules<'a> {
     pub(super) defaults: Vec<Option<u32>>,
     /// Per block the number of its first rule.
     pub(super) first: Vec<u32>,
+    /// Per block the window of its `active during`, as a bit.
+    pub(super) active: Vec<Option<u64>>,
 }
 
 impl<'a> Rules<'a> {
     pub(super) fn of(policy: &'a Policy) -> Rules<'a> {
-        let mut rules = Rules { blocks: &policy.blocks, entries: Vec::new(), defaults: Vec::new(), first: Vec::new() };
+        let bit = |name: &String| policy.windows.keys().position(|w| w == name).map_or(0, |n| 1u64 << (n & 63));
+        let active = policy.blocks.iter().map(|b| b.active.as_ref().map(|a| bit(&a.window))).collect();
+        let (entries, defaults, first) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rules = Rules { blocks: &policy.blocks, entries, defaults, first, active };
+        let during = |condition: &Condition| match condition {
+            Condition::During(window) => bit(window),
+            Condition::By(_) => 0,
+        };
         for (n, block) in policy.blocks.iter().enumerate() {
             rules.first.push(rules.entries.len() as u32);
             for rule in &block.rules {
@@ -42,6 +53,7 @@ impl<'a> Rules<'a> {
                     object: Some(&rule.object),
                     outcome: rule.outcome,
                     verbs: verbs(&rule.object),
+                    windows: rule.conditions.iter().fold(0, |all, c| all | during(c)),
                 });
             }
             rules.defaults.push((block.kind == BlockKind::Profile).then_some(rules.entries.len() as u32));
@@ -52,6 +64,7 @@ impl<'a> Rules<'a> {
                     object: None,
                     outcome: Outcome::default(),
                     verbs: block.governs,
+                    windows: 0,
                 });
             }
         }

@@ -135,7 +135,8 @@ pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, Compile
 pub(super) fn quarantines(policy: &Policy) -> bool {
     policy.blocks.iter().any(|b| {
         let outcomes = std::iter::once(&b.on_violation).chain(b.on_violation_of.values());
-        outcomes.chain(b.rules.iter().map(|r| &r.outcome)).any(|o| o.action == Some(Action::Quarantine))
+        let actions = outcomes.chain(b.rules.iter().map(|r| &r.outcome)).map(|o| o.action);
+        actions.chain(b.active.iter().map(|a| a.otherwise)).any(|action| action == Some(Action::Quarantine))
     })
 }
 

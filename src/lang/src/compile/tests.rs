@@ -60,11 +60,18 @@ fn lengths_beyond_reason_are_refused_before_memory_is_taken() {
 /// A person who can sign can also seal: a checksum that fits must not make bad numbers good.
 #[test]
 fn no_sealed_number_leads_out_of_bounds() {
-    let good = file();
+    let timed = compile(&random::timed_policy(&mut Random(5)), &options()).unwrap();
+    assert!(timed.kernel.header.n_variants > 3);
+    for good in [file(), timed.to_bytes().unwrap()] {
+        no_sealed_number_of(&good);
+    }
+}
+
+fn no_sealed_number_of(good: &[u8]) {
     let mut r = Random(11);
     let (mut refused, mut taken) = (0, 0);
     for round in 0..3000 {
-        let mut bytes = good.clone();
+        let mut bytes = good.to_vec();
         let kernel = u32::from_le_bytes(good[12..16].try_into().unwrap()) as usize;
         // Half of the changes hit the header and the subjects, where most numbers are.
         let span = if round % 2 == 0 { 64 } else { kernel };
@@ -93,7 +100,8 @@ fn stays_within(tables: &Tables, r: &mut Random) {
     for _ in 0..30 {
         let subject = 1 + r.below(kernel.header.n_subjects as usize - 1) as u32;
         let (verb, asked) = random::request(r);
-        let verdict = kernel.verdict(subject, verb, &super::laws::wanted(&asked));
+        let deciding = kernel.deciding(subject, Some(r.next()));
+        let verdict = kernel.verdict(deciding, verb, &super::laws::wanted(&asked));
         assert!(verdict.is_some(), "subject {subject} {verb} {asked:?}");
         let next = kernel.after_exec(subject, random::program(r).as_bytes());
         assert!(kernel.subject(next).is_some());
@@ -271,9 +279,16 @@ fn what_cannot_be_enforced_is_never_ignored() {
         except: Vec::new(),
         switch: None,
     };
+    let switch_during = |window: &str| {
+        let verbs = [Verb::Exec].into_iter().collect();
+        let (paths, switch) = (vec![Glob("/a".to_owned())], Some("web".to_owned()));
+        let switching = allow(Object::File { verbs, paths, except: Vec::new(), switch });
+        Rule { conditions: vec![Condition::During(window.to_owned())], ..switching }
+    };
     let cases = [
         (Guard, deny(Object::Syscall { names })),
         (Profile, Rule { conditions: vec![Condition::During("night".to_owned())], ..allow(read()) }),
+        (Profile, switch_during("night")),
         (Profile, Rule { conditions: vec![Condition::By(Vec::new())], ..allow(read()) }),
         (Guard, Rule { outcome: Outcome { severity: None, action: Some(Action::Throttle) }, ..deny(read()) }),
         (
@@ -340,6 +355,10 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
         with(Profile, vec![vec![line(SelectorKey::Unit, "a.service"), line(SelectorKey::Exec, "/a")]]),
         Block {
             active: Some(Active { window: "night".to_owned(), otherwise: None, because: Vec::new() }),
+            ..block(Profile, Vec::new())
+        },
+        Block {
+            active: Some(Active { window: "night".to_owned(), otherwise: Some(Action::Throttle), because: Vec::new() }),
             ..block(Profile, Vec::new())
         },
         Block {
@@ -469,4 +488,47 @@ fn too_many_words_are_an_error() {
         .collect();
     let policy = Policy { edition: 1, windows: Default::default(), blocks: vec![block(BlockKind::Profile, rules)] };
     assert!(matches!(compile(&policy, &options()), Err(CompileError::Words { .. })));
+}
+
+/// With the window defined what else there is to refuse is still refused, and nothing else.
+#[test]
+fn a_window_is_enforced_but_for_a_switch_and_what_nobody_can_do() {
+    use BlockKind::Profile;
+    let span = Span { days: [true; 7], start: 0, end: 60, zone: "UTC".to_owned() };
+    let night = ("night".to_owned(), Window { spans: vec![span] });
+    let found = |block: Block| {
+        let policy = Policy { edition: 1, windows: [night.clone()].into(), blocks: vec![block] };
+        match compile(&policy, &options()) {
+            Err(CompileError::Gaps(gaps)) => gaps.len(),
+            Ok(_) => 0,
+            Err(e) => panic!("{e}"),
+        }
+    };
+    let during = |switch: Option<&str>| {
+        let (verbs, paths) = ([Verb::Exec].into_iter().collect(), vec![Glob("/a".to_owned())]);
+        let object = Object::File { verbs, paths, except: Vec::new(), switch: switch.map(str::to_owned) };
+        Rule { conditions: vec![Condition::During("night".to_owned())], ..a_rule(Effect::Allow, object) }
+    };
+    let active = |otherwise| Some(Active { window: "night".to_owned(), otherwise, because: Vec::new() });
+    assert_eq!(found(block(Profile, vec![during(None)])), 0);
+    assert_eq!(found(block(Profile, vec![during(Some("web"))])), 1);
+    assert_eq!(found(Block { active: active(Some(Action::Kill)), ..block(Profile, Vec::new()) }), 0);
+    assert_eq!(found(Block { active: active(Some(Action::Quarantine)), ..block(Profile, Vec::new()) }), 1);
+}
+
+#[test]
+fn more_windows_than_there_is_room_for_are_an_error() {
+    let span = Span { days: [true; 7], start: 0, end: 60, zone: "UTC".to_owned() };
+    let policy = |windows: usize, used: usize| {
+        let windows = (0..windows).map(|n| (format!("w{n:02}"), Window { spans: vec![span.clone()] })).collect();
+        let rule = |n: usize| Rule {
+            conditions: vec![Condition::During(format!("w{n:02}"))],
+            ..file_rule(Effect::Allow, &format!("/{n}"))
+        };
+        let blocks = vec![block(BlockKind::Profile, (0..used).map(rule).collect())];
+        compile(&Policy { edition: 1, windows, blocks }, &options())
+    };
+    assert!(policy(24, 8).is_ok());
+    assert!(matches!(policy(25, 1), Err(CompileError::Windows { most: 24, of: None })));
+    assert!(matches!(policy(24, 9), Err(CompileError::Windows { most: 8, of: Some(_) })));
 }

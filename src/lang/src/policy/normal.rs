@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-pub use kiln_base::model::BlockKind;
 use kiln_base::model::{Action, Because, Cidr, Mode, Outcome, PortRange, Proto, Verb, VerbSet};
+pub use kiln_base::model::{BlockKind, Span, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -279,24 +279,4 @@ pub enum Amount {
         /// Bits a second.
         rate: u64,
     },
-}
-
-/// Recurring local time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Window {
-    /// Spans; any.
-    pub spans: Vec<Span>,
-}
-
-/// Days and half-open local times in a zone; an end not after its start crosses midnight and belongs to its start day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Span {
-    /// Monday first.
-    pub days: [bool; 7],
-    /// Minutes after midnight.
-    pub start: u16,
-    /// Minutes after midnight, up to 24:00.
-    pub end: u16,
-    /// IANA time zone.
-    pub zone: String,
 }

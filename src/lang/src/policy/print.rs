@@ -4,52 +4,20 @@ use std::fmt::Write;
 
 use kiln_base::model::{Because, Cidr, Outcome, PortRange, Verb, VerbSet, capability_name, pattern_in_quotes};
 
-use super::normal::{Addresses, Amount, Block, Condition, Effect, Glob, Limit, Object, Policy, Rule, Selector, Window};
+use super::normal::{Addresses, Amount, Block, Condition, Effect, Glob, Limit, Object, Policy, Rule, Selector};
 
 /// The policy as one PDL text without imports, lets and abstractions, in canonical layout. Loading it gives the same
 /// policy but for the origins.
 pub fn to_pdl(policy: &Policy) -> String {
     let mut out = format!("pdl {};\n", policy.edition);
     for (name, window) in &policy.windows {
-        out.push_str(&window_text(name, window));
+        out.push('\n');
+        out.push_str(&window.text(name));
     }
     for block in &policy.blocks {
         out.push_str(&block_text(block));
     }
     crate::pdl::format(&out).unwrap_or(out)
-}
-
-fn window_text(name: &str, window: &Window) -> String {
-    let mut out = format!("\nwindow {name} {{\n");
-    for span in &window.spans {
-        let days = match span.days {
-            [true, true, true, true, true, true, true] => "daily".to_owned(),
-            days => day_ranges(&days),
-        };
-        let (start, end) = (clock(span.start), clock(span.end));
-        let _ = writeln!(out, "  {days} {start}-{end} zone {};", pattern_in_quotes(&span.zone));
-    }
-    out + "}\n"
-}
-
-fn day_ranges(days: &[bool; 7]) -> String {
-    const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-    let mut ranges = Vec::new();
-    let mut day = 0;
-    while day < 7 {
-        let length = days[day..].iter().take_while(|d| **d).count();
-        match length {
-            0 => {}
-            1 => ranges.push(NAMES[day].to_owned()),
-            _ => ranges.push(format!("{}-{}", NAMES[day], NAMES[day + length - 1])),
-        }
-        day += length.max(1);
-    }
-    ranges.join(", ")
-}
-
-fn clock(minutes: u16) -> String {
-    format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
 fn block_text(block: &Block) -> String {

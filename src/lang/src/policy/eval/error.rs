@@ -14,11 +14,6 @@ pub enum EvalError {
         source: GlobError,
     },
     /// A window's zone does not exist.
-    #[error("window `{window}`: there is no time zone `{zone}`; write one of the IANA time zone database")]
-    Zone {
-        /// The window.
-        window: String,
-        /// The zone.
-        zone: String,
-    },
+    #[error(transparent)]
+    Zone(#[from] kiln_base::window::UnknownZone),
 }

@@ -7,10 +7,10 @@ mod limits;
 mod matching;
 mod request;
 mod verdict;
-mod window;
 
 use jiff::Timestamp;
 use kiln_base::model::{Action, Outcome, Severity, Verb, VerbSet};
+use kiln_base::window::OpenTimes;
 
 use super::detour;
 use super::glob::Matcher;
@@ -24,7 +24,6 @@ pub use verdict::{Answer, Cause, Refusal, RuleRef, Verdict};
 
 use attach::Line;
 use request::CARRIED;
-use window::OpenTimes;
 
 /// A policy, ready to be asked.
 #[derive(Debug)]
@@ -56,7 +55,7 @@ impl<'p> Evaluator<'p> {
     /// Compiles the patterns of a policy.
     pub fn new(policy: &'p Policy) -> Result<Evaluator<'p>, EvalError> {
         let blocks = policy.blocks.iter().map(compile).collect::<Result<_, _>>()?;
-        Ok(Evaluator { policy, blocks, windows: OpenTimes::new(policy)? })
+        Ok(Evaluator { policy, blocks, windows: OpenTimes::new(&policy.windows)? })
     }
 
     /// The policy.

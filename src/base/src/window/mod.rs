@@ -1,54 +1,72 @@
-//! When windows are open.
+//! When windows are open: at an instant, and over a time to come. The evaluator, the compiler and the agent share it.
 
-use std::collections::BTreeMap;
+mod schedule;
 
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use super::super::normal::{Policy, Span, Window};
-use super::error::EvalError;
+use crate::model::{Span, Window};
 
-/// The windows of a policy with the zones that they need.
+pub use schedule::Schedule;
+
+/// A second of the wall clock as people read it.
+pub fn text(second: i64) -> String {
+    Timestamp::from_second(second).map_or_else(|_| format!("second {second}"), |at| at.to_string())
+}
+
+/// A window of a zone that nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("window `{window}`: there is no time zone `{zone}`; write one of the IANA time zone database")]
+pub struct UnknownZone {
+    /// The window.
+    pub window: String,
+    /// The zone.
+    pub zone: String,
+}
+
+/// Windows with the zones that they need.
 #[derive(Debug)]
-pub(super) struct OpenTimes {
-    windows: BTreeMap<String, Vec<(Span, TimeZone)>>,
+pub struct OpenTimes {
+    windows: Vec<(String, Vec<(Span, TimeZone)>)>,
 }
 
 impl OpenTimes {
-    pub(super) fn new(policy: &Policy) -> Result<OpenTimes, EvalError> {
+    /// Of windows in their order, which is that of the bits of [`OpenTimes::open`].
+    ///
+    /// # Errors
+    /// If the zone of one is unknown.
+    pub fn new<'a>(windows: impl IntoIterator<Item = (&'a String, &'a Window)>) -> Result<OpenTimes, UnknownZone> {
         // The bundled database, so that the answer does not depend on the machine.
         let database = TimeZoneDatabase::bundled();
-        let mut windows = BTreeMap::new();
-        for (name, Window { spans }) in &policy.windows {
-            let mut zoned = Vec::new();
-            for span in spans {
-                let zone = database
-                    .get(&span.zone)
-                    .map_err(|_| EvalError::Zone { window: name.clone(), zone: span.zone.clone() })?;
-                zoned.push((span.clone(), zone));
-            }
-            windows.insert(name.clone(), zoned);
-        }
-        Ok(OpenTimes { windows })
+        let zoned = |name: &String, span: &Span| match database.get(&span.zone) {
+            Ok(zone) => Ok((span.clone(), zone)),
+            Err(_) => Err(UnknownZone { window: name.clone(), zone: span.zone.clone() }),
+        };
+        let all = windows.into_iter().map(|(name, window)| {
+            Ok((name.clone(), window.spans.iter().map(|span| zoned(name, span)).collect::<Result<_, _>>()?))
+        });
+        Ok(OpenTimes { windows: all.collect::<Result<_, _>>()? })
     }
 
     /// Whether the instant lies in the window. A window that is not there is closed.
-    pub(super) fn is_open(&self, window: &str, at: Timestamp) -> bool {
-        self.windows.get(window).is_some_and(|spans| spans.iter().any(|(span, zone)| covers(span, zone, at)))
+    pub fn is_open(&self, window: &str, at: Timestamp) -> bool {
+        let mut named = self.windows.iter().filter(|(name, _)| name == window);
+        named.any(|(_, spans)| spans.iter().any(|(span, zone)| covers(span, zone, at)))
+    }
+
+    /// The windows in which the instant lies: bit n stands for the n-th. Those beyond the 64th have none.
+    pub fn open(&self, at: Timestamp) -> u64 {
+        let open = |spans: &[(Span, TimeZone)]| spans.iter().any(|(span, zone)| covers(span, zone, at));
+        let all = self.windows.iter().take(64).enumerate();
+        all.fold(0, |mask, (n, (_, spans))| mask | u64::from(open(spans)) << n)
     }
 }
 
-/// Half-open local wall-clock time. Each instant has one local time, so changes of the clock need no special case.
+/// Each instant has one local time, so changes of the clock need no special case.
 fn covers(span: &Span, zone: &TimeZone, at: Timestamp) -> bool {
     let local = zone.to_datetime(at);
     let minute = local.hour() as u16 * 60 + local.minute() as u16;
-    let today = local.date().weekday().to_monday_zero_offset() as usize;
-    let yesterday = (today + 6) % 7;
-    if span.start < span.end {
-        span.days[today] && span.start <= minute && minute < span.end
-    } else {
-        (span.days[today] && span.start <= minute) || (span.days[yesterday] && minute < span.end)
-    }
+    span.covers(local.date().weekday().to_monday_zero_offset() as usize, minute)
 }
 
 #[cfg(test)]
