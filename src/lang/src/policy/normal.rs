@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 pub use kiln_base::model::BlockKind;
-use kiln_base::model::{Action, Because, Cidr, Mode, Outcome, PortRange, Proto, Verb, VerbSet};
+use kiln_base::model::{Action, Because, Cidr, Mode, Outcome, PortRange, Proto, Resource, Verb, VerbSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -279,6 +279,25 @@ pub enum Amount {
         /// Bits a second.
         rate: u64,
     },
+}
+
+impl Amount {
+    /// Of which resources it is, and how much of each.
+    pub fn resources(&self) -> BTreeMap<Resource, u64> {
+        let one = |resource, most| BTreeMap::from([(resource, most)]);
+        match self {
+            Amount::Cpu { percent } => one(Resource::Cpu, u64::from(*percent)),
+            Amount::Memory { bytes } => one(Resource::Memory, *bytes),
+            Amount::Pids { max } => one(Resource::Pids, *max),
+            Amount::Files { max } => one(Resource::Files, *max),
+            Amount::Io { rates } => {
+                let direction = |verb: &Verb| if *verb == Verb::Read { Resource::IoRead } else { Resource::IoWrite };
+                rates.iter().map(|(verb, rate)| (direction(verb), *rate)).collect()
+            }
+            Amount::Network { inbound: true, rate } => one(Resource::NetworkIn, *rate),
+            Amount::Network { inbound: false, rate } => one(Resource::NetworkOut, *rate),
+        }
+    }
 }
 
 /// Recurring local time.
