@@ -202,6 +202,7 @@ static __always_inline void kiln_forget_group(struct cgroup *cgrp)
 		__sync_val_compare_and_swap(&kiln_mark(place)->group, (u64)cgrp, 0);
 	}
 	bpf_map_delete_elem(&kiln_cgroups, &id);
+	bpf_map_delete_elem(&kiln_traffics, &id);
 }
 
 /* No task lives in it, and none will. */

@@ -23,6 +23,7 @@
 #include "include/self.h"
 #include "include/own.h"
 #include "include/net.h"
+#include "include/limit.h"
 
 #define V(name) (1u << KILN_##name)
 #define KILN_FILE_VERBS 0x7fu
@@ -49,6 +50,7 @@
 #include "held.bpf.c"
 #include "group.bpf.c"
 #include "names.bpf.c"
+#include "limit.bpf.c"
 #include "self.bpf.c"
 #include "task.bpf.c"
 

@@ -11,6 +11,7 @@ use crate::bpf::pins::Pins;
 use crate::commands::control::{self, Answer, Request};
 use crate::config::Places;
 use crate::error::{AgentError, Refusal, Result, Step};
+use crate::limit::watch::Watch;
 use crate::machine::clock::now_ns;
 use crate::machine::files::read_optional;
 use crate::machine::lines;
@@ -46,6 +47,7 @@ pub fn run(places: Places) -> Result<()> {
     engine.maps.set_agent(std::process::id())?;
     engine.settle()?;
     let mut away = false;
+    let mut watch = Watch::default();
     notify("READY=1");
     watched();
     loop {
@@ -89,6 +91,7 @@ pub fn run(places: Places) -> Result<()> {
             }
         }
         dead_man(&mut engine);
+        limits(&engine, &mut watch);
         // What is enforced stays so; it is said once.
         let was = std::mem::replace(&mut away, !engine.in_place());
         if away && !was {
@@ -171,6 +174,18 @@ pub fn dead_man(engine: &mut Engine) {
         )),
         Err(e) => lines::error(&e),
     }
+}
+
+/// Looks whether a limit was met.
+fn limits(engine: &Engine, watch: &mut Watch) {
+    let Ok(records) = engine.records() else { return };
+    if !watch.watches(&records.active.tables) {
+        match engine.keeper.tables(&records.active) {
+            Ok(tables) => watch.begin(records.active.tables, records.active.serial, &tables),
+            Err(e) => return lines::error(&e),
+        }
+    }
+    watch.look(&engine.places, &engine.maps);
 }
 
 /// An update needs some MiB for moments; they are given back, so that the idle agent stays small.

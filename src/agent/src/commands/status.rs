@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::Places;
 use crate::error::{AgentError, Result};
+use crate::limit::usage::{self, Usage};
 use crate::load::attach;
 use crate::load::generation;
 use crate::load::maps::{Counters, Maps};
@@ -35,6 +36,9 @@ pub struct Status {
     pub links: Vec<Link>,
     /// Since the programs were loaded.
     pub counters: Counters,
+    /// Limits of units, and what of them is used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Usage>,
     /// The last proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
@@ -55,6 +59,7 @@ pub fn status(places: &Places) -> Result<Status> {
         programs: Vec::new(),
         links: Vec::new(),
         counters: Counters::default(),
+        limits: Vec::new(),
         evidence: None,
     };
     let pins = crate::load::keep::find(places);
@@ -77,7 +82,11 @@ pub fn status(places: &Places) -> Result<Status> {
         status.problem = Some(format!("generation {index} is active, but its record is lost"));
         return Ok(status);
     };
-    let words = keeper.tables(&records.active).map(|t| t.kernel.words.len());
+    let tables = keeper.tables(&records.active);
+    if let Ok(tables) = &tables {
+        status.limits = usage::all(places, &maps, tables);
+    }
+    let words = tables.map(|t| t.kernel.words.len());
     let proven = words.and_then(|w| generation::read_back(&maps.outer, index, w.min(TABLES_BYTES / 8)));
     match proven {
         Ok(digest) if digest == records.active.readback => status.enforced = true,
@@ -105,6 +114,9 @@ impl std::fmt::Display for Status {
         }
         if let Some(p) = &self.previous {
             writeln!(f, "previous   {} serial {}", p.name, p.serial)?;
+        }
+        for limit in &self.limits {
+            writeln!(f, "limit      {limit}")?;
         }
         let c = &self.counters;
         writeln!(f, "programs   {} attached by {} links", self.programs.len(), self.links.len())?;

@@ -73,6 +73,10 @@ pub struct Maps {
     pub state: StateWord,
     /// What is Kiln's own.
     pub belongings: Map,
+    /// What labels are held to.
+    pub limits: Map,
+    /// The traffic of units.
+    pub traffics: Map,
     counters: Map,
     agent: Map,
     keys: Map,
@@ -108,6 +112,8 @@ impl Maps {
             groups: Groups::map(&open("kiln_groups")?).map_err(|e| ("kiln_groups", e))?,
             state: StateWord::map(state).map_err(|e| ("kiln_state", e))?,
             belongings: open("kiln_belongings")?,
+            limits: open("kiln_limits")?,
+            traffics: open("kiln_traffics")?,
             counters: open("kiln_counters")?,
             agent: open("kiln_agent_ids")?,
             keys: open(KEYS)?,

@@ -1,6 +1,6 @@
 //! When a program must be attached: what the words of `NEEDS()` mean (`bpf/include/needs.h`).
 
-use kiln_base::abi::layout::{H_EXEC, H_PEER, Header};
+use kiln_base::abi::layout::{H_EXEC, H_PEER, H_RATES, Header};
 use kiln_base::model::{KernelOp, ParseVerbError, Verb, VerbSet};
 
 /// When a program must be attached.
@@ -45,6 +45,7 @@ impl Need {
                 "file" => need.lo |= u32::from(VerbSet::FILE.bits()),
                 "exec_changes" => need.lo |= H_EXEC,
                 "peers" => need.lo |= H_PEER,
+                "rates" => need.lo |= H_RATES,
                 _ => match word.strip_prefix("kernel:") {
                     Some(op) => need.hi |= 1 << op.parse::<KernelOp>()? as u8,
                     None => need.lo |= 1 << word.parse::<Verb>()? as u8,

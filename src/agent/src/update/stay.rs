@@ -4,6 +4,7 @@ use kiln_base::bundle::TrustedKeys;
 use kiln_base::event::Evidence;
 
 use crate::error::Result;
+use crate::limit;
 use crate::load::{attach, own};
 use crate::update::engine::Engine;
 use crate::update::label::label;
@@ -47,6 +48,7 @@ pub fn affirm(engine: &mut Engine) -> Result<Evidence> {
     own::tell(&engine.places, &engine.maps)?;
     let slots = engine.labels.slots(&tables.metadata.subjects);
     label(engine, &tables, &slots, records.revocation)?;
+    limit::apply::apply(&engine.places, &engine.maps, &tables, &slots)?;
     let evidence = prove(engine, &tables, &records.active)?;
     records.evidence = Some(evidence.clone());
     engine.keeper.write(&records)?;

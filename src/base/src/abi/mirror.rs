@@ -40,6 +40,8 @@ fn claims() -> Vec<Claim> {
     same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing);
     same!(c, layout::Mark = "kiln_mark": group, pass, label, pad, reserved);
     same!(c, layout::Groups = "kiln_groups": look, mark);
+    same!(c, layout::Limit = "kiln_limit": files, rate);
+    same!(c, layout::Traffic = "kiln_traffic": due, passed, dropped);
     same!(c, layout::Task = "kiln_task": label, flags);
     let event = |field: &str, at: usize| (format!("offsetof(struct kiln_event, {field})"), at as u64);
     macro_rules! event {
@@ -98,6 +100,7 @@ fn claims() -> Vec<Claim> {
         ("KILN_H_EXEC", u64::from(layout::H_EXEC)),
         ("KILN_H_UNIT", u64::from(layout::H_UNIT)),
         ("KILN_H_PEER", u64::from(layout::H_PEER)),
+        ("KILN_H_RATES", u64::from(layout::H_RATES)),
         ("KILN_T_STARTING", u64::from(layout::T_STARTING)),
         ("KILN_T_EXEMPT", u64::from(layout::T_EXEMPT)),
         ("KILN_PLACES", layout::PLACES as u64),
@@ -119,6 +122,8 @@ fn claims() -> Vec<Claim> {
         ("KILN_OWN_GROUP", u64::from(layout::OWN_GROUP)),
         ("KILN_OWN_BITS", u64::from(layout::OWN_BITS)),
         ("KILN_HELPERS", u64::from(layout::HELPERS)),
+        ("KILN_IN", 0),
+        ("KILN_OUT", 1),
         ("KILN_LOOK_AGENT", u64::from(layout::LOOK_AGENT)),
         ("KILN_LOOK_STRAYS", u64::from(layout::LOOK_STRAYS)),
         ("KILN_LOOK_AGENT - 1", u64::from(layout::LOOK_VERBS)),

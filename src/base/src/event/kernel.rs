@@ -79,10 +79,12 @@ pub enum Reason {
     SelfProtection,
     /// An allocation failed.
     Memory,
+    /// Beyond a limit of the policy.
+    Limit,
 }
 
 impl Reason {
-    const ALL: [Reason; 7] = [
+    const ALL: [Reason; 8] = [
         Reason::Policy,
         Reason::Path,
         Reason::Label,
@@ -90,6 +92,7 @@ impl Reason {
         Reason::Address,
         Reason::SelfProtection,
         Reason::Memory,
+        Reason::Limit,
     ];
 
     /// Stands for the rule where there is none.
@@ -102,6 +105,7 @@ impl Reason {
             Reason::Address => "the address is malformed or of a family that is not governed",
             Reason::SelfProtection => "Kiln protects its programs, maps and agent",
             Reason::Memory => "an allocation failed",
+            Reason::Limit => "it would go beyond a limit of the policy",
         }
     }
 }

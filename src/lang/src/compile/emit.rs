@@ -371,6 +371,7 @@ fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) 
         units: patterns(n, SelectorKey::Unit).into_iter().collect(),
         exec: patterns(n, SelectorKey::Exec).into_iter().collect(),
         host: plan.attachments[n].host,
+        limits: Vec::new(),
     });
     let units = (0..policy.blocks.len()).flat_map(|n| patterns(n, SelectorKey::Unit));
     Metadata {

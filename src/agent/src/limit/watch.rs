@@ -1,0 +1,154 @@
+//! What follows where a limit is met: a report at once, then at most one a minute with how often; and, where the policy
+//! says so, the end of the unit's processes.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use kiln_base::abi::Tables;
+use kiln_base::abi::metadata::LimitInfo;
+use kiln_base::model::{Action, Digest, Resource, Severity};
+use serde::Serialize;
+
+use crate::config::Places;
+use crate::limit::{bound, usage};
+use crate::load::maps::Maps;
+use crate::machine::clock::now_ns;
+use crate::machine::lines;
+
+/// Between two reports of the same limit.
+const PAUSE_NS: u64 = 60_000_000_000;
+
+/// That a unit met a limit.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Met<'a> {
+    /// Always `kiln.limit.v1`.
+    pub schema: &'static str,
+    /// Serial of the policy.
+    pub generation: u64,
+    /// The unit.
+    pub unit: &'a str,
+    /// What is limited.
+    pub resource: Resource,
+    /// To how much.
+    pub limit: u64,
+    /// How often it was met since the last report; of network traffic the bytes that were dropped.
+    pub count: u64,
+    /// How bad the policy says it is.
+    pub severity: Severity,
+    /// What followed.
+    pub action: Action,
+    /// The limit's text.
+    pub rule: String,
+}
+
+/// What was seen of a limit.
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
+    /// Inode of the cgroup: of a unit that was restarted it is another, and counts from 0.
+    cgroup: u64,
+    count: u64,
+    unreported: u64,
+    /// When it may be reported again.
+    next_ns: u64,
+}
+
+impl Seen {
+    /// Notes a count; returns how often the limit was met since the last report, if that is to be reported.
+    fn note(&mut self, cgroup: u64, count: u64, now: u64) -> (bool, Option<u64>) {
+        if self.cgroup != cgroup {
+            self.cgroup = cgroup;
+            self.count = 0;
+        }
+        let grown = count.saturating_sub(self.count);
+        self.count = count;
+        self.unreported += grown;
+        if self.unreported == 0 || now < self.next_ns {
+            return (grown > 0, None);
+        }
+        self.next_ns = now + PAUSE_NS;
+        (grown > 0, Some(std::mem::take(&mut self.unreported)))
+    }
+}
+
+/// A unit with its limits.
+type Watched = BTreeMap<Resource, (u64, LimitInfo)>;
+
+/// The limits of the policy in force, and what was seen of each.
+#[derive(Debug, Default)]
+pub struct Watch {
+    tables: Option<Digest>,
+    serial: u64,
+    units: BTreeMap<String, Watched>,
+    seen: BTreeMap<(String, Resource), Seen>,
+}
+
+impl Watch {
+    /// Whether it watches these tables already.
+    pub fn watches(&self, tables: &Digest) -> bool {
+        self.tables.as_ref() == Some(tables)
+    }
+
+    /// Watches the limits of these tables from now on.
+    pub fn begin(&mut self, digest: Digest, serial: u64, tables: &Tables) {
+        let own =
+            |least: bound::Least<'_>| least.into_iter().map(|(r, (most, info))| (r, (most, info.clone()))).collect();
+        self.units = bound::units(tables).into_iter().map(|(unit, least)| (unit, own(least))).collect();
+        self.seen.retain(|(unit, _), _| self.units.contains_key(unit));
+        (self.tables, self.serial) = (Some(digest), serial);
+    }
+
+    /// Looks at the kernel's counters.
+    pub fn look(&mut self, places: &Places, maps: &Maps) {
+        for (unit, limits) in &self.units {
+            let Some(cgroup) = bound::cgroup(&places.cgroups, unit) else { continue };
+            let Ok(inode) = std::fs::metadata(&cgroup).map(|m| m.ino()) else { continue };
+            for (resource, (limit, info)) in limits {
+                let Some(count) = usage::met(maps, &cgroup, *resource) else { continue };
+                let seen = self.seen.entry((unit.clone(), *resource)).or_default();
+                let (grown, report) = seen.note(inode, count, now_ns());
+                let action = info.outcome.action.unwrap_or(Action::Alert);
+                if grown && action == Action::Kill {
+                    end(&cgroup);
+                }
+                let Some(count) = report else { continue };
+                lines::print_line(&Met {
+                    schema: "kiln.limit.v1",
+                    generation: self.serial,
+                    unit,
+                    resource: *resource,
+                    limit: *limit,
+                    count,
+                    severity: info.outcome.severity.unwrap_or(Severity::Medium),
+                    action,
+                    rule: info.text(),
+                });
+            }
+        }
+    }
+}
+
+/// Ends every process of a unit at once (cgroup.kill of cgroup v2).
+fn end(cgroup: &Path) {
+    if let Err(e) = std::fs::write(cgroup.join("cgroup.kill"), "1") {
+        lines::error(&format_args!("cannot end {}: {e}", cgroup.display()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_reported_once_a_minute_with_how_often() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.note(7, 0, 1), (false, None));
+        assert_eq!(seen.note(7, 3, 2), (true, Some(3)));
+        assert_eq!(seen.note(7, 5, 3), (true, None));
+        assert_eq!(seen.note(7, 5, 4), (false, None));
+        assert_eq!(seen.note(7, 9, 2 + PAUSE_NS), (true, Some(6)));
+        assert_eq!(seen.note(7, 9, 3 + 2 * PAUSE_NS), (false, None));
+        // Restarted: another cgroup, which counts anew.
+        assert_eq!(seen.note(8, 2, 4 + 2 * PAUSE_NS), (true, Some(2)));
+    }
+}
