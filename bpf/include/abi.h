@@ -300,7 +300,7 @@ struct kiln_traffic {
 	__u64 due[2]; /* CLOCK_MONOTONIC: when what has passed is paid for, by the rate */
 	__u64 passed[2], dropped[2]; /* bytes */
 };
-#define KILN_BURST 50000000ull /* nanoseconds ahead of the rate that a unit may be */
+#define KILN_BURST 200000000ull /* nanoseconds ahead of its rate that a unit may be */
 
 /* What an event is about. */
 enum kiln_object { KILN_O_PATH = 0, KILN_O_NET = 1, KILN_O_UNIX = 2, KILN_O_CAPABILITY = 3, KILN_O_KERNEL = 4 };

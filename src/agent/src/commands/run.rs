@@ -56,11 +56,13 @@ pub fn run(places: Places) -> Result<()> {
         let ready = {
             // Without a POS its place is taken by the listener once more.
             let inbox = pos.as_ref().map_or(listener.as_fd(), |(inbox, _)| inbox.as_fd());
+            let met = watch.told().unwrap_or(listener.as_fd());
             let mut fds = [
                 PollFd::new(engine.events.ring(), PollFlags::IN),
                 PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(inbox, PollFlags::IN),
+                PollFd::from_borrowed_fd(met, PollFlags::IN),
             ];
             match poll(&mut fds, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -68,7 +70,7 @@ pub fn run(places: Places) -> Result<()> {
             }
             fds.map(|fd| !fd.revents().is_empty())
         };
-        let [_, asked, ended, _] = ready;
+        let [_, asked, ended, ..] = ready;
         if ended {
             break;
         }

@@ -1,13 +1,15 @@
 //! What follows where a limit is met: a report at once, then at most one a minute with how often; and, where the policy
 //! says so, the end of the unit's processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use kiln_base::abi::Tables;
 use kiln_base::abi::metadata::LimitInfo;
 use kiln_base::model::{Action, Digest, Resource, Severity};
+use rustix::fs::inotify;
 use serde::Serialize;
 
 use crate::config::Places;
@@ -81,7 +83,16 @@ pub struct Watch {
     serial: u64,
     units: BTreeMap<String, Watched>,
     seen: BTreeMap<(String, Resource), Seen>,
+    /// What was counted before the first look is no news.
+    looked: bool,
+    /// Told by the kernel at once, before the cgroup of a unit that ends goes: inotify(7).
+    told: Option<OwnedFd>,
+    /// Inodes of cgroups of which it tells.
+    telling: BTreeSet<u64>,
 }
+
+/// The files of a cgroup whose changes the kernel tells.
+const TELLING: [&str; 2] = ["memory.events", "pids.events"];
 
 impl Watch {
     /// Whether it watches these tables already.
@@ -95,17 +106,53 @@ impl Watch {
             |least: bound::Least<'_>| least.into_iter().map(|(r, (most, info))| (r, (most, info.clone()))).collect();
         self.units = bound::units(tables).into_iter().map(|(unit, least)| (unit, own(least))).collect();
         self.seen.retain(|(unit, _), _| self.units.contains_key(unit));
-        (self.tables, self.serial) = (Some(digest), serial);
+        (self.tables, self.serial, self.looked) = (Some(digest), serial, false);
+        if self.units.is_empty() {
+            (self.told, self.telling) = (None, BTreeSet::new());
+        } else if self.told.is_none() {
+            let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+            self.told = inotify::init(flags).map_err(|e| lines::error(&format_args!("cannot watch cgroups: {e}"))).ok();
+        }
+    }
+
+    /// Becomes readable when it is time to look, before the next second.
+    pub fn told(&self) -> Option<BorrowedFd<'_>> {
+        self.told.as_ref().map(AsFd::as_fd)
+    }
+
+    fn forget_told(&self) {
+        let Some(told) = &self.told else { return };
+        let mut buffer = [0; 4096];
+        while rustix::io::read(told, &mut buffer).is_ok_and(|read| read > 0) {}
+    }
+
+    fn be_told(&mut self, cgroups: &BTreeMap<u64, std::path::PathBuf>) {
+        let Some(told) = &self.told else { return };
+        // The kernel forgets those that are gone.
+        self.telling.retain(|inode| cgroups.contains_key(inode));
+        for (inode, cgroup) in cgroups {
+            if self.telling.insert(*inode) {
+                for file in TELLING {
+                    // Without one the counters are looked at each second all the same.
+                    let _ = inotify::add_watch(told, cgroup.join(file), inotify::WatchFlags::MODIFY);
+                }
+            }
+        }
     }
 
     /// Looks at the kernel's counters.
     pub fn look(&mut self, places: &Places, maps: &Maps) {
+        self.forget_told();
+        let looked = std::mem::replace(&mut self.looked, true);
+        let mut cgroups = BTreeMap::new();
         for (unit, limits) in &self.units {
             let Some(cgroup) = bound::cgroup(&places.cgroups, unit) else { continue };
             let Ok(inode) = std::fs::metadata(&cgroup).map(|m| m.ino()) else { continue };
             for (resource, (limit, info)) in limits {
                 let Some(count) = usage::met(maps, &cgroup, *resource) else { continue };
-                let seen = self.seen.entry((unit.clone(), *resource)).or_default();
+                let first = Seen { cgroup: inode, count, ..Seen::default() };
+                let first = if looked { Seen::default() } else { first };
+                let seen = self.seen.entry((unit.clone(), *resource)).or_insert(first);
                 let (grown, report) = seen.note(inode, count, now_ns());
                 let action = info.outcome.action.unwrap_or(Action::Alert);
                 if grown && action == Action::Kill {
@@ -124,7 +171,9 @@ impl Watch {
                     rule: info.text(),
                 });
             }
+            cgroups.insert(inode, cgroup);
         }
+        self.be_told(&cgroups);
     }
 }
 
