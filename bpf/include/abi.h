@@ -288,7 +288,7 @@ struct kiln_own_key {
 
 #define KILN_HELPERS 5u
 
-/* What a label's unit is limited to, as far as cgroups do not do it; 0: to nothing. */
+/* Of a label that has limits of any kind; what of them cgroups do not do, 0: to nothing. */
 struct kiln_limit {
 	__u64 files;   /* descriptors of a process */
 	__u64 rate[2]; /* bits a second, by enum kiln_way_of */

@@ -30,7 +30,7 @@ pub fn units(tables: &Tables) -> BTreeMap<String, Least<'_>> {
     names.filter_map(least).collect()
 }
 
-/// What the kernel programs hold each label to.
+/// What the kernel programs hold each label to that has limits of any kind.
 pub fn labels(tables: &Tables, slots: &Slots) -> BTreeMap<u32, Limit> {
     let mut found = BTreeMap::new();
     for (label, slot) in slots.slot.iter().enumerate() {
@@ -44,7 +44,7 @@ pub fn labels(tables: &Tables, slots: &Slots) -> BTreeMap<u32, Limit> {
         let most = |resource| least.get(&resource).map_or(0, |(most, _)| *most);
         let limit =
             Limit { files: most(Resource::Files), rate: [most(Resource::NetworkIn), most(Resource::NetworkOut)] };
-        if limit != Limit::default() {
+        if !least.is_empty() {
             found.insert(label as u32, limit);
         }
     }
