@@ -13,6 +13,7 @@ mod fleet;
 mod gate;
 mod guest;
 mod judge;
+mod limits;
 mod matrix;
 mod model;
 mod needs;
@@ -56,6 +57,7 @@ fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Result<Vec<Trial>, Strin
         trials.push(chosen::alone(fleet, gate::NAME, 1, gate::prove));
     }
     trials.extend(units::trials(fleet, arguments));
+    trials.extend(limits::trials(fleet, arguments));
     for kernel in guest::KERNELS {
         let name = format!("{kernel}::model");
         if chosen::is_chosen(arguments, &name) {

@@ -9,6 +9,7 @@ use kiln_base::abi::metadata::{BlockInfo, HOST_KEY, Metadata, NO_RULE, SENTINEL_
 use kiln_base::model::{Action, Cidr, KernelOp, Mode, Severity, Verb, VerbSet};
 
 use super::decision::{Book, Joint, joint, joint_where};
+use super::limit;
 use super::pack::pack;
 use super::rules::Rules;
 use super::subjects::{Combination, HOST, Plan, SENTINEL, key, switched};
@@ -41,7 +42,7 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
         subjects.push(sentinel(&mut book));
     }
     let automata = Automata { paths: paths.finish(), nets: nets.finish(), starts };
-    let kernel = assemble(&plan, &book, subjects, &automata, peers(&rules))?;
+    let kernel = assemble(&plan, &book, subjects, &automata, marks(policy, &rules))?;
     let metadata = metadata(policy, options, &plan, &rules);
     Ok(Tables::new(kernel, metadata)?)
 }
@@ -230,6 +231,12 @@ fn peers(rules: &Rules<'_>) -> bool {
     })
 }
 
+/// What the policy has attached beside what its subjects ask for.
+fn marks(policy: &Policy, rules: &Rules<'_>) -> u32 {
+    let rates = if limit::rates(policy) { layout::H_RATES } else { 0 };
+    rates | if peers(rules) { layout::H_PEER } else { 0 }
+}
+
 /// The subject that is denied everything, by which enforcement is proven.
 fn sentinel(book: &mut Book) -> Subject {
     let outcome = layout::Outcome {
@@ -269,7 +276,7 @@ fn assemble(
     book: &Book,
     mut subjects: Vec<Subject>,
     automata: &Automata,
-    peers: bool,
+    marks: u32,
 ) -> Result<Kernel, CompileError> {
     let mut words = vec![0u64; DEAD_WORDS];
     let subjects_off = words.len();
@@ -324,7 +331,7 @@ fn assemble(
         required_hooks_lo: real().fold(0, |all, s| all | s.verbs)
             | attach(layout::H_EXEC, real().any(|s| s.exec_start != 0))
             | attach(layout::H_UNIT, real().any(|s| s.unit_start != 0))
-            | attach(layout::H_PEER, peers),
+            | marks,
         required_hooks_hi: real().fold(0, |all, s| all | s.kernel_deny | s.kernel_would | s.kernel_watch),
         reserved: [0; 2],
         path_class,
@@ -371,7 +378,7 @@ fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) 
         units: patterns(n, SelectorKey::Unit).into_iter().collect(),
         exec: patterns(n, SelectorKey::Exec).into_iter().collect(),
         host: plan.attachments[n].host,
-        limits: Vec::new(),
+        limits: limit::describe(b),
     });
     let units = (0..policy.blocks.len()).flat_map(|n| patterns(n, SelectorKey::Unit));
     Metadata {

@@ -9,6 +9,7 @@ mod error;
 mod gap;
 #[cfg(test)]
 pub(crate) mod laws;
+mod limit;
 #[cfg(test)]
 mod native;
 mod options;
