@@ -41,13 +41,13 @@ unthrottled() {
 	is "$before" grep nr_throttled "$slice/$1/cpu.stat"
 }
 told() { grep -q "$1" /kiln/events; }
-# share UNIT: percent of a processor that it got within five seconds.
+# share UNIT: percent of a processor that it got within some five seconds.
 share() {
-	local before after
-	before=$(awk '/^usage_usec/ { print $2 }' "$slice/$1/cpu.stat")
+	local before after begin end
+	before=$(awk '/^usage_usec/ { print $2 }' "$slice/$1/cpu.stat") begin=$(tr -d . </proc/uptime)
 	sleep 5
-	after=$(awk '/^usage_usec/ { print $2 }' "$slice/$1/cpu.stat")
-	echo $(((after - before) / 50000))
+	after=$(awk '/^usage_usec/ { print $2 }' "$slice/$1/cpu.stat") end=$(tr -d . </proc/uptime)
+	echo $(((after - before) / 100 / (${end%% *} - ${begin%% *})))
 }
 between() {
 	local low=$1 high=$2 got

@@ -14,7 +14,7 @@ use crate::error::{AgentError, FileFault, Lack, Result, Step};
 use crate::label::slots::Slots;
 use crate::limit::bound::Least;
 use crate::limit::manager::Settings;
-use crate::limit::{bound, disks, dropin, files, manager};
+use crate::limit::{bound, disks, dropin, files, leftover, manager};
 use crate::load::maps::Maps;
 use crate::machine::files::read_optional;
 
@@ -58,6 +58,9 @@ pub fn apply(places: &Places, maps: &Maps, tables: &Tables, slots: &Slots) -> Re
         tell_manager(places, &wanted, &before)?;
     } else if let Some(unit) = wanted.iter().find_map(|(unit, least)| managed(least).then_some(unit)) {
         return Err(Lack::NoManager(unit.clone()).into());
+    }
+    for (unit, note) in &before {
+        end_leftover(places, unit, note, wanted.get(unit));
     }
     for (unit, note) in before.iter().filter(|(_, note)| note.files.is_some()) {
         let now = wanted.get(unit).and_then(|least| least.get(&Resource::Files)).map(|(most, _)| *most);
@@ -149,6 +152,12 @@ fn write(run: &Path, notes: &Notes) -> Result<()> {
     Ok(write_aside(&notes_path(run), &text, 0o600)?)
 }
 
+fn end_leftover(places: &Places, unit: &str, note: &Note, least: Option<&Least<'_>>) {
+    if let Some(cgroup) = bound::cgroup(&places.cgroups, unit) {
+        leftover::end(&cgroup, &note.own, least);
+    }
+}
+
 fn give_files_back(places: &Places, unit: &str, note: &Note) {
     if let (Some(most), Some(cgroup)) = (note.files, bound::cgroup(&places.cgroups, unit)) {
         files::give_back(&cgroup, most, &note.own);
@@ -170,6 +179,7 @@ pub fn give_back(places: &Places, maps: &Maps) -> Result<()> {
         manager::reload()?;
     }
     for (unit, note) in &before {
+        end_leftover(places, unit, note, None);
         give_files_back(places, unit, note);
     }
     write(&places.run, &Notes::new())

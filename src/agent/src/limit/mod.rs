@@ -5,6 +5,7 @@
 //!  watch      what follows where a limit is met
 //!  usage      what of each limit is used, by the kernel's counters
 //!  files      descriptors of processes that run already
+//!  leftover   what systemd leaves in the kernel of a setting that goes
 //!  dropin     what systemd is told: one file a unit
 //!  manager    asking systemd, and having it read its files again
 //!  disks      the disks that file systems are on
@@ -19,6 +20,7 @@ pub mod bound;
 pub mod disks;
 pub mod dropin;
 pub mod files;
+pub mod leftover;
 pub mod manager;
 pub mod usage;
 pub mod watch;

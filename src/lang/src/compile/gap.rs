@@ -55,7 +55,6 @@ pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
         if let Some(action) = on_violation.filter_map(unsupported_action).next() {
             gaps.push(Gap::of_block(block, action_reason(action), ACTION_MEND.to_owned()));
         }
-        super::limit::gaps(policy, block, &mut gaps);
         for r in &block.rules {
             rule(block, r, kernel, &mut gaps);
         }

@@ -6,8 +6,12 @@ use kiln_base::model::{Action, BlockKind, Mode, Resource, literal_of_pattern};
 use super::gap::Gap;
 use crate::policy::normal::{Block, Limit, Object, Policy, Selector, SelectorKey};
 
-/// The limits of a block that cannot be enforced, and why.
-pub(super) fn gaps(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
+/// The limits of a policy that cannot be enforced, and why.
+pub(super) fn find(policy: &Policy, gaps: &mut Vec<Gap>) {
+    policy.blocks.iter().for_each(|block| of_block(policy, block, gaps));
+}
+
+fn of_block(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
     for limit in &block.limits {
         let mut add = |reason: String, mend: &str| {
             let gap = Gap::of_block(block, reason, mend.to_owned());

@@ -36,6 +36,7 @@ use crate::policy::normal::Policy;
 /// Compiles a policy. The same policy and options give the same tables.
 pub fn compile(policy: &Policy, options: &Options) -> Result<Tables, CompileError> {
     let mut gaps = gap::find(policy, options.kernel);
+    limit::find(policy, &mut gaps);
     let plan = subjects::plan(policy, &mut gaps)?;
     if !gaps.is_empty() {
         return Err(CompileError::Gaps(gaps));
