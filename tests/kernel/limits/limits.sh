@@ -65,6 +65,21 @@ unit() {
 	[ $# = 0 ] || printf '%s\n' "$@" >>"/etc/systemd/system/kl-$name.service"
 }
 
+# The second boot: the policy comes in the midst of it, as on every machine.
+if [ -e /kiln/again ]; then
+	mkdir -p /run/kl
+	echo 'sleep 600;' | tee /run/kl/files.pl >/run/kl/sleep.pl
+	ok "at boot the policy loads" soon is active show kiln-load.service ActiveState
+	journalctl -q -o cat --no-pager -u kiln-load | grep '^kiln-agent'
+	ok "before the system is up" is "" systemctl list-jobs --no-legend kiln-load.service
+	ok "systemd says the limits" is 50331648 show kl-memory.service MemoryMax
+	ok "a service starts" systemctl start kl-files.service
+	ok "with them" is "40 60" limits kl-files.service
+	echo limits-end
+	sleep 2
+	systemctl poweroff --force --force
+fi
+
 mkdir -p /run/kl /var/lib/kiln /usr/lib/kiln/trust
 cat >/run/kl/cpu.pl <<'END'
 1 while 1;
@@ -173,6 +188,11 @@ ok "so are descriptors" is 4096 show kl-files.service LimitNOFILE
 ok "also of what runs" is "40 4096" limits kl-files.service
 ok "nothing is left" is "" find /run/systemd/system -name '*kiln-limits*'
 cat /kiln/events | sed 's/^/# /' | tail -n 40
+mkdir -p /etc/systemd/system/kl-files.service.d
+printf '[Unit]\nRequires=kiln-load.service\nAfter=kiln-load.service\n' >/etc/systemd/system/kl-files.service.d/50-kiln.conf
+ok "the policy is loaded at each boot" quietly systemctl enable kiln-load.service
+touch /kiln/again
+sync
 echo limits-end
 sleep 2
 systemctl poweroff --force --force
