@@ -78,6 +78,11 @@ pub fn ask(units: &[&str]) -> Result<BTreeMap<String, Settings>> {
     Ok(units.iter().zip(answers).map(|(unit, answer)| ((*unit).to_owned(), settings(answer))).collect())
 }
 
+/// Whether a unit ended because it found no memory, as far as systemd knows.
+pub fn ended_for_memory(unit: &str) -> bool {
+    systemctl(&["show", "--property=Result"], &[unit]).is_ok_and(|said| said.trim() == "Result=oom-kill")
+}
+
 /// `infinity`, and what is not a number, is none.
 fn settings(answer: &str) -> Settings {
     let mut found = Settings::default();

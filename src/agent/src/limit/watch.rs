@@ -13,7 +13,7 @@ use rustix::fs::inotify;
 use serde::Serialize;
 
 use crate::config::Places;
-use crate::limit::{bound, usage};
+use crate::limit::{bound, manager, usage};
 use crate::load::maps::Maps;
 use crate::machine::clock::now_ns;
 use crate::machine::lines;
@@ -42,6 +42,22 @@ pub struct Met<'a> {
     pub action: Action,
     /// The limit's text.
     pub rule: String,
+}
+
+impl Met<'_> {
+    fn of<'a>(serial: u64, unit: &'a str, resource: Resource, (limit, info): (u64, &LimitInfo), count: u64) -> Met<'a> {
+        Met {
+            schema: "kiln.limit.v1",
+            generation: serial,
+            unit,
+            resource,
+            limit,
+            count,
+            severity: info.outcome.severity.unwrap_or(Severity::Medium),
+            action: info.outcome.action.unwrap_or(Action::Alert),
+            rule: info.text(),
+        }
+    }
 }
 
 /// What was seen of a limit.
@@ -146,8 +162,21 @@ impl Watch {
         let looked = std::mem::replace(&mut self.looked, true);
         let mut cgroups = BTreeMap::new();
         for (unit, limits) in &self.units {
-            let Some(cgroup) = bound::cgroup(&places.cgroups, unit) else { continue };
-            let Ok(inode) = std::fs::metadata(&cgroup).map(|m| m.ino()) else { continue };
+            let cgroup = bound::cgroup(&places.cgroups, unit);
+            let inode = cgroup.as_ref().and_then(|path| std::fs::metadata(path).ok()).map(|found| found.ino());
+            let (Some(cgroup), Some(inode)) = (cgroup, inode) else {
+                let seen = self.seen.get_mut(&(unit.clone(), Resource::Memory)).filter(|seen| seen.cgroup != 0);
+                if let (Some((limit, info)), Some(seen)) = (limits.get(&Resource::Memory), seen) {
+                    // Its counters went before they were looked at, but systemd has looked.
+                    let unseen = seen.count == 0 && manager::ended_for_memory(unit);
+                    let (_, report) = seen.note(seen.cgroup, seen.count + u64::from(unseen), now_ns());
+                    (seen.cgroup, seen.count) = (0, 0);
+                    if let Some(count) = report {
+                        lines::print_line(&Met::of(self.serial, unit, Resource::Memory, (*limit, info), count));
+                    }
+                }
+                continue;
+            };
             for (resource, (limit, info)) in limits {
                 let Some(count) = usage::met(maps, &cgroup, *resource) else { continue };
                 let first = Seen { cgroup: inode, count, ..Seen::default() };
@@ -159,17 +188,7 @@ impl Watch {
                     end(&cgroup);
                 }
                 let Some(count) = report else { continue };
-                lines::print_line(&Met {
-                    schema: "kiln.limit.v1",
-                    generation: self.serial,
-                    unit,
-                    resource: *resource,
-                    limit: *limit,
-                    count,
-                    severity: info.outcome.severity.unwrap_or(Severity::Medium),
-                    action,
-                    rule: info.text(),
-                });
+                lines::print_line(&Met::of(self.serial, unit, *resource, (*limit, info), count));
             }
             cgroups.insert(inode, cgroup);
         }
