@@ -43,6 +43,9 @@ static __noinline int kiln_open(struct file *file)
 	mode = file->f_mode;
 	if ((mode & FMODE_WRITE || !(mode & FMODE_READ)) && kiln_own_file(file))
 		return kiln_refuse_self(KILN_MODIFY);
+	ret = mode & FMODE_WRITE ? kiln_check_leaving(file) : 0;
+	if (ret)
+		return ret;
 	ret = kiln_check_memory(file, mode);
 	if (ret)
 		return ret;

@@ -25,6 +25,7 @@
 #include "include/own.h"
 #include "include/net.h"
 #include "include/sctp.h"
+#include "include/limit.h"
 
 #define V(name) (1u << KILN_##name)
 #define KILN_FILE_VERBS 0x7fu
@@ -53,6 +54,7 @@
 #include "held.bpf.c"
 #include "group.bpf.c"
 #include "names.bpf.c"
+#include "limit.bpf.c"
 #include "self.bpf.c"
 #include "task.bpf.c"
 

@@ -93,10 +93,20 @@ NEEDS("always")
 int BPF_PROG(kiln_born_there, struct super_block *sb, struct kernfs_node *node)
 {
 	u32 device, flags = 0;
+	struct cgroup *unit;
+	u64 limited;
 
 	if (kiln_call() != NR_CLONE3 || sb->s_magic != CGROUP2_SUPER_MAGIC || !kiln_confined())
 		return 0;
 	device = sb->s_dev;
+	limited = kiln_limited();
+	unit = kiln_labelled_group(bpf_get_current_task_btf()->cgroups->dfl_cgrp);
+	/* It asks of where the child comes from, too, which is the unit's, and of what is above both. */
+	if (limited && !kiln_is_unit_of(BPF_CORE_READ(kiln_node_above(node), priv), unit)) {
+		kiln_refuse_limit(limited);
+		bpf_send_signal(9);
+		return 0;
+	}
 	for (int i = 0; i <= KILN_GROUP_DEPTH; i++) {
 		node = kiln_node_above(node);
 		if (!node)

@@ -140,9 +140,11 @@ int BPF_PROG(kiln_file_send_sigiotask, struct task_struct *task)
 /* A limit of processor time or file size kills, too. */
 SEC("lsm/task_setrlimit")
 NEEDS("always")
-int BPF_PROG(kiln_task_setrlimit, struct task_struct *task)
+int BPF_PROG(kiln_task_setrlimit, struct task_struct *task, unsigned int resource, struct rlimit *asked)
 {
-	return kiln_check_victim(task);
+	int refused = kiln_check_victim(task);
+
+	return refused ? refused : kiln_check_files(resource, asked);
 }
 
 /* The rest starves it. */

@@ -136,6 +136,7 @@ struct kiln_subject {
 #define KILN_H_UNIT (1u << 17)	   /* a unit can change the subject: unit_start is not 0 everywhere */
 #define KILN_H_PEER (1u << 18)	   /* a rule on accept names addresses: who connects decides, not the port alone */
 #define KILN_H_DATAGRAM (1u << 19) /* a datagram can be refused when it arrives */
+#define KILN_H_RATES (1u << 20)	   /* a limit is a rate of network traffic */
 
 struct kiln_header {
 	__u32 magic;
@@ -341,6 +342,20 @@ struct kiln_own_key {
 
 #define KILN_HELPERS 5u
 
+/* Of a label that has limits of any kind; what of them cgroups do not do, 0: to nothing. */
+struct kiln_limit {
+	__u64 files;   /* descriptors of a process */
+	__u64 rate[2]; /* bits a second, by enum kiln_way_of */
+};
+enum kiln_way_of { KILN_IN = 0, KILN_OUT = 1 };
+
+/* The traffic of a unit's cgroup. */
+struct kiln_traffic {
+	__u64 due[2];		     /* CLOCK_MONOTONIC: when what has passed is paid for, by the rate */
+	__u64 passed[2], dropped[2]; /* bytes */
+};
+#define KILN_BURST 200000000ull /* nanoseconds ahead of its rate that a unit may be */
+
 /* What an event is about. */
 enum kiln_object { KILN_O_PATH = 0, KILN_O_NET = 1, KILN_O_UNIX = 2, KILN_O_CAPABILITY = 3, KILN_O_KERNEL = 4 };
 /* Why a request was refused without a rule. */
@@ -353,6 +368,7 @@ enum kiln_reason {
 	KILN_R_SELF = 5,    /* protection of Kiln's own programs, maps and agent */
 	KILN_R_MEMORY = 6,  /* an allocation failed */
 	KILN_R_QUARANTINE = 7,
+	KILN_R_LIMIT = 8, /* beyond a limit of the policy */
 };
 enum kiln_verdict { KILN_V_DENIED = 0, KILN_V_WOULD_DENY = 1, KILN_V_WATCHED = 2, KILN_V_ATTACHED = 3 };
 

@@ -40,12 +40,16 @@ enum bpf_map_type_kiln {
 #define BPF_F_NO_PREALLOC 1u
 #define BPF_F_MMAPABLE (1u << 10)
 #define BPF_ANY 0
+#define BPF_NOEXIST 1
 #define BPF_LOCAL_STORAGE_GET_F_CREATE 1ull
 
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 #endif
 
+struct rlimit {
+	__u64 rlim_cur, rlim_max;
+};
 enum fsnotify_obj_type { FSNOTIFY_OBJ_TYPE_INODE };
 struct cred;
 struct list_head {

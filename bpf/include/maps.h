@@ -100,6 +100,24 @@ struct {
 	__type(value, u32);
 } kiln_cgroups SEC(".maps");
 
+/* By label; the agent's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, KILN_SLOTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u32);
+	__type(value, struct kiln_limit);
+} kiln_limits SEC(".maps");
+
+/* By the id of a unit's cgroup, as kiln_cgroups. An entry is made with its first packet and goes with the cgroup. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, struct kiln_traffic);
+} kiln_traffics SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, KILN_QUARANTINES);

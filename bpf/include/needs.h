@@ -9,6 +9,7 @@
  *   file             any verb whose object is a path
  *   kernel:mount, …  some subject governs the kernel operation; each name of verb.rs
  *   exec_changes     some exec changes a subject (KILN_H_EXEC)
+ *   rates            some limit is a rate of network traffic (KILN_H_RATES)
  *   peers            some rule on accept names addresses (KILN_H_PEER)
  *   datagrams        some profile governs accept, or some rule refuses datagrams (KILN_H_DATAGRAM)
  *   narrowed         and only where a task may hold what the policy would not permit now

@@ -8,7 +8,7 @@ use super::style::{lines, root};
 
 /// The modules of the agent's root, each before those that may use it.
 const WINGS: &[&str] =
-    &["unknown", "error", "machine", "bpf", "config", "label", "load", "report", "update", "pos", "commands"];
+    &["unknown", "error", "machine", "bpf", "config", "label", "load", "limit", "report", "update", "pos", "commands"];
 
 /// The paths behind each `crate::` of a file's code, lists taken apart.
 fn used(code: &str) -> Vec<String> {

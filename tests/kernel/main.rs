@@ -14,6 +14,7 @@ mod fleet;
 mod gate;
 mod guest;
 mod judge;
+mod limits;
 mod matrix;
 mod model;
 mod needs;
@@ -58,6 +59,7 @@ fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Result<Vec<Trial>, Strin
     }
     trials.extend(units::trials(fleet, arguments));
     trials.extend(calls::trials(fleet, arguments));
+    trials.extend(limits::trials(fleet, arguments));
     for kernel in guest::KERNELS {
         let name = format!("{kernel}::model");
         if chosen::is_chosen(arguments, &name) {

@@ -81,6 +81,8 @@ pub struct Places {
     pub proc: PathBuf,
     /// securityfs.
     pub security: PathBuf,
+    /// What systemd is told of units until reboot.
+    pub runtime_units: PathBuf,
 }
 
 impl Default for Places {
@@ -93,6 +95,7 @@ impl Default for Places {
             cgroups: "/sys/fs/cgroup".into(),
             proc: "/proc".into(),
             security: "/sys/kernel/security".into(),
+            runtime_units: "/run/systemd/system".into(),
         }
     }
 }

@@ -12,6 +12,8 @@
 //!     |
 //!  report     events with the rule that decided them; the sentinel's refusal
 //!     |
+//!  limit      what units may use: told to systemd and the kernel programs
+//!     |
 //!  load       programs, maps and tables into the kernel
 //!     |
 //!  label      numbers for subjects; cgroups and processes that have them
@@ -28,6 +30,7 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod label;
+pub mod limit;
 pub mod load;
 pub mod machine;
 pub mod pos;

@@ -11,14 +11,14 @@ use crate::bpf::pins::Pins;
 use crate::commands::control::{self, Answer, Request};
 use crate::config::Places;
 use crate::error::{AgentError, Refusal, Result, Step};
+use crate::limit::watch::Watch;
 use crate::machine::clock::now_ns;
 use crate::machine::files::read_optional;
 use crate::machine::lines;
 use crate::machine::process::{notify, watched};
 use crate::pos;
 use crate::update::engine::Engine;
-use crate::update::windows::Watch;
-use crate::update::{back, release, stay, take};
+use crate::update::{back, release, stay, take, windows};
 
 /// Longest sleep: the deadline of an update is looked at this often.
 const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -46,7 +46,7 @@ pub fn run(places: Places) -> Result<()> {
     let listener = control::listen(&engine.places.run)?;
     engine.maps.set_agent(std::process::id())?;
     engine.settle()?;
-    let (mut away, mut windows) = (false, Watch::default());
+    let (mut away, mut schedule, mut watch) = (false, windows::Watch::default(), Watch::default());
     notify("READY=1");
     watched();
     loop {
@@ -55,11 +55,13 @@ pub fn run(places: Places) -> Result<()> {
         let ready = {
             // Without a POS its place is taken by the listener once more.
             let inbox = pos.as_ref().map_or(listener.as_fd(), |(inbox, _)| inbox.as_fd());
+            let met = watch.told().unwrap_or(listener.as_fd());
             let mut fds = [
                 PollFd::new(engine.events.ring(), PollFlags::IN),
                 PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(inbox, PollFlags::IN),
+                PollFd::from_borrowed_fd(met, PollFlags::IN),
             ];
             match poll(&mut fds, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -67,7 +69,7 @@ pub fn run(places: Places) -> Result<()> {
             }
             fds.map(|fd| !fd.revents().is_empty())
         };
-        let [_, asked, ended, _] = ready;
+        let [_, asked, ended, ..] = ready;
         if ended {
             break;
         }
@@ -93,7 +95,8 @@ pub fn run(places: Places) -> Result<()> {
         if let Err(e) = engine.watch_responses() {
             lines::error(&e);
         }
-        windows.look(&engine);
+        schedule.look(&engine);
+        limits(&engine, &mut watch);
         // What is enforced stays so; it is said once.
         let was = std::mem::replace(&mut away, !engine.in_place());
         if away && !was {
@@ -177,6 +180,18 @@ pub fn dead_man(engine: &mut Engine) {
         )),
         Err(e) => lines::error(&e),
     }
+}
+
+/// Looks whether a limit was met.
+fn limits(engine: &Engine, watch: &mut Watch) {
+    let Ok(records) = engine.records() else { return };
+    if !watch.watches(&records.active.tables) {
+        match engine.keeper.tables(&records.active) {
+            Ok(tables) => watch.begin(records.active.tables, records.active.serial, &tables),
+            Err(e) => return lines::error(&e),
+        }
+    }
+    watch.look(&engine.places, &engine.maps);
 }
 
 /// An update needs some MiB for moments; they are given back, so that the idle agent stays small.

@@ -9,13 +9,14 @@ use serde::Serialize;
 use crate::config::Places;
 use crate::error::{AgentError, Result};
 use crate::label::quarantine;
+use crate::limit::usage::{self, Usage};
 use crate::load::attach;
 use crate::load::generation;
 use crate::load::maps::{Counters, Maps};
-use crate::update::calls::{self, Unfiltered};
 use crate::machine::clock::boot_unix_ns;
 use crate::report::explain::Explainer;
 use crate::report::responses;
+use crate::update::calls::{self, Unfiltered};
 use crate::update::records::{Keeper, Record};
 use crate::update::windows;
 
@@ -52,6 +53,9 @@ pub struct Status {
     /// Who is in quarantine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<Response>,
+    /// Limits of units, and what of them is used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Usage>,
     /// The last proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
@@ -124,6 +128,7 @@ pub fn status(places: &Places) -> Result<Status> {
         counters: Counters::default(),
         unfiltered: Vec::new(),
         quarantined: Vec::new(),
+        limits: Vec::new(),
         evidence: None,
     };
     let pins = crate::load::keep::find(places);
@@ -150,6 +155,7 @@ pub fn status(places: &Places) -> Result<Status> {
     let tables = keeper.tables(&records.active);
     if let Ok(tables) = &tables {
         status.unfiltered = calls::unfiltered(&places.proc, tables);
+        status.limits = usage::all(places, &maps, tables);
     }
     status.windows = tables.as_ref().ok().and_then(|t| Windows::of(&maps, index, &t.metadata));
     let words = tables.map(|t| t.kernel.words.len());
@@ -214,6 +220,9 @@ impl std::fmt::Display for Status {
                 q.since,
                 q.rule.as_deref().unwrap_or("an earlier policy")
             )?;
+        }
+        for limit in &self.limits {
+            writeln!(f, "limit      {limit}")?;
         }
         let c = &self.counters;
         writeln!(f, "programs   {} attached by {} links", self.programs.len(), self.links.len())?;

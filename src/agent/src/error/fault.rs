@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kiln_base::abi::TablesError;
-use kiln_base::model::Verb;
+use kiln_base::model::{Resource, Verb};
 use x509_parser::error::{PEMError, X509Error};
 use x509_parser::nom;
 
@@ -53,6 +53,20 @@ pub enum Lack {
     /// The active generation is the first.
     #[error("there is no generation to go back to")]
     NothingBefore,
+    /// Limits of a unit without a systemd.
+    #[error("the limits of {0} need systemd, which does not run here")]
+    NoManager(String),
+    /// systemd holds a unit to more than the policy.
+    #[error(
+        "systemd does not hold {unit} to the policy's limit of {resource}: look at `systemctl cat {unit}` for a later file \
+         that sets more"
+    )]
+    NotHeld {
+        /// The unit.
+        unit: String,
+        /// Of what.
+        resource: Resource,
+    },
     /// The kernel enforces what no record names.
     #[error(
         "generation {index} is enforced, but its record in {} is lost; it stays in force until a reboot or \

@@ -69,6 +69,15 @@ pub enum Step {
     /// Saying what is Kiln's own.
     #[error("cannot tell the kernel programs what is Kiln's own")]
     TellOwn,
+    /// Saying what labels are held to.
+    #[error("cannot tell the kernel programs a limit")]
+    TellLimits,
+    /// Telling systemd.
+    #[error("cannot tell systemd the limits of {0}")]
+    Limit(String),
+    /// A command of systemctl(1).
+    #[error("cannot have systemd do `{0}`")]
+    Manager(String),
     /// Mapping the event buffer.
     #[error("cannot map the event buffer")]
     MapEvents,

@@ -84,7 +84,7 @@ pub fn attach_needed(pins: &Pins, run: &Path, header: &Header, revocation: bool)
     }
     for name in missing.into_iter().filter(|name| *name != hooks::MARK_GROUPS) {
         let program = Prog::open(&pins.progs().join(name)).map_err(kernel(Act::Open, name))?;
-        let link = program.attach().map_err(kernel(Act::Attach, name))?;
+        let link = program.attach(name).map_err(kernel(Act::Attach, name))?;
         link.pin(&pins.links().join(name)).map_err(kernel(Act::PinLink, name))?;
     }
     Ok(())
@@ -179,7 +179,7 @@ fn exchange(pins: &Pins, programs: Vec<(String, Prog)>) -> Result<()> {
         program.pin(&path).map_err(kernel(Act::Pin, name))?;
         replace(&path, &pins.progs().join(name)).map_err(kernel(Act::Exchange, name))?;
         if attached.contains(name) {
-            let link = program.attach().map_err(kernel(Act::Attach, name))?;
+            let link = program.attach(name).map_err(kernel(Act::Attach, name))?;
             link.pin(&path).map_err(kernel(Act::PinLink, name))?;
             replace(&path, &pins.links().join(name)).map_err(kernel(Act::ExchangeLink, name))?;
         }

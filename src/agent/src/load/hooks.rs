@@ -80,7 +80,7 @@ pub(crate) fn test_header(lo: u32, hi: u32) -> Header {
 
 #[cfg(test)]
 mod tests {
-    use kiln_base::abi::layout::{H_DATAGRAM, H_EXEC, H_PEER, H_UNIT};
+    use kiln_base::abi::layout::{H_DATAGRAM, H_EXEC, H_PEER, H_RATES, H_UNIT};
     use kiln_base::model::{KernelOp, Verb, VerbSet};
 
     use super::*;
@@ -105,7 +105,8 @@ mod tests {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "c") {
                 let text = std::fs::read_to_string(path).unwrap();
-                let names = text.split("BPF_PROG(").skip(1).filter_map(|rest| rest.split([',', ')']).next());
+                let begun = ["BPF_PROG(", "KILN_METER("].into_iter().flat_map(|word| text.split(word).skip(1));
+                let names = begun.filter_map(|rest| rest.split([',', ')']).next());
                 source.extend(names.map(str::to_owned));
             }
         }
@@ -119,7 +120,8 @@ mod tests {
     #[test]
     fn every_program_is_attached_by_some_policy_and_each_class_has_one() {
         let all = test_header(VerbSet::ALL.bits().into(), u32::MAX >> (32 - KernelOp::ALL.len()));
-        let some = Header { required_hooks_lo: all.required_hooks_lo | H_EXEC | H_UNIT | H_PEER | H_DATAGRAM, ..all };
+        let marks = H_EXEC | H_UNIT | H_PEER | H_DATAGRAM | H_RATES;
+        let some = Header { required_hooks_lo: all.required_hooks_lo | marks, ..all };
         assert_eq!(needed(&some, true).unwrap().len(), programs().unwrap().len());
         let asked =
             |header: &Header| needed(header, false).unwrap().len() > needed(&test_header(0, 0), true).unwrap().len();
@@ -159,8 +161,13 @@ mod tests {
             (apart(&now, &[]), apart(&narrowed, &now))
         };
         let verbs = Verb::ALL.iter().map(|verb| (verb.name().to_owned(), test_header(v(*verb), 0)));
-        let changes =
-            [("exec changes", H_EXEC), ("unit changes", H_UNIT), ("peers", H_PEER), ("datagrams", H_DATAGRAM)];
+        let changes = [
+            ("exec changes", H_EXEC),
+            ("unit changes", H_UNIT),
+            ("peers", H_PEER),
+            ("datagrams", H_DATAGRAM),
+            ("rates", H_RATES),
+        ];
         let changes = changes.iter().map(|(name, bit)| ((*name).to_owned(), test_header(*bit, 0)));
         let ops = KernelOp::ALL.iter().map(|op| (format!("kernel {}", op.name()), test_header(0, k(*op))));
         for (name, header) in verbs.chain(changes).chain(ops) {

@@ -78,6 +78,10 @@ pub struct Maps {
     pub clock: Clock,
     /// What is Kiln's own.
     pub belongings: Map,
+    /// What labels are held to.
+    pub limits: Map,
+    /// The traffic of units.
+    pub traffics: Map,
     counters: Map,
     agent: Map,
     keys: Map,
@@ -115,6 +119,8 @@ impl Maps {
             state: StateWord::map(state).map_err(|e| ("kiln_state", e))?,
             clock: Clock::map(&open("kiln_clock")?).map_err(|e| ("kiln_clock", e))?,
             belongings: open("kiln_belongings")?,
+            limits: open("kiln_limits")?,
+            traffics: open("kiln_traffics")?,
             counters: open("kiln_counters")?,
             agent: open("kiln_agent_ids")?,
             keys: open(KEYS)?,

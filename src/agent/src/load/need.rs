@@ -1,6 +1,6 @@
 //! When a program must be attached: what the words of `NEEDS()` mean (`bpf/include/needs.h`).
 
-use kiln_base::abi::layout::{H_DATAGRAM, H_EXEC, H_PEER, Header};
+use kiln_base::abi::layout::{H_DATAGRAM, H_EXEC, H_PEER, H_RATES, Header};
 use kiln_base::model::{KernelOp, ParseVerbError, Verb, VerbSet};
 
 /// When a program must be attached.
@@ -46,6 +46,7 @@ impl Need {
                 "exec_changes" => need.lo |= H_EXEC,
                 "peers" => need.lo |= H_PEER,
                 "datagrams" => need.lo |= H_DATAGRAM,
+                "rates" => need.lo |= H_RATES,
                 _ => match word.strip_prefix("kernel:") {
                     Some(op) => need.hi |= 1 << op.parse::<KernelOp>()? as u8,
                     None => need.lo |= 1 << word.parse::<Verb>()? as u8,

@@ -3,6 +3,7 @@
 use kiln_base::event::Evidence;
 
 use crate::error::{Lack, Result};
+use crate::limit;
 use crate::load::{attach, generation};
 use crate::update::engine::Engine;
 use crate::update::flip::flip;
@@ -36,6 +37,8 @@ pub fn go_back(engine: &mut Engine, previous: &Record, mut records: Records) -> 
     let named = engine.keeper.write(&Records { previous: leaving, ..records.clone() })?;
     flip(&engine.maps, &tables, named);
     generation::release(&engine.maps.outer, &[previous.index]);
+    let slots = engine.labels.slots(&tables.metadata.subjects);
+    limit::apply::apply(&engine.places, &engine.maps, &tables, &slots)?;
     let evidence = prove(engine, &tables, previous)?;
     records.evidence = Some(evidence.clone());
     engine.keeper.write(&records)?;

@@ -7,6 +7,7 @@ use crate::bpf::pins::Pins;
 use crate::config::{Config, Places};
 use crate::error::{AgentError, Lack, Result, Step};
 use crate::label::slots::LabelTable;
+use crate::limit;
 use crate::load::maps::Maps;
 use crate::load::{attach, keep, own};
 use crate::machine::clock::boot_unix_ns;
@@ -157,10 +158,12 @@ impl Engine {
     /// If a pin cannot be removed.
     pub fn unload(mut self) -> Result<()> {
         self.events.drain_present(&self.labels);
+        let given_back = limit::apply::give_back(&self.places, &self.maps);
         self.maps.state.end();
         keep::release(&self.places, &self.maps)?;
         self.places.pins.remove_all().map_err(|e| AgentError::kernel(Step::RemovePins, e))?;
         self.keeper.clear();
-        self.events.end()
+        self.events.end()?;
+        given_back
     }
 }

@@ -34,6 +34,7 @@ use kiln_base::model::Verb;
 
 use crate::error::{Lack, Result};
 use crate::label::slots::Slots;
+use crate::limit;
 use crate::load::generation::{self, Built as Generation};
 use crate::load::{attach, helpers, known, own};
 use crate::machine::lines;
@@ -289,13 +290,19 @@ impl<'a> Flipped<'a> {
     /// # Errors
     /// If it is not proven; what was enforced before is then enforced again.
     pub fn hold(mut self) -> Result<Evidence> {
-        match self.revoke().and_then(Revoked::prove) {
+        match self.revoke().and_then(Revoked::prove).and_then(|proven| self.limit().map(|()| proven)) {
             Ok(proven) => self.keep(proven),
             Err(e) => {
                 self.leave()?;
                 Err(e)
             }
         }
+    }
+
+    /// Makes the policy's limits hold.
+    fn limit(&self) -> Result<()> {
+        let Built { all, slots, .. } = &self.built;
+        limit::apply::apply(&all.engine.places, &all.engine.maps, &all.policy.tables, slots)
     }
 
     fn keep(mut self, Proven(evidence): Proven) -> Result<Evidence> {

@@ -4,6 +4,7 @@ use kiln_base::bundle::TrustedKeys;
 use kiln_base::event::Evidence;
 
 use crate::error::Result;
+use crate::limit;
 use crate::load::{attach, own};
 use crate::update::engine::Engine;
 use crate::update::label::label;
@@ -49,6 +50,7 @@ pub fn affirm(engine: &mut Engine) -> Result<Evidence> {
     windows::tell(engine, records.active.index, &tables.metadata, true)?;
     let slots = engine.labels.slots(&tables.metadata.subjects);
     label(engine, &tables, &slots, records.revocation)?;
+    limit::apply::apply(&engine.places, &engine.maps, &tables, &slots)?;
     let evidence = prove(engine, &tables, &records.active)?;
     records.evidence = Some(evidence.clone());
     engine.keeper.write(&records)?;

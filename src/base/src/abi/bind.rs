@@ -24,7 +24,8 @@ pub(super) fn bind(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesErr
         reached(kernel, metadata, what, kind)?;
     }
     texts(metadata)?;
-    windows(metadata)
+    windows(metadata)?;
+    limits(kernel, metadata)
 }
 
 fn mismatch<T>(what: impl Into<String>) -> Result<T, TablesError> {
@@ -176,6 +177,32 @@ fn texts(metadata: &Metadata) -> Result<(), TablesError> {
             Some(found) => at += found + wanted.len(),
             None => return mismatch(format!("rule {n} does not stand in the policy's text: {}", rule.text)),
         }
+    }
+    Ok(())
+}
+
+/// The limits stand in the policy's text, in their order, and the programs for rates are attached where there are any.
+fn limits(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
+    let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    let source = squeeze(&metadata.source);
+    let mut at = 0;
+    for (block, limit) in metadata.blocks.iter().flat_map(|block| block.limits.iter().map(move |limit| (block, limit)))
+    {
+        let text = limit.text();
+        let wanted = squeeze(&format!("{text}{};", Because::clause(&limit.because)));
+        match source.get(at..).and_then(|rest| rest.find(&wanted)) {
+            Some(found) => at += found + wanted.len(),
+            None => return mismatch(format!("a limit of {} does not stand in the policy's text: {text}", block.name)),
+        }
+        let none = limit.amounts.is_empty() || limit.amounts.values().any(|most| *most == 0);
+        if none || block.host || block.units.is_empty() {
+            return mismatch(format!("a limit of {} is none of a unit: {text}", block.name));
+        }
+    }
+    let amounts = metadata.blocks.iter().flat_map(|block| &block.limits).flat_map(|limit| limit.amounts.keys());
+    let rates = amounts.into_iter().any(|resource| resource.is_network());
+    if rates != (kernel.header.required_hooks_lo & layout::H_RATES != 0) {
+        return mismatch("the kernel part and the description do not agree on network rates");
     }
     Ok(())
 }

@@ -69,6 +69,8 @@ pub const H_UNIT: u32 = 1 << 17;
 pub const H_PEER: u32 = 1 << 18;
 /// `required_hooks_lo`: a datagram can be refused when it arrives.
 pub const H_DATAGRAM: u32 = 1 << 19;
+/// `required_hooks_lo`: some limit is a rate of network traffic.
+pub const H_RATES: u32 = 1 << 20;
 
 #[repr(C)]
 #[derive(
@@ -284,6 +286,23 @@ pub const OWN_GROUP: u32 = 4;
 pub const OWN_BITS: u32 = 3;
 /// Helpers that a confined task's programs may not call.
 pub const HELPERS: u32 = 5;
+
+/// A value of `kiln_limits`; 0 is no limit.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Limit {
+    pub files: u64,
+    pub rate: [u64; 2],
+}
+
+/// A value of `kiln_traffics`; what comes in, and what goes out.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Traffic {
+    pub due: [u64; 2],
+    pub passed: [u64; 2],
+    pub dropped: [u64; 2],
+}
 
 /// The fixed part of an event; `object_len` bytes follow.
 #[repr(C)]

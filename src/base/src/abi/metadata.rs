@@ -1,8 +1,10 @@
 //! The metadata of a tables file: what its numbers mean, for evidence, events and explanations.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Because, BlockKind, CallFilter, Digest, Mode, Window};
+use crate::model::{Because, BlockKind, CallFilter, Digest, Mode, Outcome, Resource, Window, limit_text};
 
 /// The JSON part of a tables file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +96,55 @@ pub struct BlockInfo {
     /// Whether it binds every task.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host: bool,
+    /// Its limits, in the order of the policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitInfo>,
+}
+
+/// A limit of a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitInfo {
+    /// How much of what: one resource, or both directions of `io`.
+    pub amounts: BTreeMap<Resource, u64>,
+    /// What follows where it is met; what is absent is medium, and alert.
+    #[serde(default)]
+    pub outcome: Outcome,
+    /// Why it is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub because: Vec<Because>,
+    /// Where it was written, `file:line`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub origin: String,
+}
+
+impl LimitInfo {
+    /// Its text as the policy has it, without `because` and `;`.
+    pub fn text(&self) -> String {
+        let severity = self.outcome.severity.map(|s| format!(" severity {s}")).unwrap_or_default();
+        let action = self.outcome.action.map(|a| format!(" then {a}")).unwrap_or_default();
+        limit_text(&self.amounts) + &severity + &action
+    }
+}
+
+impl Metadata {
+    /// The limits of a subject: of each resource the least over all blocks that bind it, with its amount.
+    pub fn limits(&self, subject: &SubjectInfo) -> BTreeMap<Resource, (u64, &LimitInfo)> {
+        let mut least: BTreeMap<Resource, (u64, &LimitInfo)> = BTreeMap::new();
+        let binds = |block: &&BlockInfo| match block.kind {
+            BlockKind::Profile => subject.profile.as_ref() == Some(&block.name),
+            BlockKind::Guard => subject.guards.contains(&block.name),
+        };
+        for limit in self.blocks.iter().filter(binds).flat_map(|block| &block.limits) {
+            for (resource, most) in &limit.amounts {
+                let entry = least.entry(*resource).or_insert((*most, limit));
+                if *most < entry.0 {
+                    *entry = (*most, limit);
+                }
+            }
+        }
+        least
+    }
 }
 
 /// A rule, or a profile's default.

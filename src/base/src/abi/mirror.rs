@@ -43,6 +43,8 @@ fn claims() -> Vec<Claim> {
     same!(c, layout::Clock = "kiln_clock": timekeeper, trial, seen, turn, schedule);
     same!(c, layout::Mark = "kiln_mark": group, pass, label, pad, reserved);
     same!(c, layout::Groups = "kiln_groups": look, mark);
+    same!(c, layout::Limit = "kiln_limit": files, rate);
+    same!(c, layout::Traffic = "kiln_traffic": due, passed, dropped);
     same!(c, layout::Task = "kiln_task": label, flags);
     same!(c, layout::QuarantineKey = "kiln_quarantine_key": id, start);
     same!(c, layout::Quarantine = "kiln_quarantine": time_ns, serial, label, rule, pid, pad);
@@ -109,6 +111,7 @@ fn claims() -> Vec<Claim> {
         ("KILN_H_UNIT", u64::from(layout::H_UNIT)),
         ("KILN_H_PEER", u64::from(layout::H_PEER)),
         ("KILN_H_DATAGRAM", u64::from(layout::H_DATAGRAM)),
+        ("KILN_H_RATES", u64::from(layout::H_RATES)),
         ("KILN_T_STARTING", u64::from(layout::T_STARTING)),
         ("KILN_T_EXEMPT", u64::from(layout::T_EXEMPT)),
         ("KILN_PLACES", layout::PLACES as u64),
@@ -130,6 +133,8 @@ fn claims() -> Vec<Claim> {
         ("KILN_OWN_GROUP", u64::from(layout::OWN_GROUP)),
         ("KILN_OWN_BITS", u64::from(layout::OWN_BITS)),
         ("KILN_HELPERS", u64::from(layout::HELPERS)),
+        ("KILN_IN", 0),
+        ("KILN_OUT", 1),
         ("KILN_LOOK_AGENT", u64::from(layout::LOOK_AGENT)),
         ("KILN_LOOK_STRAYS", u64::from(layout::LOOK_STRAYS)),
         ("KILN_LOOK_AGENT - 1", u64::from(layout::LOOK_VERBS)),

@@ -81,10 +81,12 @@ pub enum Reason {
     Memory,
     /// The process, or its unit, is in quarantine.
     Quarantine,
+    /// Beyond a limit of the policy.
+    Limit,
 }
 
 impl Reason {
-    const ALL: [Reason; 8] = [
+    const ALL: [Reason; 9] = [
         Reason::Policy,
         Reason::Path,
         Reason::Label,
@@ -93,6 +95,7 @@ impl Reason {
         Reason::SelfProtection,
         Reason::Memory,
         Reason::Quarantine,
+        Reason::Limit,
     ];
 
     /// Stands for the rule where there is none.
@@ -106,6 +109,7 @@ impl Reason {
             Reason::SelfProtection => "Kiln protects its programs, maps and agent",
             Reason::Memory => "an allocation failed",
             Reason::Quarantine => "it is in quarantine",
+            Reason::Limit => "it would go beyond a limit of the policy",
         }
     }
 }

@@ -10,6 +10,7 @@ use kiln_base::model::{Action, Cidr, KernelOp, Mode, Proto, Severity, Verb, Verb
 
 use super::calls;
 use super::decision::{Book, Joint, View, joint, joint_where};
+use super::limit;
 use super::moment::{self, Moment};
 use super::pack::pack;
 use super::rules::Rules;
@@ -72,10 +73,8 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
         all.starts.push((all.subjects.len() as u32, n, own));
         all.subjects.push(variant);
     }
-    let flag = |flag: u32, used: bool| if used { flag } else { 0 };
-    let attach = flag(layout::H_PEER, peers(&rules)) | flag(layout::H_DATAGRAM, datagrams(&rules));
     let automata = Automata { paths: paths.finish(), nets: nets.finish() };
-    let kernel = assemble(&plan, &book, all, &automata, attach)?;
+    let kernel = assemble(&plan, &book, all, &automata, marks(policy, &rules))?;
     let metadata = metadata(policy, options, &plan, &rules);
     Ok(Tables::new(kernel, metadata)?)
 }
@@ -324,6 +323,14 @@ fn datagrams(rules: &Rules<'_>) -> bool {
         })
 }
 
+/// What the policy has attached beside what its subjects ask for.
+fn marks(policy: &Policy, rules: &Rules<'_>) -> u32 {
+    let flag = |used: bool, flag: u32| if used { flag } else { 0 };
+    flag(limit::rates(policy), layout::H_RATES)
+        | flag(peers(rules), layout::H_PEER)
+        | flag(datagrams(rules), layout::H_DATAGRAM)
+}
+
 /// The subject that is denied everything, by which enforcement is proven.
 fn sentinel(book: &mut Book) -> Subject {
     let deny = Joint::Deny(unruled(Severity::Low, 0));
@@ -355,7 +362,7 @@ fn assemble(
     book: &Book,
     Subjects { mut subjects, n_variants, starts, rows }: Subjects,
     automata: &Automata,
-    attached: u32,
+    marks: u32,
 ) -> Result<Kernel, CompileError> {
     let mut words = vec![0u64; DEAD_WORDS];
     let subjects_off = words.len();
@@ -415,7 +422,7 @@ fn assemble(
         required_hooks_lo: real().fold(0, |all, s| all | s.verbs)
             | attach(layout::H_EXEC, real().any(|s| s.exec_start != 0))
             | attach(layout::H_UNIT, real().any(|s| s.unit_start != 0))
-            | attached,
+            | marks,
         required_hooks_hi: real().fold(0, |all, s| all | s.kernel_deny | s.kernel_would | s.kernel_watch),
         n_variants: n_variants as u32,
         n_rows: rows.len() as u32,
@@ -464,6 +471,7 @@ fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) 
         units: patterns(n, SelectorKey::Unit).into_iter().collect(),
         exec: patterns(n, SelectorKey::Exec).into_iter().collect(),
         host: plan.attachments[n].host,
+        limits: limit::describe(b),
     });
     let units = (0..policy.blocks.len()).flat_map(|n| patterns(n, SelectorKey::Unit));
     Metadata {

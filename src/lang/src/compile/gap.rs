@@ -60,14 +60,6 @@ pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
         if let Some(action) = on_violation.filter_map(unsupported_action).next() {
             gaps.push(Gap::of_block(block, action_reason(action), ACTION_MEND.to_owned()));
         }
-        for limit in &block.limits {
-            let gap = Gap::of_block(
-                block,
-                "resource limits are not enforced yet".to_owned(),
-                "remove the limit; set MemoryMax=, CPUQuota=, TasksMax= or LimitNOFILE= in the unit".to_owned(),
-            );
-            gaps.push(Gap { rule: Some("limit".to_owned()), origin: Some(limit.origin.clone()), ..gap });
-        }
         for r in &block.rules {
             rule(policy, block, r, kernel, &mut gaps);
         }

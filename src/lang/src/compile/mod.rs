@@ -10,6 +10,7 @@ mod error;
 mod gap;
 #[cfg(test)]
 pub(crate) mod laws;
+mod limit;
 mod moment;
 #[cfg(test)]
 mod native;
@@ -41,6 +42,7 @@ use crate::policy::normal::Policy;
 pub fn compile(policy: &Policy, options: &Options) -> Result<Tables, CompileError> {
     let mut gaps = gap::find(policy, options.kernel);
     gaps.extend(calls::gaps(policy));
+    limit::find(policy, &mut gaps);
     moment::check(policy)?;
     let plan = subjects::plan(policy, &mut gaps)?;
     if !gaps.is_empty() {

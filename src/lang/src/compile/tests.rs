@@ -372,7 +372,7 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
         Block {
             limits: vec![Limit {
                 amount: Amount::Pids { max: 5 },
-                during: None,
+                during: Some("night".to_owned()),
                 outcome: Outcome::default(),
                 because: Vec::new(),
                 origin: "web.pdl:9".to_owned(),

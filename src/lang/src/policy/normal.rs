@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_base::model::{Action, Because, Cidr, Mode, Outcome, PortRange, Proto, Verb, VerbSet};
+use kiln_base::model::{Action, Because, Cidr, Mode, Outcome, PortRange, Proto, Resource, Verb, VerbSet};
 pub use kiln_base::model::{BlockKind, Span, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -279,4 +279,23 @@ pub enum Amount {
         /// Bits a second.
         rate: u64,
     },
+}
+
+impl Amount {
+    /// Of which resources it is, and how much of each.
+    pub fn resources(&self) -> BTreeMap<Resource, u64> {
+        let one = |resource, most| BTreeMap::from([(resource, most)]);
+        match self {
+            Amount::Cpu { percent } => one(Resource::Cpu, u64::from(*percent)),
+            Amount::Memory { bytes } => one(Resource::Memory, *bytes),
+            Amount::Pids { max } => one(Resource::Pids, *max),
+            Amount::Files { max } => one(Resource::Files, *max),
+            Amount::Io { rates } => {
+                let direction = |verb: &Verb| if *verb == Verb::Read { Resource::IoRead } else { Resource::IoWrite };
+                rates.iter().map(|(verb, rate)| (direction(verb), *rate)).collect()
+            }
+            Amount::Network { inbound: true, rate } => one(Resource::NetworkIn, *rate),
+            Amount::Network { inbound: false, rate } => one(Resource::NetworkOut, *rate),
+        }
+    }
 }

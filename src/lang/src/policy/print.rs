@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use kiln_base::model::{Because, Cidr, Outcome, PortRange, Verb, VerbSet, capability_name, pattern_in_quotes};
 
-use super::normal::{Addresses, Amount, Block, Condition, Effect, Glob, Limit, Object, Policy, Rule, Selector};
+use super::normal::{Addresses, Block, Condition, Effect, Glob, Limit, Object, Policy, Rule, Selector};
 
 /// The policy as one PDL text without imports, lets and abstractions, in canonical layout. Loading it gives the same
 /// policy but for the origins.
@@ -123,44 +123,11 @@ fn address_text(addresses: &Addresses) -> String {
 }
 
 fn limit_text(limit: &Limit) -> String {
-    let mut out = match &limit.amount {
-        Amount::Cpu { percent } => format!("limit cpu {percent}%"),
-        Amount::Memory { bytes } => format!("limit memory {}", size(*bytes)),
-        Amount::Pids { max } => format!("limit pids {max}"),
-        Amount::Files { max } => format!("limit files {max}"),
-        Amount::Io { rates } => {
-            let rate = |(verb, n): (&Verb, &u64)| {
-                format!("{} {}/s", if *verb == Verb::Read { "read" } else { "write" }, size(*n))
-            };
-            format!("limit io {}", rates.iter().map(rate).collect::<Vec<_>>().join(", "))
-        }
-        Amount::Network { inbound, rate } => {
-            format!("limit network {} {}", if *inbound { "in" } else { "out" }, bits(*rate))
-        }
-    };
+    let mut out = kiln_base::model::limit_text(&limit.amount.resources());
     if let Some(window) = &limit.during {
         let _ = write!(out, " during {window}");
     }
     out + &outcome(&limit.outcome)
-}
-
-/// Bytes in the largest binary unit that divides them.
-fn size(bytes: u64) -> String {
-    for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)] {
-        if bytes != 0 && bytes.trailing_zeros() >= shift {
-            return format!("{}{unit}", bytes >> shift);
-        }
-    }
-    format!("{bytes}B")
-}
-
-fn bits(rate: u64) -> String {
-    for (unit, factor) in [("Gbit/s", 1_000_000_000), ("Mbit/s", 1_000_000), ("kbit/s", 1000)] {
-        if rate != 0 && rate.is_multiple_of(factor) {
-            return format!("{}{unit}", rate / factor);
-        }
-    }
-    format!("{rate}bit/s")
 }
 
 fn outcome(outcome: &Outcome) -> String {

@@ -18,7 +18,7 @@ use super::normal::{Addresses, Block, BlockKind, Condition, Effect, Object, Poli
 
 pub use attach::Attachment;
 pub use error::EvalError;
-pub use limits::Resource;
+pub use kiln_base::model::Resource;
 pub use request::{Atom, Operation, Target, Task};
 pub use verdict::{Answer, Cause, Refusal, RuleRef, Verdict};
 

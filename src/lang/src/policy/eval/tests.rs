@@ -348,8 +348,8 @@ fn limits_are_the_least_of_all_blocks() {
     };
     let rest = [
         (Resource::Memory, 1 << 30),
-        (Resource::Io(Verb::Read), 1 << 20),
-        (Resource::Io(Verb::Modify), 2 << 20),
+        (Resource::IoRead, 1 << 20),
+        (Resource::IoWrite, 2 << 20),
         (Resource::NetworkIn, 64_000_000),
     ];
     assert_eq!(at(NOON), [&[(Resource::Cpu, 50)][..], &rest].concat());

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Rates of network traffic. One pair of programs at the root of the cgroups sees every packet that a socket sends or
+ * gets, from the first one of a unit that has just been made: its label and its bucket go by the cgroup of the socket.
+ */
+
+/* What a verdict of a program at a cgroup is, for what is sent: dropped, and TCP slows down as for congestion. */
+#define KILN_CONGESTED 2
+
+/*
+ * Whether a packet is within its unit's rate. What passes puts off the instant at which all is paid for; while that is
+ * further ahead than KILN_BURST, nothing passes. So a packet of any size passes at some time, and the rate holds.
+ */
+static __always_inline bool kiln_affords(struct kiln_traffic *traffic, const u32 way, u64 rate, u64 bytes)
+{
+	u64 cost = bytes * 8 * 1000000000ull / rate, now = bpf_ktime_get_ns(), due, from;
+
+#pragma unroll
+	for (int turn = 0; turn < 8; turn++) {
+		due = *(volatile u64 *)&traffic->due[way];
+		from = due > now ? due : now;
+		if (from - now > KILN_BURST)
+			break;
+		if (__sync_val_compare_and_swap(&traffic->due[way], due, from + cost) == due) {
+			__sync_fetch_and_add(&traffic->passed[way], bytes);
+			return true;
+		}
+	}
+	__sync_fetch_and_add(&traffic->dropped[way], bytes);
+	return false;
+}
+
+static __always_inline bool kiln_metered(struct __sk_buff *skb, const u32 way)
+{
+	struct kiln_traffic *traffic, none = {};
+	struct kiln_limit *limit;
+	u32 *label = NULL;
+	u64 id = 0;
+
+	/* The uppermost that has a label is the unit's own; above it are slices, which have none. */
+	for (u32 level = 1; level <= KILN_UNIT_DEPTH; level++) {
+		id = bpf_skb_ancestor_cgroup_id(skb, level);
+		if (!id)
+			return true;
+		label = bpf_map_lookup_elem(&kiln_cgroups, &id);
+		if (label)
+			break;
+	}
+	if (!label)
+		return true;
+	limit = kiln_limit_of(*label);
+	if (!limit || !limit->rate[way])
+		return true;
+	traffic = bpf_map_lookup_elem(&kiln_traffics, &id);
+	if (!traffic) {
+		bpf_map_update_elem(&kiln_traffics, &id, &none, BPF_NOEXIST);
+		traffic = bpf_map_lookup_elem(&kiln_traffics, &id);
+	}
+	/* Without memory to count it, nothing passes. */
+	return traffic && kiln_affords(traffic, way, limit->rate[way], skb->len);
+}
+
+SEC("cgroup_skb/ingress")
+NEEDS("rates")
+KILN_METER(kiln_ingress)
+{
+	return kiln_metered(skb, KILN_IN);
+}
+
+SEC("cgroup_skb/egress")
+NEEDS("rates")
+KILN_METER(kiln_egress)
+{
+	return kiln_metered(skb, KILN_OUT) ? 1 : KILN_CONGESTED;
+}
