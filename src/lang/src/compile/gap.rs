@@ -47,7 +47,7 @@ fn since(op: KernelOp) -> KernelVersion {
 /// All gaps, in the order of the policy.
 pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
     let mut gaps = Vec::new();
-    let quarantines = super::subjects::quarantines(policy);
+    let quarantines = quarantines(policy);
     for block in &policy.blocks {
         subjects(block, &mut gaps);
         if quarantines {
@@ -96,6 +96,14 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
         let mend = "add a line such as `subject unit \"nginx.service\";`".to_owned();
         gaps.push(Gap::of_block(block, "it has no subject and would bind nothing".to_owned(), mend));
     }
+}
+
+/// Whether a rule puts who breaks it into quarantine.
+pub(super) fn quarantines(policy: &Policy) -> bool {
+    policy.blocks.iter().any(|b| {
+        let outcomes = std::iter::once(&b.on_violation).chain(b.on_violation_of.values());
+        outcomes.chain(b.rules.iter().map(|r| &r.outcome)).any(|o| o.action == Some(Action::Quarantine))
+    })
 }
 
 /// Where a slice has the label, a quarantine would hold all units in it.
