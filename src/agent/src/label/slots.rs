@@ -256,7 +256,7 @@ mod tests {
         let mut labels = LabelTable::default();
         let with = |of: &[(&str, &[&str])]| {
             let mut all = subjects(of);
-            let inside: Vec<SubjectInfo> = all[2..].iter().cloned().collect();
+            let inside: Vec<SubjectInfo> = all[2..].to_vec();
             let next = all.len() as u32;
             all.extend(inside.into_iter().zip(next + 1..).map(|(s, index)| SubjectInfo {
                 key: format!("{}{QUARANTINE}", s.key),

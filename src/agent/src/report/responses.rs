@@ -1,6 +1,7 @@
 //! Responses that last: their beginning and end, each told once, over restarts of the agent, too.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use kiln_base::abi::layout::QuarantineKey;
@@ -50,10 +51,10 @@ impl Responses {
                 if held.is_over() {
                     quarantine::forget(&maps.quarantined, &held)?;
                     now.remove(&held.key);
-                } else if !self.told.contains_key(&held.key) {
+                } else if let Entry::Vacant(place) = self.told.entry(held.key) {
                     let response = describe(&held, labels, explainer);
                     tell(&response);
-                    self.told.insert(held.key, response);
+                    place.insert(response);
                     self.note()?;
                 }
             }

@@ -48,7 +48,7 @@ fn since(op: KernelOp) -> KernelVersion {
 /// All gaps, in the order of the policy.
 pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
     let mut gaps = Vec::new();
-    let quarantines = super::subjects::quarantines(policy);
+    let quarantines = quarantines(policy);
     for block in &policy.blocks {
         subjects(block, &mut gaps);
         if quarantines {
@@ -104,6 +104,15 @@ fn names_units(pattern: &str) -> bool {
     let unit = Matcher::new("*.{service,scope,slice,socket,mount,swap}");
     let (Ok(pattern), Ok(unit)) = (Matcher::new(pattern), unit) else { return true };
     witness(&[&pattern, &unit], &[], false, &mut Budget::default()).possible()
+}
+
+/// Whether a rule puts who breaks it into quarantine.
+pub(super) fn quarantines(policy: &Policy) -> bool {
+    policy.blocks.iter().any(|b| {
+        let outcomes = std::iter::once(&b.on_violation).chain(b.on_violation_of.values());
+        let actions = outcomes.chain(b.rules.iter().map(|r| &r.outcome)).map(|o| o.action);
+        actions.chain(b.active.iter().map(|a| a.otherwise)).any(|action| action == Some(Action::Quarantine))
+    })
 }
 
 /// Where a slice has the label, a quarantine would hold all units in it.

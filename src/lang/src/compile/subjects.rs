@@ -7,10 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use kiln_base::abi::layout;
 use kiln_base::abi::metadata::{HOST_KEY, QUARANTINE, SENTINEL_KEY};
-use kiln_base::model::Action;
 
 use super::CompileError;
-use super::gap::Gap;
+use super::gap::{Gap, quarantines};
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
 use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Selector, SelectorKey};
 
@@ -129,15 +128,6 @@ pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, Compile
         return Err(CompileError::Subjects(MOST));
     }
     Ok(Plan { starts, combinations, attachments, next })
-}
-
-/// Whether a rule puts who breaks it into quarantine.
-pub(super) fn quarantines(policy: &Policy) -> bool {
-    policy.blocks.iter().any(|b| {
-        let outcomes = std::iter::once(&b.on_violation).chain(b.on_violation_of.values());
-        let actions = outcomes.chain(b.rules.iter().map(|r| &r.outcome)).map(|o| o.action);
-        actions.chain(b.active.iter().map(|a| a.otherwise)).any(|action| action == Some(Action::Quarantine))
-    })
 }
 
 /// Reads a block's selectors. Selectors that the tables cannot express were reported by `gap`.
