@@ -258,35 +258,53 @@ static __always_inline void kiln_seal(struct sock *sk)
 	l->pid = KILN_NOBODY;
 }
 
-/* A connection was taken from the queue, whoever was first when accept(2) began. */
-SEC("lsm/sock_graft")
-NEEDS("peers") /* a connection that was refused after it was handed out stays of no use */
-int BPF_PROG(kiln_sock_graft, struct sock *sk, struct socket *parent)
+/* One of SCTP: each of its addresses. Apart from the others for the sake of the stack. */
+static __noinline bool kiln_graft_sctp(struct sock *sk)
+{
+	struct kiln_me me = kiln_me();
+	struct kiln_who who = {};
+	u64 word = kiln_word(&me);
+	int entry = kiln_enter_as(&who, &me, word, V(ACCEPT), 0);
+
+	if (entry == KILN_PASS)
+		return true;
+	if (entry == KILN_BROKEN || !who.s) {
+		kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | kiln_broken(entry));
+		return false;
+	}
+	kiln_remember(sk, word);
+	return !kiln_sctp_first(&who.id, 0, sk);
+}
+
+static __noinline bool kiln_graft(struct sock *sk)
 {
 	struct kiln_about about = {.kind = KILN_O_NET, .pos = PATH_FAIL};
 	struct kiln_me me = kiln_me();
 	struct kiln_who who = {};
 	int entry;
 
-	if (kiln_unbound(&me, V(ACCEPT)) || !kiln_is_inet(sk->__sk_common.skc_family))
-		return 0;
 	entry = kiln_enter_as(&who, &me, kiln_word(&me), V(ACCEPT), kiln_pass_address(sk, KILN_ACCEPT));
 	if (entry == KILN_PASS || (who.s && kiln_any_address(&who, kiln_protocol(sk), KILN_ACCEPT)))
-		return 0;
+		return true;
 	if (entry == KILN_BROKEN || !who.s) {
 		kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | kiln_broken(entry));
-		kiln_seal(sk);
-		return 0;
+		return false;
 	}
 	about.net[0] = kiln_protocol(sk);
-	if (sk->sk_protocol == IPPROTO_SCTP) {
-		kiln_remember(sk, kiln_word(&me));
-		if (kiln_sctp_first(&who.id, about.pid, sk))
-			kiln_seal(sk);
-		return 0;
-	}
 	kiln_key_peer(about.net, sk);
-	if (kiln_decide_net(&who, &about, KILN_ACCEPT, true))
+	return !kiln_decide_net(&who, &about, KILN_ACCEPT, true);
+}
+
+/* A connection was taken from the queue, whoever was first when accept(2) began. */
+SEC("lsm/sock_graft")
+NEEDS("peers") /* a connection that was refused after it was handed out stays of no use */
+int BPF_PROG(kiln_sock_graft, struct sock *sk, struct socket *parent)
+{
+	struct kiln_me me = kiln_me();
+
+	if (kiln_unbound(&me, V(ACCEPT)) || !kiln_is_inet(sk->__sk_common.skc_family))
+		return 0;
+	if (!(sk->sk_protocol == IPPROTO_SCTP ? kiln_graft_sctp(sk) : kiln_graft(sk)))
 		kiln_seal(sk);
 	return 0;
 }

@@ -49,28 +49,38 @@ static __noinline int kiln_sctp_added(struct sock *sk, struct sockaddr *address,
 	return kiln_decide_net(&who, &about, refused, ok);
 }
 
-/* Addresses of SCTP that come by setsockopt(2) or with a message: a list, but for those that are one. */
-SEC("lsm/sctp_bind_connect")
-NEEDS("bind connect accept")
-int BPF_PROG(kiln_sctp_bind_connect, struct sock *sk, int option, struct sockaddr *address, int addrlen)
+/*
+ * Whether there is anything to decide for a task that gives addresses: enum kiln_entry, or an error. Apart from the
+ * loop, for the sake of the stack.
+ */
+static __noinline int kiln_sctp_enter(struct sock *sk, struct kiln_sctp *w)
+{
+	struct kiln_me me = kiln_me();
+	struct kiln_who who = {};
+	u64 word = kiln_word(&me);
+	int entry = kiln_enter_as(&who, &me, word, 1u << w->what, 0);
+
+	if (entry == KILN_PASS)
+		return KILN_PASS;
+	if (entry == KILN_BROKEN || !who.s)
+		return kiln_refuse_here(&who.id, KILN_O_NET, 0, w->what | kiln_broken(entry));
+	kiln_remember(sk, word);
+	w->id = who.id;
+	return KILN_DECIDE;
+}
+
+/* A list of addresses, or one, from a task. */
+static __noinline int kiln_sctp_listed(struct sock *sk, int option, struct sockaddr *address, int addrlen)
 {
 	bool binds = option == SCTP_SOCKOPT_BINDX_ADD || option == SCTP_SET_PEER_PRIMARY_ADDR;
 	struct kiln_sctp w = {.what = binds ? KILN_BIND : KILN_CONNECT};
-	struct kiln_me me = kiln_me();
-	struct kiln_who who = {};
 	int entry;
 
-	if (option == SCTP_PARAM_ADD_IP || option == SCTP_PARAM_SET_PRIMARY)
-		return kiln_sctp_added(sk, address, addrlen);
 	if (!binds && option != SCTP_SOCKOPT_CONNECTX && option != SCTP_SENDMSG_CONNECT && option != SCTP_PRIMARY_ADDR)
 		return 0;
-	entry = kiln_enter(&who, 1u << w.what);
-	if (entry == KILN_PASS)
-		return 0;
-	if (entry == KILN_BROKEN || !who.s)
-		return kiln_refuse_here(&who.id, KILN_O_NET, 0, w.what | kiln_broken(entry));
-	kiln_remember(sk, kiln_word(&me));
-	w.id = who.id;
+	entry = kiln_sctp_enter(sk, &w);
+	if (entry != KILN_DECIDE)
+		return entry == KILN_PASS ? 0 : -EPERM;
 	w.at = (u64)address;
 	w.end = w.at + (u32)addrlen;
 	w.own = sk->__sk_common.skc_num;
@@ -81,6 +91,16 @@ int BPF_PROG(kiln_sctp_bind_connect, struct sock *sk, int option, struct sockadd
 			return step > 0 ? 0 : -EPERM;
 	}
 	return kiln_sctp_unclear(&w) ? -EPERM : 0;
+}
+
+/* Addresses of SCTP that come by setsockopt(2) or with a message. */
+SEC("lsm/sctp_bind_connect")
+NEEDS("bind connect accept")
+int BPF_PROG(kiln_sctp_bind_connect, struct sock *sk, int option, struct sockaddr *address, int addrlen)
+{
+	if (option == SCTP_PARAM_ADD_IP || option == SCTP_PARAM_SET_PRIMARY)
+		return kiln_sctp_added(sk, address, addrlen);
+	return kiln_sctp_listed(sk, option, address, addrlen);
 }
 
 /* Who wants to associate: its first packet, and the one that brings the cookie back. */

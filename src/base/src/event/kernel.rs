@@ -369,7 +369,7 @@ mod tests {
         for len in 0..good.len() {
             assert!(KernelEvent::decode(&good[..len]).is_err(), "{len}");
         }
-        for (at, value) in [(56, 13), (57, 4), (58, 8), (59, 5), (60, 4), (61, 4)] {
+        for (at, value) in [(56, 13), (57, 4), (58, 9), (59, 5), (60, 4), (61, 4)] {
             let mut bad = good.clone();
             bad[at] = value;
             assert!(KernelEvent::decode(&bad).is_err(), "{at}");

@@ -121,7 +121,7 @@ fn unresolved(policy: &Policy, attachment: &Attachment, verb: kiln_base::model::
 }
 
 /// What quarantine refuses: its verbs, and what goes round them.
-fn refused(atom: &Atom) -> bool {
+pub(super) fn refused(atom: &Atom) -> bool {
     use crate::policy::detour;
     VerbSet::QUARANTINE.contains(atom.verb)
         || match atom.target {
@@ -132,7 +132,7 @@ fn refused(atom: &Atom) -> bool {
 }
 
 /// A refusal by no rule, unless there is one that kills.
-fn in_quarantine(outside: Said) -> Said {
+pub(super) fn in_quarantine(outside: Said) -> Said {
     match outside {
         ("deny", Some((.., action))) if action == Action::Kill as u8 => outside,
         _ => ("deny", Some((u32::MAX, Severity::High as u8, Action::Alert as u8))),
