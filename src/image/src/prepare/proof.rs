@@ -63,9 +63,12 @@ pub fn prove(tables: &Tables) -> Result<(), ProofError> {
     let placeless = |metadata: &Metadata| {
         let mut metadata = metadata.clone();
         metadata.rules.iter_mut().for_each(|rule| rule.origin.clear());
+        metadata.blocks.iter_mut().flat_map(|block| &mut block.limits).for_each(|limit| limit.origin.clear());
         metadata
     };
-    let origins = metadata.rules.iter().all(|r| !r.origin.chars().any(char::is_control));
+    let limits = metadata.blocks.iter().flat_map(|block| &block.limits).map(|limit| &limit.origin);
+    let mut origins = metadata.rules.iter().map(|rule| &rule.origin).chain(limits);
+    let origins = origins.all(|origin| !origin.chars().any(char::is_control));
     if !origins || placeless(&again.metadata) != placeless(metadata) {
         return Err(ProofError::Differs("the descriptions"));
     }
