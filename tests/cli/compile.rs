@@ -68,8 +68,7 @@ fn machines_get_one_document() {
 fn what_cannot_be_enforced_is_a_finding_and_writes_nothing() {
     let dir = TempDir::new().unwrap();
     let out = dir.path().join("tables");
-    let pdl =
-        policy(&dir, &GOOD.replace("  governs read, exec, connect;\n", "").replace("then kill", "then throttle"));
+    let pdl = policy(&dir, &GOOD.replace("  governs read, exec, connect;\n", "").replace("then kill", "then throttle"));
     let run = kiln().arg("compile").arg(&pdl).arg("-o").arg(&out).assert().code(1);
     let said = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
     assert!(said.contains("governs read, modify, create, delete, setattr, exec, load, bind"), "{said}");

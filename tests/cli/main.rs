@@ -7,6 +7,7 @@ mod compile;
 mod constants;
 mod coverage;
 mod derive;
+mod enforcement;
 mod field;
 mod frame;
 mod gate;
