@@ -51,8 +51,11 @@ static __always_inline u32 kiln_label_of_socket(struct sock *sk)
 static __always_inline bool kiln_remember(struct sock *sk, u64 word)
 {
 	u64 create = word ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0;
-	struct kiln_listener *l = bpf_sk_storage_get(&kiln_listeners, sk, 0, create);
+	struct kiln_listener *l;
 
+	if (kiln_is_quarantined(word))
+		return true;
+	l = bpf_sk_storage_get(&kiln_listeners, sk, 0, create);
 	/* What was refused stays refused, whatever is called with it. */
 	if (l && (l->label || !l->pid)) {
 		l->label = word ? (u32)word : KILN_LABEL_HOST;
@@ -208,6 +211,8 @@ static __noinline int kiln_accept_inet(struct socket *sock)
 		if (!l || l->refused == (u64)first)
 			return 0;
 		l->refused = (u64)first;
+		/* What a stranger asks for is not the task's doing. */
+		about.pid = me.task->tgid;
 	}
 	return kiln_decide_net(&who, &about, KILN_ACCEPT, true);
 }
@@ -258,8 +263,8 @@ static __always_inline void kiln_seal(struct sock *sk)
 	l->pid = KILN_NOBODY;
 }
 
-/* One of SCTP: each of its addresses. Apart from the others for the sake of the stack. */
-static __noinline bool kiln_graft_sctp(struct sock *sk)
+/* Who takes it, for one of SCTP. These are several functions for the sake of the stack. */
+static __noinline int kiln_graft_enter(struct sock *sk, struct kiln_ids *id)
 {
 	struct kiln_me me = kiln_me();
 	struct kiln_who who = {};
@@ -267,13 +272,25 @@ static __noinline bool kiln_graft_sctp(struct sock *sk)
 	int entry = kiln_enter_as(&who, &me, word, V(ACCEPT), 0);
 
 	if (entry == KILN_PASS)
-		return true;
+		return KILN_PASS;
 	if (entry == KILN_BROKEN || !who.s) {
 		kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | kiln_broken(entry));
-		return false;
+		return KILN_BROKEN;
 	}
 	kiln_remember(sk, word);
-	return !kiln_sctp_first(&who.id, 0, sk);
+	*id = who.id;
+	return KILN_DECIDE;
+}
+
+/* One of SCTP: each of its addresses. */
+static __noinline bool kiln_graft_sctp(struct sock *sk)
+{
+	struct kiln_ids id = {};
+	int entry = kiln_graft_enter(sk, &id);
+
+	if (entry != KILN_DECIDE)
+		return entry == KILN_PASS;
+	return !kiln_sctp_first(&id, bpf_get_current_task_btf()->tgid, sk);
 }
 
 static __noinline bool kiln_graft(struct sock *sk)
@@ -290,6 +307,7 @@ static __noinline bool kiln_graft(struct sock *sk)
 		kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | kiln_broken(entry));
 		return false;
 	}
+	about.pid = me.task->tgid;
 	about.net[0] = kiln_protocol(sk);
 	kiln_key_peer(about.net, sk);
 	return !kiln_decide_net(&who, &about, KILN_ACCEPT, true);

@@ -56,7 +56,7 @@ __noinline u32 kiln_judge_datagram(struct kiln_datagram *g, u32 label)
 	who.t = kiln_generation(g->id.generation);
 	if (!who.t)
 		return KILN_UNKNOWN_SUBJECT;
-	who.s = kiln_subject_of(who.t, label);
+	who.s = kiln_subject_now(who.t, g->id.generation, label);
 	if (!who.s)
 		return KILN_UNKNOWN_SUBJECT;
 	g->denies = 0;
@@ -210,7 +210,7 @@ static __always_inline bool kiln_receives(struct sock *sk, u64 word, bool fresh)
 	u32 label = word, before = kiln_label_of_socket(sk);
 	struct kiln_receiver *r = kiln_receiver(sk, 0);
 
-	if (!label || word >> 32 & (KILN_T_STARTING | KILN_T_EXEMPT))
+	if (!label || word >> 32 & (KILN_T_STARTING | KILN_T_EXEMPT) || kiln_is_quarantined(word))
 		return true;
 	if (!(r && r->label[0]) && before == label)
 		return true;
@@ -302,7 +302,7 @@ static __always_inline int kiln_check_queue(struct kiln_queue *q, void *head)
 /* What waits in a socket that had another subject when it came. */
 static __noinline int kiln_check_waiting(struct sock *sk, u32 label, u32 generation)
 {
-	struct kiln_queue q = {.g = {.pid = 0}, .label = label};
+	struct kiln_queue q = {.g = {.pid = bpf_get_current_task_btf()->tgid}, .label = label};
 
 	q.g.id.generation = generation;
 	q.g.net[0] = kiln_protocol(sk);

@@ -194,16 +194,17 @@ int BPF_PROG(kiln_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 {
 	u64 active = kiln_active();
 	struct kiln_who who = {};
-	u32 label;
+	u32 label, own;
 
 	if ((u32)active == KILN_INACTIVE || !kiln_unified(cgrp))
 		return 0;
 	label = kiln_group_label(cgrp);
-	if (!label) {
-		kiln_enter_label(&who, active, KILN_LABEL_HOST, 0);
-		label = kiln_label_of(who.t, kiln_unit_subject(&who, cgrp));
-		if (label)
-			kiln_label_group(BPF_CORE_READ(cgrp, kn, id), label);
+	/* Also below a slice that has a label: the unit is that slice's, and has what its own name brings. */
+	kiln_enter_label(&who, active, label ? label : KILN_LABEL_HOST, 0);
+	own = kiln_label_of(who.t, kiln_unit_subject(&who, cgrp));
+	if (own) {
+		label = own;
+		kiln_label_group(BPF_CORE_READ(cgrp, kn, id), label);
 	}
 	if (label)
 		kiln_mark_group(cgrp, label);
@@ -275,20 +276,25 @@ static __always_inline bool kiln_exempt(struct task_struct *process)
  * What a labelled task is where it comes below a labelled cgroup: what it was, with the unit's guards, and with its
  * profile if it has none yet. By the automaton of its own subject, which knows each combination. Where the unit brings
  * a profile by a label that this generation's automaton does not know of, there is no subject for both, and everything
- * is denied. 0: it stays what it was.
+ * is denied. A slice above the unit comes first, if it has a label. 0: it stays what it was.
  */
 static __always_inline u32 kiln_joined(struct kiln_who *who, struct cgroup *group, u32 label)
 {
-	u32 next = kiln_label_of(who->t, kiln_unit_subject(who, kiln_labelled_group(group)));
+	u32 next = kiln_label_of(who->t, kiln_unit_subject(who, kiln_labelled_slice(group))), own;
 	struct kiln_subject *given;
 
-	if (next || who->s->flags & (KILN_S_PROFILE | KILN_S_QUARANTINE))
-		return next;
+	if (next)
+		kiln_enter_label(who, kiln_active(), next, 0);
+	if (!who->t || !who->s)
+		return KILN_LABEL_SENTINEL;
+	own = kiln_label_of(who->t, kiln_unit_subject(who, kiln_labelled_group(group)));
+	if (own || who->s->flags & (KILN_S_PROFILE | KILN_S_QUARANTINE))
+		return own ? own : next;
 	given = kiln_subject_of(who->t, label);
 	/* Of a unit in quarantine each process is, too. */
 	if (given && given->flags & KILN_S_QUARANTINE)
-		return 0;
-	return given && !(given->flags & KILN_S_PROFILE) ? 0 : KILN_LABEL_SENTINEL;
+		return next;
+	return given && !(given->flags & KILN_S_PROFILE) ? next : KILN_LABEL_SENTINEL;
 }
 
 /*

@@ -33,22 +33,24 @@ static __always_inline bool kiln_affords(struct kiln_traffic *traffic, const u32
 static __always_inline bool kiln_metered(struct __sk_buff *skb, const u32 way)
 {
 	struct kiln_traffic *traffic, none = {};
+	u64 id = 0, above;
 	struct kiln_limit *limit;
-	u32 *label = NULL;
-	u64 id = 0;
+	u32 label = 0, *found;
 
-	/* The uppermost that has a label is the unit's own; above it are slices, which have none. */
+	/* The lowest that has a label is the unit's own; slices above it may have one, too. */
 	for (u32 level = 1; level <= KILN_UNIT_DEPTH; level++) {
-		id = bpf_skb_ancestor_cgroup_id(skb, level);
-		if (!id)
-			return true;
-		label = bpf_map_lookup_elem(&kiln_cgroups, &id);
-		if (label)
+		above = bpf_skb_ancestor_cgroup_id(skb, level);
+		if (!above)
 			break;
+		found = bpf_map_lookup_elem(&kiln_cgroups, &above);
+		if (found) {
+			label = *found;
+			id = above;
+		}
 	}
 	if (!label)
 		return true;
-	limit = kiln_limit_of(*label);
+	limit = kiln_limit_of(label);
 	if (!limit || !limit->rate[way])
 		return true;
 	traffic = bpf_map_lookup_elem(&kiln_traffics, &id);

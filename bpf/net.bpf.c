@@ -183,7 +183,7 @@ int BPF_PROG(kiln_socket_sendmsg, struct socket *sock, struct msghdr *msg, int s
 	me = kiln_me();
 	if (kiln_unbound(&me, V(CONNECT) | V(BIND) | V(ACCEPT)))
 		return 0;
-	if (*(volatile u64 *)&kiln_state.quarantines && kiln_is_inet(sk->__sk_common.skc_family) &&
+	if (*(volatile u64 *)&kiln_state.quarantines && kiln_has_address(sk->__sk_common.skc_family) &&
 	    kiln_check_sending(sk))
 		return -EPERM;
 	if (kiln_is_inet(sk->__sk_common.skc_family) &&

@@ -97,21 +97,27 @@ static __always_inline struct cgroup *kiln_ancestor_at(struct cgroup *group, u32
 
 struct kiln_ancestry {
 	struct cgroup *group, *found;
+	struct cgroup *first; /* the outermost that has a label: a slice, where it is not the unit itself */
 	u32 level, label;
 };
 
-/* From the root towards the cgroup. */
+/* From the root towards the cgroup: of slices and a unit that have labels the last is the unit. */
 static long kiln_ancestor(u32 at, struct kiln_ancestry *a)
 {
-	u32 level = at + 1;
+	u32 level = at + 1, label;
 	struct cgroup *ancestor;
 
 	if (level >= a->level)
 		return 1;
 	ancestor = kiln_ancestor_at(a->group, level);
-	a->found = ancestor;
-	a->label = kiln_label_by_id(BPF_CORE_READ(ancestor, kn, id));
-	return a->label != 0;
+	label = kiln_label_by_id(BPF_CORE_READ(ancestor, kn, id));
+	if (label) {
+		if (!a->label)
+			a->first = ancestor;
+		a->found = ancestor;
+		a->label = label;
+	}
+	return 0;
 }
 
 /*
@@ -138,6 +144,16 @@ static __always_inline struct cgroup *kiln_labelled_group(struct cgroup *group)
 		return group;
 	bpf_loop(KILN_UNIT_DEPTH, kiln_ancestor, &a, 0);
 	return a.label ? a.found : NULL;
+}
+
+/* The outermost slice with a label above a labelled cgroup; NULL: there is none but the unit. */
+static __always_inline struct cgroup *kiln_labelled_slice(struct cgroup *group)
+{
+	struct kiln_ancestry a = {.group = group, .level = BPF_CORE_READ(group, level)};
+	bool itself = kiln_label_by_id(BPF_CORE_READ(group, kn, id));
+
+	bpf_loop(KILN_UNIT_DEPTH, kiln_ancestor, &a, 0);
+	return a.label && (itself || a.first != a.found) ? a.first : NULL;
 }
 
 struct kiln_threads {

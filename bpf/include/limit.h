@@ -25,13 +25,27 @@ static __always_inline int kiln_refuse_limit(u64 word)
 	return kiln_refuse_here(&id, KILN_O_CAPABILITY, CAP_SYS_RESOURCE, KILN_CAPABILITY | KILN_R_LIMIT << 8);
 }
 
-/* The current task's word, if its label has limits of any kind; else 0. */
+/*
+ * The limits of the current task: those of its label, or of the unit in whose cgroup it is (it may have switched to
+ * another profile); NULL: it has none.
+ */
+static __always_inline struct kiln_limit *kiln_limits_of_task(u64 word)
+{
+	struct kiln_limit *limit;
+
+	if (!word || word >> 32 & KILN_T_STARTING)
+		return NULL;
+	limit = kiln_limit_of(word);
+	return limit ? limit : kiln_limit_of(kiln_group_label(bpf_get_current_task_btf()->cgroups->dfl_cgrp));
+}
+
+/* The current task's word, if it has limits of any kind; else 0. */
 static __always_inline u64 kiln_limited(void)
 {
 	struct kiln_me me = kiln_me();
 	u64 word = kiln_word(&me);
 
-	return word && !(word >> 32 & KILN_T_STARTING) && kiln_limit_of(word) ? word : 0;
+	return kiln_limits_of_task(word) ? word : 0;
 }
 
 static __always_inline bool kiln_is_unit_of(struct cgroup *group, struct cgroup *unit)
@@ -50,7 +64,7 @@ __noinline int kiln_leaves(struct kiln_address *address)
 	struct kernfs_node *node;
 	struct dentry *dentry;
 	struct file *file;
-	char name[8] = {};
+	u64 name[2] = {};
 
 	if (!address)
 		return 1;
@@ -61,8 +75,19 @@ __noinline int kiln_leaves(struct kiln_address *address)
 	unit = kiln_labelled_group(bpf_get_current_task_btf()->cgroups->dfl_cgrp);
 	if (!kiln_is_unit_of(group, unit))
 		return 1;
-	bpf_probe_read_kernel(name, 7, BPF_CORE_READ(dentry, d_name.name));
-	return group == unit && !(name[0] == 'c' && name[1] == 'g' && name[6] == '.');
+	if (group != unit)
+		return 0;
+	/* The last byte stays 0. What is behind the end of a name the helper leaves as it is. */
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(dentry, d_name.name));
+	/* memory.pressure and its kin tell who waits on them, and hold nobody. */
+	if ((name[0] == KILN_NAME8('m', 'e', 'm', 'o', 'r', 'y', '.', 'p') &&
+	     name[1] == KILN_NAME8('r', 'e', 's', 's', 'u', 'r', 'e', 0)) ||
+	    (name[0] == KILN_NAME8('c', 'p', 'u', '.', 'p', 'r', 'e', 's') &&
+	     name[1] == KILN_NAME8('s', 'u', 'r', 'e', 0, 0, 0, 0)) ||
+	    (name[0] == KILN_NAME8('i', 'o', '.', 'p', 'r', 'e', 's', 's') &&
+	     name[1] == KILN_NAME8('u', 'r', 'e', 0, 0, 0, 0, 0)))
+		return 0;
+	return (name[0] & 0x00ff00000000ffffull) != KILN_NAME8('c', 'g', 0, 0, 0, 0, '.', 0);
 }
 
 static __always_inline int kiln_check_leaving(struct file *file)
@@ -86,7 +111,7 @@ static __always_inline int kiln_check_files(unsigned int resource, struct rlimit
 
 	if (!word)
 		return 0;
-	limit = kiln_limit_of(word);
+	limit = kiln_limits_of_task(word);
 	return limit && limit->files && asked->rlim_max > limit->files ? kiln_refuse_limit(word) : 0;
 }
 

@@ -221,7 +221,8 @@ __noinline int kiln_decide_again(struct kiln_ids *id, struct kiln_about *about, 
 	who.t = kiln_generation(id->generation);
 	if (!who.t)
 		return -EPERM;
-	who.s = kiln_subject_of(who.t, id->label);
+	/* Of the same moment as when the label was entered. */
+	who.s = id->subject ? kiln_subject_at(who.t, id->subject) : NULL;
 	if (!who.s)
 		return -EPERM;
 	return kiln_decide_net(&who, about, verb, !(what & KILN_UNCLEAR)) ? -EPERM : 0;

@@ -79,6 +79,23 @@ static __always_inline bool kiln_keeps_the_machine(struct cgroup *unit)
 	       five == KILN_NAME8('u', 's', 'e', 'r', '@', 0, 0, 0);
 }
 
+/*
+ * Whether a label is one in quarantine: what it is refused, the task's own calls are. A socket does not bear it, which
+ * may outlast the quarantine, or be another unit's.
+ */
+static __always_inline bool kiln_is_quarantined(u32 label)
+{
+	struct kiln_subject *s = NULL;
+	struct kiln_tables *t;
+
+	if (!*(volatile u64 *)&kiln_state.quarantines)
+		return false;
+	t = kiln_generation(kiln_index(kiln_active()));
+	if (t)
+		s = kiln_subject_of(t, label);
+	return s && s->flags & KILN_S_QUARANTINE;
+}
+
 struct kiln_entering {
 	u64 unit; /* address of its cgroup */
 	u32 level, from, to;
@@ -110,6 +127,34 @@ static __always_inline bool kiln_enter_unit(struct cgroup *unit, u64 id, u32 fro
 	return true;
 }
 
+/* Whether this generation has no subject of its own for a label: its tasks are the host's. */
+static __always_inline bool kiln_is_the_hosts(u32 label)
+{
+	struct kiln_tables *t = kiln_generation(kiln_index(kiln_active()));
+
+	return t && kiln_subject_index(t, label) == 1;
+}
+
+/* A label that a slice has of an earlier policy: in it are other units. The name is read piece by piece, for the stack.
+ */
+static __always_inline bool kiln_is_slice(struct cgroup *unit)
+{
+	u64 name = (u64)BPF_CORE_READ(unit, kn, name), last = 0, end = 0;
+	char piece[16];
+	long len = 0;
+
+	for (int i = 0; i < 17 && !end; i++) {
+		len = bpf_probe_read_kernel_str(piece, sizeof(piece), (void *)name + i * 15);
+		if (len < 0)
+			return true;
+		if (len < (long)sizeof(piece))
+			end = i * 15 + len;
+	}
+	if (end < 7 || bpf_probe_read_kernel(&last, 6, (void *)name + end - 7))
+		return !end;
+	return last == KILN_NAME8('.', 's', 'l', 'i', 'c', 'e', 0, 0);
+}
+
 static const struct kiln_quarantine kiln_no_quarantine = {};
 
 /*
@@ -129,13 +174,13 @@ __noinline bool kiln_quarantine(u32 generation, u32 rule)
 		of_unit = kiln_label_by_id(key.id);
 	}
 	label = own ? own->label : of_unit;
-	/* The host's tasks are refused, and no more. */
-	if (!label)
+	/* The host's tasks are refused, and no more; so is who has come to an operator's session, or to a slice. */
+	if (!label || kiln_is_the_hosts(label) || (!unit && kiln_keeps_the_machine(task->cgroups->dfl_cgrp)))
 		return true;
 	to = kiln_label_inside(label);
 	if (to == label)
 		return true;
-	if (of_unit == label && kiln_keeps_the_machine(unit))
+	if (of_unit == label && (kiln_keeps_the_machine(unit) || kiln_is_slice(unit)))
 		return true;
 	if (of_unit != label) {
 		key.id = task->tgid;
@@ -167,7 +212,8 @@ __noinline bool kiln_quarantine(u32 generation, u32 rule)
  */
 static __always_inline int kiln_answer(const struct kiln_ids *ids, int answer)
 {
-	if (answer > 0 && !kiln_quarantine(ids->generation, answer - 1))
+	/* What systemd's own code does in the unit's name, before the unit's program runs, is the host's. */
+	if (answer > 0 && ids->label != KILN_LABEL_HOST && !kiln_quarantine(ids->generation, answer - 1))
 		bpf_send_signal(9);
 	return answer ? -EPERM : 0;
 }

@@ -79,6 +79,17 @@ static __always_inline u32 kiln_label_of(struct kiln_tables *t, u32 subject)
 	return t->label_of[at];
 }
 
+/* The subject of a label that decides now; NULL: none. */
+static __always_inline struct kiln_subject *kiln_subject_now(struct kiln_tables *t, u32 generation, u32 label)
+{
+	u32 index = kiln_subject_index(t, label);
+	struct kiln_subject *s = index ? kiln_subject_at(t, index) : NULL;
+
+	if (s && s->flags & KILN_S_TIMED)
+		s = kiln_subject_at(t, kiln_deciding(generation, index));
+	return s;
+}
+
 static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u32 label, u32 verbs)
 {
 	u32 index;

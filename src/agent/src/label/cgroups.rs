@@ -24,6 +24,12 @@ fn one(rules: Rules<'_>, cgroups: &Map, seen: Seen<'_>, labelled: &mut Labelled)
     let current = cgroups.read::<u32>(&inode).map_err(|e| AgentError::kernel(Step::ReadCgroupLabels, e))?;
     let label = match (current, above) {
         (Some(label), _) if rules.settled(label) => label,
+        // A unit below a slice that has a label: the slice's first, and what the unit's own name brings.
+        (None, Some(above)) if by_slice => rules.within(above.label, name),
+        (Some(label), Some(above)) if by_slice => {
+            let slices = above.unit.as_deref().map_or(label, |slice| rules.within(label, slice));
+            rules.within(slices, name)
+        }
         (_, Some(above)) => above.label,
         _ if by_slice => rules.after_unit(current.unwrap_or(LABEL_HOST), name),
         _ => current.unwrap_or(LABEL_HOST),

@@ -50,6 +50,11 @@ impl Rules<'_> {
         }
     }
 
+    /// What a label becomes in a unit's cgroup, where it may have a profile already: guards come to that.
+    pub fn within(&self, label: u32, name: &[u8]) -> u32 {
+        self.label_of(self.kernel.after_unit(self.subject(label), name), label)
+    }
+
     /// What a label becomes when a program is executed.
     pub fn after_exec(&self, label: u32, path: &[u8]) -> u32 {
         if self.settled(label) {

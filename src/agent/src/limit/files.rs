@@ -34,7 +34,7 @@ fn lower(pid: i32, most: u64) -> bool {
 /// Gives the processes of a unit that a limit holds what the unit itself says.
 pub fn give_back(cgroup: &Path, most: u64, own: &Settings) {
     for pid in bound::processes(cgroup).into_iter().filter_map(Pid::from_raw) {
-        if limit(pid).is_ok_and(|now| now.maximum.is_some_and(|hard| hard <= most)) {
+        if limit(pid).is_ok_and(|now| now.maximum.is_some_and(|hard| hard == most)) {
             let own = Rlimit { current: own.files_soft, maximum: own.files };
             // Who ended meanwhile needs none.
             let _ = prlimit(Some(pid), Resource::Nofile, own);

@@ -10,6 +10,7 @@ use kiln_base::model::{Action, Cidr, KernelOp, Mode, Proto, Severity, Verb, Verb
 
 use super::calls;
 use super::decision::{Book, Joint, View, joint, joint_where};
+use super::gap::quarantines;
 use super::limit;
 use super::moment::{self, Moment};
 use super::pack::pack;
@@ -328,7 +329,7 @@ fn marks(policy: &Policy, rules: &Rules<'_>) -> u32 {
     let flag = |used: bool, flag: u32| if used { flag } else { 0 };
     flag(limit::rates(policy), layout::H_RATES)
         | flag(peers(rules), layout::H_PEER)
-        | flag(datagrams(rules), layout::H_DATAGRAM)
+        | flag(datagrams(rules) || quarantines(policy), layout::H_DATAGRAM)
 }
 
 /// The subject that is denied everything, by which enforcement is proven.
