@@ -44,14 +44,14 @@ static __always_inline bool kiln_removes_module(void)
 
 /*
  * madvise(2), of 64 bits and of 32, and by a ring: MADV_HWPOISON takes the page away from the file that is mapped,
- * which the caller may only read. madvise(2) asks for the capability for nothing else.
+ * which the caller may only read. madvise(2) asks for the capability for nothing else. For a ring a thread of its does
+ * it; with other credentials than its own that thread is within an overlay, or has credentials that were registered.
  */
 static __always_inline bool kiln_poisons(void)
 {
 	u64 call = kiln_call();
 
-	return call == 28 || call == 219 || call == NR_IO_URING_ENTER ||
-	       bpf_get_current_task_btf()->flags & PF_IO_WORKER;
+	return call == 28 || call == 219 || (bpf_get_current_task_btf()->flags & PF_IO_WORKER && !kiln_lent());
 }
 
 /* What changes a file that the hook does not know. */

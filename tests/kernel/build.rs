@@ -83,25 +83,14 @@ fn build_agent() -> Result<PathBuf, String> {
     if let Some(path) = env::var_os("KILN_AGENT") {
         return Ok(PathBuf::from(path));
     }
-    // A target of its own: static linking changes how everything below the agent is compiled.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("agent");
-    let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    run(Command::new(env!("CARGO"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args([
-            "build",
-            "--quiet",
-            "--bin",
-            "kiln-agent",
-            "--no-default-features",
-            "--features",
-            "agent",
-            "--target",
-            &triple,
-        ])
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env("CARGO_TARGET_DIR", &target))?;
-    Ok(target.join(&triple).join("debug/kiln-agent"))
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut script = Command::new(root.join("scripts/build-agent"));
+    let made = script.arg("--debug").output().map_err(|error| format!("scripts/build-agent: {error}"))?;
+    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    if !made.status.success() {
+        return Err(format!("scripts/build-agent: {}{said}", String::from_utf8_lossy(&made.stderr)));
+    }
+    Ok(root.join(said.trim()))
 }
 
 /// Another agent than [`agent`]: the same program, with a BPF object that differs and does the same. The name of the
