@@ -53,6 +53,12 @@ pub(super) fn expected(verdict: Verdict, verb: Verb) -> Answer {
     }
 }
 
+/// The host is never put into quarantine: it is told so, too.
+pub(super) fn of_host(answer: Answer, subject: u32) -> Answer {
+    let quarantine = Action::Quarantine as u8;
+    if subject == 1 && answer.action == quarantine { Answer { action: Action::Alert as u8, ..answer } } else { answer }
+}
+
 /// What cannot be resolved never gets as far as a path.
 pub(super) fn resolved((verb, asked): (Verb, Asked)) -> (Verb, Asked) {
     let asked = match asked {
@@ -78,7 +84,11 @@ fn the_kernel_decides_as_the_tables_say() {
             let subject = 1 + r.below(n) as u32;
             let verdict = tables.kernel.verdict(subject, verb, &wanted(&asked)).unwrap();
             let answer = decide.ask(&request(subject, verb, &asked));
-            assert_eq!(answer, expected(verdict, verb), "seed {seed} subject {subject} {verb} {asked:?}");
+            assert_eq!(
+                answer,
+                of_host(expected(verdict, verb), subject),
+                "seed {seed} subject {subject} {verb} {asked:?}"
+            );
             if let Asked::Net(proto, ..) = &asked {
                 let s = tables.kernel.subject(subject).unwrap();
                 let any = if *proto == Proto::Tcp { s.any_tcp } else { s.any_udp };
