@@ -336,6 +336,9 @@ static __noinline int kiln_check_receive(struct sock *sk)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
 		return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | kiln_broken(entry));
+	/* Also what waits, and what comes by a socket of another's: it bears no label in quarantine. */
+	if (who.s->flags & KILN_S_QUARANTINE)
+		return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | KILN_R_QUARANTINE << 8);
 	if (!kiln_receives(sk, kiln_word(&me), false))
 		return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | KILN_R_MEMORY << 8);
 	r = kiln_receiver(sk, 0);

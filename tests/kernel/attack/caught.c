@@ -242,6 +242,8 @@ static struct sockaddr_in local = {.sin_family = AF_INET};
 
 /* Listeners that a connected socket has been connected to before the process is confined. */
 static int peer[2];
+/* The one of datagrams. */
+static int heard;
 
 static void prepare_sockets(int argc, char **argv)
 {
@@ -258,6 +260,7 @@ static void prepare_sockets(int argc, char **argv)
 		    connect(peer[n], (struct sockaddr *)&local, sizeof(local)))
 			unattempted("a connected socket");
 	}
+	heard = server[1];
 }
 
 /* caught-stream BAIT: writes to a connection that was there. */
@@ -272,6 +275,17 @@ static int run_datagram(int argc, char **argv)
 {
 	take(argument(argc, argv, 0));
 	return outcome(write(peer[1], "x", 1));
+}
+
+/* caught-receive BAIT: takes what waits in a socket that was bound before. */
+static int run_receive(int argc, char **argv)
+{
+	char byte;
+
+	if (write(peer[1], "x", 1) != 1)
+		unattempted("a datagram");
+	take(argument(argc, argv, 0));
+	return outcome(recv(heard, &byte, 1, MSG_DONTWAIT));
 }
 
 /* caught-connect BAIT: a new connection, to whom it had one. */
@@ -322,6 +336,7 @@ const struct attack caught_attacks[] = {
     {"caught-race", NULL, run_race},
     {"caught-stream", prepare_sockets, run_stream},
     {"caught-datagram", prepare_sockets, run_datagram},
+    {"caught-receive", prepare_sockets, run_receive},
     {"caught-connect", prepare_sockets, run_connect},
     {"caught-bind", NULL, run_bind},
     {"caught-reads", NULL, run_reads},

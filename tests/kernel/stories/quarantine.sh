@@ -12,7 +12,7 @@ for how in exec fork parent child thread race; do
 	check "$how: without policy it works" is "worked -" caught "$how" "$how" /kt/ok
 	rmdir "$slice/kt-$how.service"
 done
-for how in stream datagram connect bind; do
+for how in stream datagram receive connect bind; do
 	check "$how: without policy it works" is "worked -" caught "$how" "$how"
 	rmdir "$slice/kt-$how.service"
 done
@@ -22,7 +22,7 @@ for how in exec fork parent child thread race; do
 	check "$how: it is refused" is "refused EPERM" caught "$how" "$how" /kt/ok
 	check "$how: and so is who comes later" is "refused EPERM" try "kt-$how.service" exec /kt/ok
 done
-for how in stream datagram connect bind; do
+for how in stream datagram receive connect bind; do
 	check "$how: it is refused" is "refused EPERM" caught "$how" "$how"
 done
 check "files go on" is "worked -" caught reads reads /tmp/kt/file
