@@ -34,7 +34,8 @@ pub fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Vec<Trial> {
     let mut trials = Vec::new();
     for suite in ["bookworm", "trixie"] {
         let name = format!("calls::{suite}");
-        if chosen::is_chosen(arguments, &name) {
+        // CI has time for one of them.
+        if (suite == "bookworm" || chosen::is_asked_for(arguments, &name)) && chosen::is_chosen(arguments, &name) {
             trials.push(chosen::alone(fleet, &name, 1, move || prove(suite)));
         }
     }

@@ -85,6 +85,11 @@ fn by_needs<T>(things: Vec<T>, needs: impl Fn(&T) -> Needs) -> Vec<(Needs, Vec<T
     groups
 }
 
+/// Whether a test is meant that takes more time than CI has: by its whole name, or by the matrix.
+pub fn is_asked_for(arguments: &Arguments, name: &str) -> bool {
+    std::env::var_os("KILN_MATRIX").is_some() || arguments.filter.as_deref() == Some(name)
+}
+
 /// Whether libtest-mimic will run this name: a boot runs only what somebody asked for.
 pub fn is_chosen(arguments: &Arguments, name: &str) -> bool {
     let matches = |pattern: &str| if arguments.exact { name == pattern } else { name.contains(pattern) };

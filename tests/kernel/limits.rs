@@ -1,7 +1,6 @@
 //! Limits under a real systemd: services that want more than the policy gives them, through load, reload, restart, update and
 //! the end of enforcement, and at the next boot. `limits/limits.sh` runs in the guest and makes the claims.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,11 +26,7 @@ pub fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Vec<Trial> {
     for (suite, kernel) in SUITES {
         let name = format!("limits::{suite}");
         // CI has time for one of them.
-        let asked = env::var("KILN_MATRIX").is_ok() || arguments.filter.as_deref() == Some(&*name);
-        if suite != "bookworm" && !asked {
-            continue;
-        }
-        if chosen::is_chosen(arguments, &name) {
+        if (suite == "bookworm" || chosen::is_asked_for(arguments, &name)) && chosen::is_chosen(arguments, &name) {
             trials.push(chosen::alone(fleet, &name, 1, move || prove(suite, kernel)));
         }
     }
