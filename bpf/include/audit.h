@@ -40,7 +40,7 @@ static __always_inline bool kiln_is_audits(struct cgroup *unit)
  * The label of the guards alone, if the current task's unit is in audit mode and a request is decided by the unit's
  * label; 0: all stays refused. A task of the unit that has another profile is not meant.
  */
-static __always_inline u32 kiln_audited(u32 generation, u32 label)
+__noinline u32 kiln_audited(u32 generation, u32 label)
 {
 	u64 until = *(volatile u64 *)&kiln_state.audit_until, labels = *(volatile u64 *)&kiln_state.audit_labels;
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -61,54 +61,86 @@ static __always_inline struct kiln_subject *kiln_guards_of(struct kiln_tables *t
 	return guards && !(guards->flags & (KILN_S_TIMED | KILN_S_SENTINEL)) ? guards : NULL;
 }
 
-/* Whether the guards alone refuse none of `verbs`; what they cannot be asked, they refuse. */
-__noinline u32 kiln_spared(struct kiln_ids *id, struct kiln_scratch *s, struct kiln_about *about, u32 verbs)
+/* Whether the guards alone refuse none of `verbs` at a path or unix socket; what they cannot be asked, they refuse. */
+__noinline u32 kiln_spared_by(u32 floor, struct kiln_ids *id, struct kiln_scratch *s, struct kiln_about *about,
+			      u32 verbs)
 {
 	struct kiln_subject *guards;
 	struct kiln_decision *d;
 	struct kiln_tables *t;
-	u32 floor, index;
+	u32 index;
 
-	/* A request that arrives at a socket is not the current task's. */
-	if (!id || !about || about->pid || about->firm)
+	if (!id || !about)
 		return 0;
-	floor = kiln_audited(id->generation, id->label);
-	t = floor ? kiln_generation(id->generation) : NULL;
+	t = kiln_generation(id->generation);
 	guards = kiln_guards_of(t, floor);
 	if (!guards)
 		return 0;
-	if (about->kind == KILN_O_NET) {
-		index = guards->fail_net;
-		if (about->reason != KILN_R_ADDRESS) {
-			index = kiln_match_net(t, guards->net_start, about);
-			if (!index)
-				index = guards->net_default;
-		}
-	} else if (about->kind == KILN_O_PATH || about->kind == KILN_O_UNIX) {
-		index = guards->fail;
-		if (about->pos != PATH_FAIL && about->reason != KILN_R_PATH && s) {
-			s->pos = about->pos;
-			index = kiln_match(t, s, guards->path_start, KILN_PATH_MAX);
-			if (!index)
-				index = guards->path_default;
-		}
-	} else {
-		return 0;
+	index = guards->fail;
+	if (about->pos != PATH_FAIL && about->reason != KILN_R_PATH && s) {
+		s->pos = about->pos;
+		index = kiln_match(t, s, guards->path_start, KILN_PATH_MAX);
+		if (!index)
+			index = guards->path_default;
 	}
 	d = kiln_decision_at(t, index);
 	return d && !(d->deny & verbs);
 }
 
-/* The same of a capability or kernel operation. */
-__noinline u32 kiln_spared_bit(struct kiln_ids *id, u32 verb, u32 bit)
+/* The same of a network address. */
+__noinline u32 kiln_spared_net_by(u32 floor, struct kiln_ids *id, struct kiln_about *about, u32 verbs)
 {
-	u32 floor = id ? kiln_audited(id->generation, id->label) : 0;
-	struct kiln_tables *t = floor ? kiln_generation(id->generation) : NULL;
+	struct kiln_subject *guards;
+	struct kiln_decision *d;
+	struct kiln_tables *t;
+	u32 index;
+
+	if (!id || !about)
+		return 0;
+	t = kiln_generation(id->generation);
+	guards = kiln_guards_of(t, floor);
+	if (!guards)
+		return 0;
+	index = guards->fail_net;
+	if (about->reason != KILN_R_ADDRESS) {
+		index = kiln_match_net(t, guards->net_start, about);
+		if (!index)
+			index = guards->net_default;
+	}
+	d = kiln_decision_at(t, index);
+	return d && !(d->deny & verbs);
+}
+
+/*
+ * One call after the other, not within: for the stack. `net`: the object is a network address, which the caller knows
+ * when it is compiled. A request that arrives at a socket is not the current task's.
+ */
+static __always_inline bool kiln_spared(struct kiln_ids *id, struct kiln_scratch *s, struct kiln_about *about,
+					u32 verbs, const bool net)
+{
+	u32 floor = about->pid || about->firm ? 0 : kiln_audited(id->generation, id->label);
+
+	if (!floor || (about->kind == KILN_O_NET) != net)
+		return false;
+	return net ? kiln_spared_net_by(floor, id, about, verbs) : kiln_spared_by(floor, id, s, about, verbs);
+}
+
+/* The same of a capability or kernel operation. */
+__noinline u32 kiln_spared_bit_by(u32 floor, struct kiln_ids *id, u32 verb, u32 bit)
+{
+	struct kiln_tables *t = id ? kiln_generation(id->generation) : NULL;
 	struct kiln_subject *guards = kiln_guards_of(t, floor);
 
 	if (!guards)
 		return 0;
 	return !((verb == KILN_CAPABILITY ? guards->cap_deny : guards->kernel_deny) >> (bit & 63) & 1);
+}
+
+static __always_inline bool kiln_spared_bit(struct kiln_ids *id, u32 verb, u32 bit)
+{
+	u32 floor = kiln_audited(id->generation, id->label);
+
+	return floor && kiln_spared_bit_by(floor, id, verb, bit);
 }
 
 #endif

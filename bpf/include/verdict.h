@@ -175,9 +175,9 @@ __noinline int kiln_apply(struct kiln_ids *id, struct kiln_scratch *s, struct ki
 
 /* The same for the current task, which may be in audit mode. */
 static __always_inline int kiln_apply_here(struct kiln_who *who, struct kiln_scratch *s, struct kiln_about *about,
-					   u32 index, u32 verbs)
+					   u32 index, u32 verbs, const bool net)
 {
-	if (kiln_audits() && kiln_spared(&who->id, s, about, verbs))
+	if (kiln_audits() && kiln_spared(&who->id, s, about, verbs, net))
 		verbs |= KILN_SPARED;
 	return kiln_answer(&who->id, kiln_apply(&who->id, s, about, index, verbs));
 }
@@ -189,7 +189,7 @@ static __always_inline int kiln_decide(struct kiln_who *who, struct kiln_scratch
 
 	if (d && !((d->deny | d->would | d->watch) & verbs))
 		return 0;
-	return kiln_apply_here(who, s, about, index, verbs);
+	return kiln_apply_here(who, s, about, index, verbs, false);
 }
 
 /* What the state after s->path[s->pos..end] accepts. */

@@ -43,7 +43,9 @@ impl Askers {
             event.unit = self.unit(event.cgroup_id, None);
             return;
         };
-        let cgroup = fs::read(folder.join("cgroup")).ok().and_then(|text| cgroup_path(&text));
+        // Read where it is needed: a flood must not be slow.
+        let wanted = event.start_time_ns == 0 || !self.units.contains_key(&event.cgroup_id);
+        let cgroup = wanted.then(|| fs::read(folder.join("cgroup")).ok()).flatten().and_then(|text| cgroup_path(&text));
         if event.start_time_ns == 0 {
             event.start_time_ns = stat.start.saturating_mul(TICK);
             event.ppid = u32::try_from(stat.parent).unwrap_or(0);
