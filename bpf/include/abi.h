@@ -195,6 +195,9 @@ struct kiln_tables {
 #define KILN_INACTIVE 0xffffffffu
 #define KILN_TURN_SHIFT 8
 
+#define KILN_AUDIT_PIECE 15
+#define KILN_AUDIT_PIECES 18
+
 /* The value of kiln_state. Only `active` decides; `serial` names the generations in events. */
 struct kiln_state {
 	__u64 active;
@@ -205,6 +208,13 @@ struct kiln_state {
 	__u64 moving;  /* address of the process that is being moved to another cgroup, and KILN_MOVING_LABELLED */
 	__u64 backing; /* the bits of f_mode by which this kernel tells a file below an overlay's; 0: not seen yet */
 	__u64 quarantines; /* not 0: kiln_quarantined may have an entry */
+	/*
+	 * The one unit that an operator has put into audit mode: until when (CLOCK_BOOTTIME; 0: none), under which
+	 * serial, its label and, above that, the label of its guards alone, and its cgroup's name, in pieces of
+	 * KILN_AUDIT_PIECE bytes and a zero.
+	 */
+	__u64 audit_until, audit_serial, audit_labels;
+	__u64 audit_unit[2 * KILN_AUDIT_PIECES];
 };
 #define KILN_MOVING_LABELLED 1ull /* it has a label where it comes from */
 

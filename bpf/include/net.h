@@ -202,7 +202,7 @@ static __always_inline int kiln_decide_net(struct kiln_who *who, struct kiln_abo
 	if (d && !((d->deny | d->would | d->watch) & (1u << verb)))
 		return 0;
 	s = kiln_scratch_take();
-	ret = kiln_answer(&who->id, kiln_apply(&who->id, s, about, index, 1u << verb));
+	ret = kiln_apply_here(who, s, about, index, 1u << verb, true);
 	if (s)
 		kiln_scratch_give(s);
 	return ret;

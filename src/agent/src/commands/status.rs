@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use crate::config::Places;
 use crate::error::{AgentError, Result};
-use crate::label::quarantine;
+use crate::label::bearer::Labels;
+use crate::label::quarantine::{self, Descendant};
+use crate::label::who;
 use crate::limit::usage::{self, Usage};
 use crate::load::attach;
 use crate::load::generation;
@@ -16,6 +18,7 @@ use crate::load::maps::{Counters, Maps};
 use crate::machine::clock::boot_unix_ns;
 use crate::report::explain::Explainer;
 use crate::report::responses;
+use crate::update::audit::{self, Audit};
 use crate::update::calls::{self, Unfiltered};
 use crate::update::records::{Keeper, Record};
 use crate::update::windows;
@@ -53,6 +56,12 @@ pub struct Status {
     /// Who is in quarantine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<Response>,
+    /// Descendants of who is in quarantine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub descendants: Vec<Descendant>,
+    /// The unit that an operator has put into audit mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
     /// Limits of units, and what of them is used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Usage>,
@@ -128,6 +137,8 @@ pub fn status(places: &Places) -> Result<Status> {
         counters: Counters::default(),
         unfiltered: Vec::new(),
         quarantined: Vec::new(),
+        descendants: Vec::new(),
+        audit: None,
         limits: Vec::new(),
         evidence: None,
     };
@@ -143,7 +154,7 @@ pub fn status(places: &Places) -> Result<Status> {
     status.counters = maps.counters()?;
     (status.programs, status.links) = attach::inventory(&pins)?;
     let keeper = Keeper::new(&places.run);
-    status.quarantined = quarantined(places, &maps, &keeper)?;
+    (status.quarantined, status.descendants) = quarantined(places, &maps, &keeper)?;
     let Some(index) = maps.active() else {
         status.problem = Some("the programs are loaded, but no generation is active".into());
         return Ok(status);
@@ -165,6 +176,7 @@ pub fn status(places: &Places) -> Result<Status> {
         Ok(digest) => status.problem = Some(format!("the active map has {digest}, not {}", records.active.readback)),
         Err(e) => status.problem = Some(e.to_string()),
     }
+    status.audit = audit::current(&places.run, &maps);
     status.pending = records.pending.is_some();
     status.evidence = records.evidence;
     status.previous = records.previous;
@@ -172,19 +184,23 @@ pub fn status(places: &Places) -> Result<Status> {
     Ok(status)
 }
 
-fn quarantined(places: &Places, maps: &Maps, keeper: &Keeper) -> Result<Vec<Response>> {
-    let held = quarantine::list(&maps.quarantined, &places.cgroups)?;
-    if held.is_empty() {
-        return Ok(Vec::new());
+fn quarantined(places: &Places, maps: &Maps, keeper: &Keeper) -> Result<(Vec<Response>, Vec<Descendant>)> {
+    if !maps.state.quarantines() {
+        return Ok((Vec::new(), Vec::new()));
     }
+    let held = quarantine::list(&maps.quarantined, &places.cgroups)?;
     let labels = maps.labels_given()?;
+    let groups = who::groups(&maps.cgroups, &places.cgroups)?;
+    let bound = who::all(Labels(&maps.labels), &groups, &places.proc)?;
+    let descendants = quarantine::descendants(&bound, &held, &labels);
     let mut explainer = Explainer::new(boot_unix_ns());
     for record in keeper.read()?.iter().flat_map(|r| r.previous.iter().chain([&r.active])) {
         if let Some(metadata) = keeper.metadata(record) {
             explainer.learn(record.serial, metadata);
         }
     }
-    Ok(held.iter().filter(|h| !h.is_over()).map(|h| responses::describe(h, &labels, &explainer)).collect())
+    let live = held.iter().filter(|h| !h.is_over());
+    Ok((live.map(|h| responses::describe(h, &labels, &explainer)).collect(), descendants))
 }
 
 impl std::fmt::Display for Status {
@@ -220,6 +236,12 @@ impl std::fmt::Display for Status {
                 q.since,
                 q.rule.as_deref().unwrap_or("an earlier policy")
             )?;
+        }
+        for d in &self.descendants {
+            writeln!(f, "quarantine process {} by descent: {}", d.pid, d.subject)?;
+        }
+        if let Some(audit) = &self.audit {
+            writeln!(f, "audit      {audit}")?;
         }
         for limit in &self.limits {
             writeln!(f, "limit      {limit}")?;

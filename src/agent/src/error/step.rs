@@ -117,6 +117,9 @@ pub enum Step {
     /// Letting somebody out of it.
     #[error("cannot end the quarantine")]
     WriteQuarantine,
+    /// Putting a unit into audit mode.
+    #[error("cannot tell the unit in audit mode")]
+    TellAudit,
     /// Making the sentinel.
     #[error("cannot make the sentinel process")]
     MakeSentinel,

@@ -72,7 +72,7 @@ impl Engine {
                 }
             }
         }
-        let events = Events::open(&maps, &places.run, explainer)?;
+        let events = Events::open(&maps, &places, explainer)?;
         let config = Config::read(&places.config())?;
         tidy(&places.state, &["spool"]);
         let store = Store::new(&places.state);

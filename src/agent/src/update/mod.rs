@@ -15,6 +15,7 @@
 //!  store    what survives a reboot: the last good policy, the highest numbers accepted
 //! ```
 
+pub mod audit;
 pub mod back;
 pub mod calls;
 pub mod choice;

@@ -7,6 +7,7 @@ use crate::label::bearer::Labels;
 use crate::label::quarantine::Release;
 use crate::load::attach;
 use crate::update::engine::Engine;
+use crate::update::label::label;
 
 /// Lets a unit go by its name, or a process by its number.
 ///
@@ -27,5 +28,14 @@ pub fn release(engine: &mut Engine, asked: &str) -> Result<()> {
     }
     .run(asked)?;
     let keys: Vec<_> = released.iter().map(|held| held.key).collect();
-    engine.responses.end(&keys, Phase::Released)
+    engine.responses.end(&keys, Phase::Released)?;
+    relabel(engine)
+}
+
+/// Who was in quarantine while a policy came was passed over by it, and gets what that policy has for him.
+fn relabel(engine: &Engine) -> Result<()> {
+    let records = engine.records()?;
+    let tables = engine.keeper.tables(&records.active)?;
+    let slots = engine.labels.slots(&tables.metadata.subjects);
+    label(engine, &tables, &slots, records.revocation).map(drop)
 }

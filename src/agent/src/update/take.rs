@@ -1,13 +1,10 @@
 //! Taking a newer policy: from files by an operator, or from the POS. One path for both.
 
-use std::path::Path;
-
-use kiln_base::bundle::{Envelope, MAX_ENVELOPE, TrustedKeys};
+use kiln_base::bundle::{Envelope, TrustedKeys};
 use kiln_base::event::Evidence;
 
 use crate::error::{AgentError, Number, Result};
 use crate::machine::clock::now_ns;
-use crate::machine::files::read_bounded;
 use crate::update::engine::Engine;
 use crate::update::stay;
 use crate::update::store::{Store, Verified};
@@ -41,23 +38,21 @@ pub fn apply(engine: &mut Engine, policy: &Verified, confirm_within: Option<u64>
     Ok(evidence)
 }
 
-/// Reads and verifies an update from files.
+/// Verifies an update. `place`: what the tables are called.
 ///
 /// # Errors
-/// If a file cannot be read or a signature does not hold.
-pub fn read(
+/// If a signature does not hold.
+pub fn verify(
     trusted: &TrustedKeys,
-    tables: &Path,
-    signature: &Path,
-    assignment: Option<&Path>,
+    place: &str,
+    tables: Vec<u8>,
+    signature: Vec<u8>,
+    assignment: Option<&[u8]>,
     instance: Option<&str>,
 ) -> Result<Verified> {
-    let policy = Verified::read(tables, signature, trusted)?;
+    let policy = Verified::check(place, tables, signature, trusted)?;
     match assignment {
         None => Ok(policy),
-        Some(path) => {
-            let envelope = Envelope::parse(&read_bounded(path, MAX_ENVELOPE as u64)?)?;
-            policy.assigned(&envelope, instance.unwrap_or_default(), trusted)
-        }
+        Some(bytes) => policy.assigned(&Envelope::parse(bytes)?, instance.unwrap_or_default(), trusted),
     }
 }

@@ -171,8 +171,13 @@ pub const LOOK_AGENT: u32 = 0x2000_0000;
 /// Bit of `look`: a task outside the labelled cgroups may have a label of its own.
 pub const LOOK_STRAYS: u32 = 0x4000_0000;
 
+/// Bytes of a cgroup's name in a piece of `audit_unit`; a zero follows.
+pub const AUDIT_PIECE: usize = 15;
+/// Pieces, so that the last one is empty for the longest name.
+pub const AUDIT_PIECES: usize = 18;
+
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     pub active: u64,
     pub serial: [u64; GENERATIONS as usize],
@@ -182,6 +187,10 @@ pub struct State {
     pub moving: u64,
     pub backing: u64,
     pub quarantines: u64,
+    pub audit_until: u64,
+    pub audit_serial: u64,
+    pub audit_labels: u64,
+    pub audit_unit: [u64; 2 * AUDIT_PIECES],
 }
 
 #[repr(C)]

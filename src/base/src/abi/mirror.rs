@@ -38,7 +38,8 @@ fn claims() -> Vec<Claim> {
     same!(c, layout::Header = "kiln_header": magic, abi_version, words, subjects_off, n_subjects, decisions_off,
         n_decisions, outcomes_off, n_outcomes, outcome_refs_off, n_outcome_refs, host_verbs, required_hooks_lo,
         required_hooks_hi, n_variants, n_rows, path_class, net_class);
-    same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing, quarantines);
+    same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing, quarantines,
+        audit_until, audit_serial, audit_labels, audit_unit);
     same!(c, layout::Schedule = "kiln_schedule": from, until, n, entry);
     same!(c, layout::Clock = "kiln_clock": timekeeper, trial, seen, turn, schedule);
     same!(c, layout::Mark = "kiln_mark": group, pass, label, pad, reserved);
@@ -100,6 +101,8 @@ fn claims() -> Vec<Claim> {
         ("KILN_LABEL_SENTINEL", u64::from(layout::LABEL_SENTINEL)),
         ("KILN_HOST_EXEC", u64::from(layout::HOST_EXEC)),
         ("KILN_FINAL", u64::from(layout::FINAL)),
+        ("KILN_AUDIT_PIECE", layout::AUDIT_PIECE as u64),
+        ("KILN_AUDIT_PIECES", layout::AUDIT_PIECES as u64),
         ("KILN_S_PROFILE", u64::from(layout::S_PROFILE)),
         ("KILN_S_SENTINEL", u64::from(layout::S_SENTINEL)),
         ("KILN_S_TIMED", u64::from(layout::S_TIMED)),
