@@ -2,9 +2,10 @@
 //! directly, so that no message bus is needed.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,11 @@ const BOOTED: &str = "/run/systemd/system";
 const PROGRAMS: [&str; 2] = ["/usr/bin/systemctl", "/bin/systemctl"];
 const PROPERTIES: &str = "--property=CPUQuotaPerSecUSec,MemoryMax,TasksMax,LimitNOFILE,LimitNOFILESoft,\
                           IOReadBandwidthMax,IOWriteBandwidthMax";
+
+/// An answer that takes longer does not come: an update is undone rather than kept waiting.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks whether it came.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What systemd holds a unit to. None: to nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,12 +46,41 @@ pub fn is_there() -> bool {
     Path::new(BOOTED).is_dir()
 }
 
+/// What a command says, which is ended where it takes too long.
+fn within(command: &mut Command, patience: Duration) -> io::Result<Output> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // By threads, so that it is never kept waiting for room.
+    let read = |source: Option<Box<dyn Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            source.map(|mut source| source.read_to_end(&mut text));
+            text
+        })
+    };
+    let said = read(child.stdout.take().map(|out| Box::new(out) as Box<dyn Read + Send>));
+    let errors = read(child.stderr.take().map(|out| Box::new(out) as Box<dyn Read + Send>));
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if begun.elapsed() > patience {
+            // Nobody waits for what it would have said.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", patience.as_secs())));
+        }
+        std::thread::sleep(PAUSE);
+    };
+    Ok(Output { status, stdout: said.join().unwrap_or_default(), stderr: errors.join().unwrap_or_default() })
+}
+
 fn systemctl(words: &[&str], units: &[&str]) -> Result<String> {
     let fail = |source: io::Error| AgentError::kernel(Step::Manager(words[0].to_owned()), source);
     let program = PROGRAMS.iter().find(|path| Path::new(path).exists()).unwrap_or(&PROGRAMS[0]);
     let mut command = Command::new(program);
     command.args(words).arg("--").args(units).env_clear().env("LC_ALL", "C").stdin(Stdio::null());
-    let output = command.output().map_err(fail)?;
+    let output = within(&mut command, PATIENCE).map_err(fail)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -129,6 +164,16 @@ fn microseconds(value: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_does_not_come_is_not_waited_for() {
+        let mut slow = Command::new("sleep");
+        let found = within(slow.arg("60"), Duration::from_millis(20)).map(drop);
+        assert_eq!(found.map_err(|e| e.kind()), Err(io::ErrorKind::TimedOut));
+        let mut words = Command::new("sh");
+        let said = within(words.args(["-c", "head -c 200000 /dev/zero; echo x >&2; exit 3"]), PATIENCE).unwrap();
+        assert_eq!((said.stdout.len(), said.stderr.as_slice(), said.status.code()), (200_000, &b"x\n"[..], Some(3)));
+    }
 
     #[test]
     fn what_systemd_says_is_understood() {
