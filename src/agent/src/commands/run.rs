@@ -11,7 +11,7 @@ use crate::bpf::pins::Pins;
 use crate::commands::control::{self, Answer, Request};
 use crate::config::Places;
 use crate::error::{AgentError, Refusal, Result, Step};
-use crate::limit::watch::Watch;
+use crate::limit::keep::Keep;
 use crate::machine::clock::now_ns;
 use crate::machine::files::read_optional;
 use crate::machine::lines;
@@ -46,7 +46,7 @@ pub fn run(places: Places) -> Result<()> {
     let listener = control::listen(&engine.places.run)?;
     engine.maps.set_agent(std::process::id())?;
     engine.settle()?;
-    let (mut away, mut schedule, mut watch) = (false, windows::Watch::default(), Watch::default());
+    let (mut away, mut schedule, mut keep) = (false, windows::Watch::default(), Keep::default());
     notify("READY=1");
     watched();
     loop {
@@ -55,7 +55,7 @@ pub fn run(places: Places) -> Result<()> {
         let ready = {
             // Without a POS its place is taken by the listener once more.
             let inbox = pos.as_ref().map_or(listener.as_fd(), |(inbox, _)| inbox.as_fd());
-            let met = watch.told().unwrap_or(listener.as_fd());
+            let met = keep.watch.told().unwrap_or(listener.as_fd());
             let mut fds = [
                 PollFd::new(engine.events.ring(), PollFlags::IN),
                 PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
@@ -96,7 +96,7 @@ pub fn run(places: Places) -> Result<()> {
             lines::error(&e);
         }
         schedule.look(&engine);
-        limits(&engine, &mut watch);
+        keep.look(&mut engine);
         // What is enforced stays so; it is said once.
         let was = std::mem::replace(&mut away, !engine.in_place());
         if away && !was {
@@ -180,18 +180,6 @@ pub fn dead_man(engine: &mut Engine) {
         )),
         Err(e) => lines::error(&e),
     }
-}
-
-/// Looks whether a limit was met.
-fn limits(engine: &Engine, watch: &mut Watch) {
-    let Ok(records) = engine.records() else { return };
-    if !watch.watches(&records.active.tables) {
-        match engine.keeper.tables(&records.active) {
-            Ok(tables) => watch.begin(records.active.tables, records.active.serial, &tables),
-            Err(e) => return lines::error(&e),
-        }
-    }
-    watch.look(&engine.places, &engine.maps);
 }
 
 /// An update needs some MiB for moments; they are given back, so that the idle agent stays small.

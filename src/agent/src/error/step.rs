@@ -117,6 +117,12 @@ pub enum Step {
     /// Letting somebody out of it.
     #[error("cannot end the quarantine")]
     WriteQuarantine,
+    /// Reading who is throttled.
+    #[error("cannot read who is throttled")]
+    ReadThrottle,
+    /// Throttling somebody, or ending it.
+    #[error("cannot begin or end a throttle")]
+    WriteThrottle,
     /// Making the sentinel.
     #[error("cannot make the sentinel process")]
     MakeSentinel,

@@ -2,8 +2,11 @@
 //!
 //! ```text
 //!  apply      all of it, after a flip; and given back, at the end of enforcement
+//!  keep       as windows, disks and instances come and go, while the agent runs
 //!  watch      what follows where a limit is met
 //!  usage      what of each limit is used, by the kernel's counters
+//!  now        which windows are open, who is throttled, which disks there are
+//!  throttle   who is throttled, and what is left to him
 //!  files      descriptors of processes that run already
 //!  leftover   what systemd leaves in the kernel of a setting that goes
 //!  dropin     what systemd is told: one file a unit
@@ -20,7 +23,10 @@ pub mod bound;
 pub mod disks;
 pub mod dropin;
 pub mod files;
+pub mod keep;
 pub mod leftover;
 pub mod manager;
+pub mod now;
+pub mod throttle;
 pub mod usage;
 pub mod watch;
