@@ -151,7 +151,7 @@ ok "and has less of the disk" throttled_disk kl-slow.service
 ok "that is told" soon told '"phase":"began","action":"throttle","unit":"kl-slow.service"'
 ok "the status says it" grep -q '^throttled  kl-slow.service since .*deny read' <($agent status)
 ok "who meets a limit is throttled" soon is 100ms show kl-met.service CPUQuotaPerSecUSec
-ok "and it is told what was met" soon told '"unit":"kl-met.service","resource":"pids","limit":5,.*"action":"throttle"'
+ok "and it is told what was met" soon told '"unit":"kl-met.service","resource":"pids","limit":7,.*"action":"throttle"'
 
 systemctl start kl-cpu kl-memory kl-pids kl-files kl-own kl-other kl-i@7
 ok "a busy loop gets a fifth" between 16 24 share kl-cpu.service

@@ -11,13 +11,13 @@ use crate::bpf::pins::Pins;
 use crate::commands::control::{self, Answer, Request};
 use crate::config::Places;
 use crate::error::{AgentError, Refusal, Result, Step};
-use crate::limit::keep::Keep;
 use crate::machine::clock::now_ns;
 use crate::machine::files::read_optional;
 use crate::machine::lines;
 use crate::machine::process::{notify, watched};
 use crate::pos;
 use crate::update::engine::Engine;
+use crate::update::limits::Keep;
 use crate::update::{back, release, stay, take, windows};
 
 /// Longest sleep: the deadline of an update is looked at this often.

@@ -20,6 +20,10 @@ use crate::load::maps::Maps;
 use crate::machine::files::read_optional;
 
 const MAX_NOTES: u64 = 4 << 20;
+/// What a unit has while it is throttled: percent of one processor ...
+const CPU: u64 = 10;
+/// ... and bytes a second of each disk, in each direction. What it has of the network the kernel programs know.
+const DISK: u64 = 1_000_000;
 
 /// What is remembered of a unit that has limits: both are needed to give back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -101,9 +105,17 @@ fn wanted(tables: &Tables, now: &Now) -> Wanted {
         .map(|(amounts, unit)| (unit, amounts))
         .collect();
     for unit in now.throttled.iter().filter(|unit| bound::is_service(unit)) {
-        throttle::narrow(wanted.entry(unit.clone()).or_insert_with(|| amounts(unit)));
+        narrow(wanted.entry(unit.clone()).or_insert_with(|| amounts(unit)));
     }
     wanted
+}
+
+/// What of a unit's amounts is left while it is throttled.
+fn narrow(amounts: &mut Amounts) {
+    for (resource, most) in [(Resource::Cpu, CPU), (Resource::IoRead, DISK), (Resource::IoWrite, DISK)] {
+        let least = amounts.entry(resource).or_insert(most);
+        *least = (*least).min(most);
+    }
 }
 
 /// What a unit is held to: by its own name, or else as an instance.
@@ -227,4 +239,17 @@ pub fn give_back(places: &Places, maps: &Maps) -> Result<()> {
         give_files_back(places, unit, note);
     }
     write(&places.run, &Notes::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throttle_makes_nothing_wider() {
+        let mut amounts: Amounts = [(Resource::Cpu, 5), (Resource::Memory, 1), (Resource::IoRead, 7_000_000)].into();
+        narrow(&mut amounts);
+        let expect = [(Resource::Cpu, 5), (Resource::Memory, 1), (Resource::IoRead, DISK), (Resource::IoWrite, DISK)];
+        assert_eq!(amounts, expect.into());
+    }
 }

@@ -2,7 +2,6 @@
 //!
 //! ```text
 //!  apply      all of it, after a flip; and given back, at the end of enforcement
-//!  keep       as windows, disks and instances come and go, while the agent runs
 //!  watch      what follows where a limit is met
 //!  usage      what of each limit is used, by the kernel's counters
 //!  now        which windows are open, who is throttled, which disks there are
@@ -23,7 +22,6 @@ pub mod bound;
 pub mod disks;
 pub mod dropin;
 pub mod files;
-pub mod keep;
 pub mod leftover;
 pub mod manager;
 pub mod now;

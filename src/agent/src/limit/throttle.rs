@@ -6,20 +6,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kiln_base::abi::layout::{THROTTLE_NS, Throttle};
-use kiln_base::model::Resource;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::bpf::map::ANY;
 use crate::error::{AgentError, Result, Step};
 use crate::label::tree;
-use crate::limit::bound::Amounts;
 use crate::load::maps::Maps;
 use crate::machine::clock::now_ns;
 
-/// Percent of one processor.
-const CPU: u64 = 10;
-/// Bytes a second of each disk, in each direction.
-const DISK: u64 = 1_000_000;
 /// `rule` of who met a limit.
 const NO_RULE: u32 = u32::MAX;
 
@@ -45,14 +39,6 @@ impl Slowed {
     /// Whether its time is over.
     pub fn is_over(&self) -> bool {
         self.entry.until_ns <= now_ns()
-    }
-}
-
-/// What of a unit's amounts is left while it is throttled.
-pub fn narrow(amounts: &mut Amounts) {
-    for (resource, most) in [(Resource::Cpu, CPU), (Resource::IoRead, DISK), (Resource::IoWrite, DISK)] {
-        let least = amounts.entry(resource).or_insert(most);
-        *least = (*least).min(most);
     }
 }
 
@@ -135,14 +121,6 @@ pub fn keeps_the_machine(unit: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_throttle_makes_nothing_wider() {
-        let mut amounts: Amounts = [(Resource::Cpu, 5), (Resource::Memory, 1), (Resource::IoRead, 7_000_000)].into();
-        narrow(&mut amounts);
-        let expect = [(Resource::Cpu, 5), (Resource::Memory, 1), (Resource::IoRead, DISK), (Resource::IoWrite, DISK)];
-        assert_eq!(amounts, expect.into());
-    }
 
     #[test]
     fn the_machines_own_units_are_as_the_kernel_programs_have_them() {

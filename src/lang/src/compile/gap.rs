@@ -56,7 +56,6 @@ pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
         }
         governs(block, kernel, &mut gaps);
         schedule(policy, block, &mut gaps);
-        super::limit::throttled(block, &mut gaps);
         for r in &block.rules {
             rule(policy, block, r, kernel, &mut gaps);
         }

@@ -6,9 +6,12 @@ use kiln_base::model::{Action, BlockKind, Mode, Outcome, Resource, literal_of_pa
 use super::gap::Gap;
 use crate::policy::normal::{Block, Limit, Object, Policy, Selector, SelectorKey};
 
-/// The limits of a policy that cannot be enforced, and why.
+/// The limits and throttles of a policy that cannot be enforced, and why.
 pub(super) fn find(policy: &Policy, gaps: &mut Vec<Gap>) {
-    policy.blocks.iter().for_each(|block| of_block(policy, block, gaps));
+    for block in &policy.blocks {
+        of_block(policy, block, gaps);
+        throttled(block, gaps);
+    }
 }
 
 fn of_block(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
@@ -69,7 +72,7 @@ fn told(resource: Resource) -> bool {
 }
 
 /// The pattern of a line that names units and nothing else.
-pub(super) fn units(line: &[Selector]) -> Option<&str> {
+fn units(line: &[Selector]) -> Option<&str> {
     let everywhere = |s: &&Selector| s.key == SelectorKey::Host && s.pattern.0 == "*";
     let rest: Vec<&Selector> = line.iter().filter(|s| !everywhere(s)).collect();
     let [Selector { key: SelectorKey::Unit, pattern }] = rest[..] else { return None };
@@ -137,7 +140,7 @@ fn throttles_by_default(block: &Block) -> bool {
 }
 
 /// A throttle is of a service: where a block throttles whom it refuses, it names services.
-pub(super) fn throttled(block: &Block, gaps: &mut Vec<Gap>) {
+fn throttled(block: &Block, gaps: &mut Vec<Gap>) {
     let services = |line: &Vec<Selector>| units(line).is_some_and(|pattern| pattern.ends_with(".service"));
     let Some(line) = block.subjects.iter().find(|line| !services(line)) else { return };
     let reason =
