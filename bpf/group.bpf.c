@@ -226,6 +226,7 @@ static __always_inline void kiln_forget_group(struct cgroup *cgrp)
 	bpf_map_delete_elem(&kiln_cgroups, &id);
 	bpf_map_delete_elem(&kiln_quarantined, &key);
 	bpf_map_delete_elem(&kiln_traffics, &id);
+	bpf_map_delete_elem(&kiln_throttled, &id);
 }
 
 /* No task lives in it, and none will. */

@@ -137,6 +137,7 @@ struct kiln_subject {
 #define KILN_H_PEER (1u << 18)	   /* a rule on accept names addresses: who connects decides, not the port alone */
 #define KILN_H_DATAGRAM (1u << 19) /* a datagram can be refused when it arrives */
 #define KILN_H_RATES (1u << 20)	   /* a limit is a rate of network traffic */
+#define KILN_H_THROTTLE (1u << 23) /* a rule, or a limit that is met, throttles a unit */
 
 struct kiln_header {
 	__u32 magic;
@@ -215,6 +216,7 @@ struct kiln_state {
 	 */
 	__u64 audit_until, audit_serial, audit_labels;
 	__u64 audit_unit[2 * KILN_AUDIT_PIECES];
+	__u64 throttles;   /* not 0: kiln_throttled may have an entry */
 };
 #define KILN_MOVING_LABELLED 1ull /* it has a label where it comes from */
 
@@ -277,6 +279,20 @@ struct kiln_quarantine {
 	__u32 pad;
 };
 #define KILN_QUARANTINES 1024u
+
+/* A unit that is throttled, by the id of its cgroup. */
+struct kiln_throttle {
+	__u64 time_ns;	/* CLOCK_BOOTTIME: since when */
+	__u64 until_ns; /* until when, unless it is asked for again */
+	__u64 serial;	/* as in an event */
+	__u32 label;
+	__u32 rule; /* KILN_NO_RULE: a limit that was met */
+	__u32 pid;  /* of the process that was refused; 0: a limit that was met */
+	__u32 pad;
+};
+#define KILN_THROTTLES 1024u
+#define KILN_THROTTLE_NS 600000000000ull /* ten minutes */
+#define KILN_THROTTLE_RATE 1000000ull	 /* bits a second, in each direction */
 
 /*
  * What a task finds by its cgroup without a look-up: at the cgroup's place, which its address gives. Several cgroups

@@ -126,6 +126,13 @@ struct {
 } kiln_quarantined SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, KILN_THROTTLES);
+	__type(key, u64);
+	__type(value, struct kiln_throttle);
+} kiln_throttled SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);

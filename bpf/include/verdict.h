@@ -50,8 +50,8 @@ __noinline int kiln_report(struct kiln_ids *id, struct kiln_scratch *s, struct k
 		e->severity = outcome->severity;
 		e->action = outcome->action;
 		e->mode = outcome->mode;
-		/* The host is never put into quarantine. */
-		if (id->label == KILN_LABEL_HOST && e->action == KILN_QUARANTINE)
+		/* The host is never put into quarantine, nor throttled. */
+		if (id->label == KILN_LABEL_HOST && (e->action == KILN_QUARANTINE || e->action == KILN_THROTTLE))
 			e->action = KILN_ALERT;
 	}
 	if (what & KILN_SPARED)
@@ -115,7 +115,10 @@ static __always_inline int kiln_respond(struct kiln_outcome *outcome)
 {
 	if (outcome->action == KILN_KILL)
 		bpf_send_signal(9);
-	return outcome->action == KILN_QUARANTINE ? (int)(outcome->rule & 0x3fffffff) + 1 : -EPERM;
+	if (outcome->action != KILN_QUARANTINE && outcome->action != KILN_THROTTLE)
+		return -EPERM;
+	return (int)((outcome->rule & KILN_RULE_MASK) | (outcome->action == KILN_THROTTLE ? KILN_ASKS_THROTTLE : 0)) +
+	       1;
 }
 
 /* By these it would no longer be the agent that does it. */

@@ -128,6 +128,16 @@ impl StateWord {
         })
     }
 
+    /// Whether somebody was throttled in this boot.
+    pub fn throttles(&self) -> bool {
+        self.0.word(offset_of!(State, throttles)).load(Ordering::Acquire) != 0
+    }
+
+    /// Says that somebody is.
+    pub fn set_throttles(&self) {
+        self.0.word(offset_of!(State, throttles)).store(1, Ordering::SeqCst);
+    }
+
     /// Whether tasks are known to be seen before they leave their cgroup (`KILN_MOVES_SEEN`).
     pub fn moves_seen(&self) -> bool {
         self.0.word(offset_of!(State, moves)).load(Ordering::Acquire) == 1

@@ -10,13 +10,13 @@ use crate::commands::control::{self, Answer};
 use crate::commands::handle;
 use crate::config::Places;
 use crate::error::{AgentError, Result, Step};
-use crate::limit::watch::Watch;
 use crate::machine::clock::now_ns;
 use crate::machine::lines;
 use crate::machine::process::{notify, watched};
 use crate::pos;
 use crate::report::acts::{Act, Operation};
 use crate::update::engine::Engine;
+use crate::update::limits::Keep;
 use crate::update::{audit, back, windows};
 
 /// Longest sleep: the deadline of an update is looked at this often.
@@ -45,7 +45,7 @@ pub fn run(places: Places) -> Result<()> {
     let listener = control::listen(&engine.places.run)?;
     engine.maps.set_agent(std::process::id())?;
     engine.settle()?;
-    let (mut away, mut schedule, mut watch) = (false, windows::Watch::default(), Watch::default());
+    let (mut away, mut schedule, mut keep) = (false, windows::Watch::default(), Keep::default());
     notify("READY=1");
     watched();
     loop {
@@ -54,7 +54,7 @@ pub fn run(places: Places) -> Result<()> {
         let ready = {
             // Without a POS its place is taken by the listener once more.
             let inbox = pos.as_ref().map_or(listener.as_fd(), |(inbox, _)| inbox.as_fd());
-            let met = watch.told().unwrap_or(listener.as_fd());
+            let met = keep.watch.told().unwrap_or(listener.as_fd());
             let mut fds = [
                 PollFd::new(engine.events.ring(), PollFlags::IN),
                 PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
@@ -95,7 +95,7 @@ pub fn run(places: Places) -> Result<()> {
             lines::error(&e);
         }
         schedule.look(&engine);
-        limits(&engine, &mut watch);
+        keep.look(&mut engine);
         // What is enforced stays so; it is said once.
         let was = std::mem::replace(&mut away, !engine.in_place());
         if away && !was {
@@ -130,18 +130,6 @@ pub fn dead_man(engine: &mut Engine) {
             act.failed(&e).tell();
         }
     }
-}
-
-/// Looks whether a limit was met.
-fn limits(engine: &Engine, watch: &mut Watch) {
-    let Ok(records) = engine.records() else { return };
-    if !watch.watches(&records.active.tables) {
-        match engine.keeper.tables(&records.active) {
-            Ok(tables) => watch.begin(records.active.tables, records.active.serial, &tables),
-            Err(e) => return lines::error(&e),
-        }
-    }
-    watch.look(&engine.places, &engine.maps);
 }
 
 /// An update needs some MiB for moments; they are given back, so that the idle agent stays small.

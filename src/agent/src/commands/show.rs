@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::commands::status;
 use crate::config::Places;
 use crate::error::{AgentError, Lack, Refusal, Result};
-use crate::limit::usage::{self, Usage};
+use crate::limit::usage::Usage;
 use crate::load::keep;
 use crate::load::maps::Maps;
 use crate::update::audit::{self, Audit};
@@ -131,7 +131,7 @@ pub fn show(places: &Places, unit: Option<&str>) -> Result<Shown> {
         pending: records.pending.is_some(),
         subject: subject.map(|subject| subject.key.clone()),
         blocks: blocks(metadata, &binds),
-        limits: usage::all(places, &maps, &tables).into_iter().filter(|limit| is_units(&limit.unit)).collect(),
+        limits: status.limits.into_iter().filter(|limit| is_units(&limit.unit)).collect(),
         windows: status.windows,
         audit: audit::current(&places.run, &maps).filter(|audit| is_units(&audit.unit)),
         quarantined: status.quarantined.into_iter().filter(|q| q.unit.as_deref().is_none_or(is_units)).collect(),

@@ -1,8 +1,8 @@
 //! `kiln-agent status`: what the kernel enforces now. Reads only, and needs no lock.
 
-use kiln_base::abi::layout::TABLES_BYTES;
+use kiln_base::abi::layout::{H_THROTTLE, TABLES_BYTES};
 use kiln_base::abi::metadata::Metadata;
-use kiln_base::event::{Evidence, Link, Program, Response};
+use kiln_base::event::{Evidence, Link, Program, Response, rfc3339};
 use kiln_base::window::text;
 use serde::Serialize;
 
@@ -11,13 +11,15 @@ use crate::error::{AgentError, Result};
 use crate::label::bearer::Labels;
 use crate::label::quarantine::{self, Descendant};
 use crate::label::who;
+use crate::limit::now::Clockwork;
+use crate::limit::throttle;
 use crate::limit::usage::{self, Usage};
 use crate::load::attach;
 use crate::load::generation;
 use crate::load::maps::{Counters, Maps};
 use crate::machine::clock::boot_unix_ns;
 use crate::report::explain::Explainer;
-use crate::report::responses;
+use crate::report::{responses, throttles};
 use crate::update::audit::{self, Audit};
 use crate::update::calls::{self, Unfiltered};
 use crate::update::records::{Keeper, Record};
@@ -62,12 +64,25 @@ pub struct Status {
     /// The unit that an operator has put into audit mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
-    /// Limits of units, and what of them is used.
+    /// Who is throttled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub throttled: Vec<Throttled>,
+    /// Limits of units that hold now, and what of them is used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Usage>,
     /// The last proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+}
+
+/// A unit that is throttled.
+#[derive(Debug, Serialize)]
+pub struct Throttled {
+    /// As it was told.
+    #[serde(flatten)]
+    pub response: Response,
+    /// RFC 3339, UTC: until when, unless it is asked for again.
+    pub until: String,
 }
 
 /// Which windows are open by what the kernel programs were told.
@@ -139,6 +154,7 @@ pub fn status(places: &Places) -> Result<Status> {
         quarantined: Vec::new(),
         descendants: Vec::new(),
         audit: None,
+        throttled: Vec::new(),
         limits: Vec::new(),
         evidence: None,
     };
@@ -155,6 +171,7 @@ pub fn status(places: &Places) -> Result<Status> {
     (status.programs, status.links) = attach::inventory(&pins)?;
     let keeper = Keeper::new(&places.run);
     (status.quarantined, status.descendants) = quarantined(places, &maps, &keeper)?;
+    status.throttled = throttled(places, &maps, &keeper)?;
     let Some(index) = maps.active() else {
         status.problem = Some("the programs are loaded, but no generation is active".into());
         return Ok(status);
@@ -166,7 +183,9 @@ pub fn status(places: &Places) -> Result<Status> {
     let tables = keeper.tables(&records.active);
     if let Ok(tables) = &tables {
         status.unfiltered = calls::unfiltered(&places.proc, tables);
-        status.limits = usage::all(places, &maps, tables);
+        let throttles = tables.kernel.header.required_hooks_lo & H_THROTTLE != 0;
+        let now = Clockwork::new(&tables.metadata, throttles).now(places, &maps)?;
+        status.limits = usage::all(places, &maps, tables, &now);
     }
     status.windows = tables.as_ref().ok().and_then(|t| Windows::of(&maps, index, &t.metadata));
     let words = tables.map(|t| t.kernel.words.len());
@@ -193,14 +212,34 @@ fn quarantined(places: &Places, maps: &Maps, keeper: &Keeper) -> Result<(Vec<Res
     let groups = who::groups(&maps.cgroups, &places.cgroups)?;
     let bound = who::all(Labels(&maps.labels), &groups, &places.proc)?;
     let descendants = quarantine::descendants(&bound, &held, &labels);
+    let explainer = explainer(keeper)?;
+    let live = held.iter().filter(|h| !h.is_over());
+    Ok((live.map(|h| responses::describe(h, &labels, &explainer)).collect(), descendants))
+}
+
+fn throttled(places: &Places, maps: &Maps, keeper: &Keeper) -> Result<Vec<Throttled>> {
+    let all = throttle::list(maps, &places.cgroups)?;
+    if all.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (labels, explainer) = (maps.labels_given()?, explainer(keeper)?);
+    let until = |ns: u64| rfc3339(boot_unix_ns().saturating_add(i64::try_from(ns).unwrap_or(i64::MAX)));
+    let one = |slowed: &throttle::Slowed| Throttled {
+        response: throttles::describe(slowed, &labels, &explainer),
+        until: until(slowed.entry.until_ns),
+    };
+    Ok(all.iter().filter(|slowed| !slowed.is_over()).map(one).collect())
+}
+
+/// Knows the rules of what is, and was, in force.
+fn explainer(keeper: &Keeper) -> Result<Explainer> {
     let mut explainer = Explainer::new(boot_unix_ns());
     for record in keeper.read()?.iter().flat_map(|r| r.previous.iter().chain([&r.active])) {
         if let Some(metadata) = keeper.metadata(record) {
             explainer.learn(record.serial, metadata);
         }
     }
-    let live = held.iter().filter(|h| !h.is_over());
-    Ok((live.map(|h| responses::describe(h, &labels, &explainer)).collect(), descendants))
+    Ok(explainer)
 }
 
 impl std::fmt::Display for Status {
@@ -242,6 +281,10 @@ impl std::fmt::Display for Status {
         }
         if let Some(audit) = &self.audit {
             writeln!(f, "audit      {audit}")?;
+        }
+        for Throttled { response, until } in &self.throttled {
+            let rule = response.rule.as_deref().unwrap_or("a limit that was met, or an earlier policy");
+            writeln!(f, "throttled  {} since {} until {until}: {rule}", response.who(), response.since)?;
         }
         for limit in &self.limits {
             writeln!(f, "limit      {limit}")?;

@@ -120,6 +120,12 @@ pub enum Step {
     /// Putting a unit into audit mode.
     #[error("cannot tell the unit in audit mode")]
     TellAudit,
+    /// Reading who is throttled.
+    #[error("cannot read who is throttled")]
+    ReadThrottle,
+    /// Throttling somebody, or ending it.
+    #[error("cannot begin or end a throttle")]
+    WriteThrottle,
     /// Making the sentinel.
     #[error("cannot make the sentinel process")]
     MakeSentinel,

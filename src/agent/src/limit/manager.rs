@@ -135,6 +135,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_answer_that_does_not_come_is_not_waited_for() {
+        let mut slow = Command::new("sleep");
+        slow.arg("60");
+        let found = within(slow, Duration::from_millis(20)).map(drop);
+        assert_eq!(found.map_err(|e| e.kind()), Err(io::ErrorKind::TimedOut));
+        let mut words = Command::new("sh");
+        words.args(["-c", "head -c 200000 /dev/zero; echo x >&2; exit 3"]);
+        let said = within(words, PATIENCE).unwrap();
+        assert_eq!((said.stdout.len(), said.stderr.as_slice(), said.status.code()), (200_000, &b"x\n"[..], Some(3)));
+    }
+
+    #[test]
     fn what_systemd_says_is_understood() {
         let said = "CPUQuotaPerSecUSec=1s 500ms\nMemoryMax=67108864\nTasksMax=infinity\nLimitNOFILE=524288\n\
                     LimitNOFILESoft=1024\nIOReadBandwidthMax=/dev/vda 1000\nIOReadBandwidthMax=/dev/vdb 2000\nOther=1\n";

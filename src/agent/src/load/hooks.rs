@@ -80,7 +80,7 @@ pub(crate) fn test_header(lo: u32, hi: u32) -> Header {
 
 #[cfg(test)]
 mod tests {
-    use kiln_base::abi::layout::{H_DATAGRAM, H_EXEC, H_PEER, H_RATES, H_UNIT};
+    use kiln_base::abi::layout::{H_DATAGRAM, H_EXEC, H_PEER, H_RATES, H_THROTTLE, H_UNIT};
     use kiln_base::model::{KernelOp, Verb, VerbSet};
 
     use super::*;
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn every_program_is_attached_by_some_policy_and_each_class_has_one() {
         let all = test_header(VerbSet::ALL.bits().into(), u32::MAX >> (32 - KernelOp::ALL.len()));
-        let marks = H_EXEC | H_UNIT | H_PEER | H_DATAGRAM | H_RATES;
+        let marks = H_EXEC | H_UNIT | H_PEER | H_DATAGRAM | H_RATES | H_THROTTLE;
         let some = Header { required_hooks_lo: all.required_hooks_lo | marks, ..all };
         assert_eq!(needed(&some, true).unwrap().len(), programs().unwrap().len());
         let asked =
@@ -167,6 +167,7 @@ mod tests {
             ("peers", H_PEER),
             ("datagrams", H_DATAGRAM),
             ("rates", H_RATES),
+            ("throttles", H_THROTTLE),
         ];
         let changes = changes.iter().map(|(name, bit)| ((*name).to_owned(), test_header(*bit, 0)));
         let ops = KernelOp::ALL.iter().map(|op| (format!("kernel {}", op.name()), test_header(0, k(*op))));

@@ -70,6 +70,8 @@ pub struct Maps {
     pub cgroups: Map,
     /// Who is in quarantine.
     pub quarantined: Map,
+    /// Units that are throttled.
+    pub throttled: Map,
     /// What tasks find by their cgroup.
     pub groups: Groups,
     /// The active word.
@@ -115,6 +117,7 @@ impl Maps {
             labels: open("kiln_labels")?,
             cgroups: open("kiln_cgroups")?,
             quarantined: open("kiln_quarantined")?,
+            throttled: open("kiln_throttled")?,
             groups: Groups::map(&open("kiln_groups")?).map_err(|e| ("kiln_groups", e))?,
             state: StateWord::map(state).map_err(|e| ("kiln_state", e))?,
             clock: Clock::map(&open("kiln_clock")?).map_err(|e| ("kiln_clock", e))?,

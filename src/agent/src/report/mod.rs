@@ -6,6 +6,7 @@
 //!  events    the buffers: each event explained, written as a line, kept for the POS
 //!  explain   the rule that decided an event, by the tables of its generation
 //!  permit    the rule that would permit what an event was refused for
+//!  throttles  who is throttled, and who is not any more
 //!  responses who was put into quarantine, and who is out of it again
 //!  sentinel  a harmless refusal that really happens, for the proof of a generation
 //! ```
@@ -17,3 +18,4 @@ pub mod explain;
 pub mod permit;
 pub mod responses;
 pub mod sentinel;
+pub mod throttles;

@@ -104,13 +104,16 @@ pub fn describe(held: &Held, labels: &LabelTable, explainer: &Explainer) -> Resp
     }
 }
 
-fn tell(response: &Response) {
+/// Tells one, on standard output and in the journal.
+pub fn tell(response: &Response) {
     lines::print_line(response);
+    let without = if response.by == 0 { "a limit that was met" } else { "by a rule of an earlier policy" };
     let message = format!(
-        "quarantine of {} {}: {}",
+        "{} of {} {}: {}",
+        response.action,
         response.who(),
         response.phase,
-        response.rule.as_deref().unwrap_or("by a rule of an earlier policy")
+        response.rule.as_deref().unwrap_or(without)
     );
     journal::send(&[
         ("MESSAGE", &message),

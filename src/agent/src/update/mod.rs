@@ -6,6 +6,7 @@
 //!  back     to the generation before
 //!  stay     confirm what is in force, prove it again
 //!  windows  which windows are open over a time to come, told and prolonged
+//!  limits   kept as they are to be: as windows open, units are throttled, disks are mounted
 //!    label, flip, prove   the three things that all of these do to the kernel
 //!    engine               what they work on, under the lock
 //!  calls    filters of system calls, which the image's drop-ins have: a policy with others is refused
@@ -22,6 +23,7 @@ pub mod choice;
 pub mod engine;
 pub mod flip;
 pub mod label;
+pub mod limits;
 pub mod phases;
 pub mod prove;
 pub mod records;

@@ -71,6 +71,8 @@ pub const H_PEER: u32 = 1 << 18;
 pub const H_DATAGRAM: u32 = 1 << 19;
 /// `required_hooks_lo`: some limit is a rate of network traffic.
 pub const H_RATES: u32 = 1 << 20;
+/// `required_hooks_lo`: a rule, or a limit that is met, throttles a unit.
+pub const H_THROTTLE: u32 = 1 << 23;
 
 #[repr(C)]
 #[derive(
@@ -191,6 +193,7 @@ pub struct State {
     pub audit_serial: u64,
     pub audit_labels: u64,
     pub audit_unit: [u64; 2 * AUDIT_PIECES],
+    pub throttles: u64,
 }
 
 #[repr(C)]
@@ -258,6 +261,25 @@ pub struct Quarantine {
 }
 /// Most entries of `kiln_quarantined`.
 pub const QUARANTINES: u32 = 1024;
+
+/// A value of `kiln_throttled`, by the id of a unit's cgroup.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Throttle {
+    pub time_ns: u64,
+    pub until_ns: u64,
+    pub serial: u64,
+    pub label: u32,
+    pub rule: u32,
+    pub pid: u32,
+    pub pad: u32,
+}
+/// Most entries of `kiln_throttled`.
+pub const THROTTLES: u32 = 1024;
+/// How long a throttle lasts after it was last asked for.
+pub const THROTTLE_NS: u64 = 600_000_000_000;
+/// Bits a second that a unit which is throttled may send, and get.
+pub const THROTTLE_RATE: u64 = 1_000_000;
 
 /// Words of `kiln_agent_ids` (`enum kiln_agent_word`).
 pub mod agent_word {

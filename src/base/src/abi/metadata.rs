@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Because, BlockKind, CallFilter, Digest, Mode, Outcome, Resource, Window, limit_text};
+use crate::model::{Action, Because, BlockKind, CallFilter, Digest, Mode, Outcome, Resource, Window, limit_text};
 
 /// The JSON part of a tables file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +71,13 @@ pub const SENTINEL_KEY: &str = "!sentinel";
 pub const QUARANTINE: &str = "|quarantine";
 
 impl SubjectInfo {
+    /// Whether a block binds it.
+    pub fn bound_by(&self, block: &BlockInfo) -> bool {
+        match block.kind {
+            BlockKind::Profile => self.profile.as_ref() == Some(&block.name),
+            BlockKind::Guard => self.guards.contains(&block.name),
+        }
+    }
     /// Whether it is another subject in quarantine.
     pub fn quarantined(&self) -> bool {
         self.key.ends_with(QUARANTINE)
@@ -107,6 +114,9 @@ pub struct BlockInfo {
 pub struct LimitInfo {
     /// How much of what: one resource, or both directions of `io`.
     pub amounts: BTreeMap<Resource, u64>,
+    /// The window within which alone it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub during: Option<String>,
     /// What follows where it is met; what is absent is medium, and alert.
     #[serde(default)]
     pub outcome: Outcome,
@@ -123,19 +133,25 @@ impl LimitInfo {
     pub fn text(&self) -> String {
         let severity = self.outcome.severity.map(|s| format!(" severity {s}")).unwrap_or_default();
         let action = self.outcome.action.map(|a| format!(" then {a}")).unwrap_or_default();
-        limit_text(&self.amounts) + &severity + &action
+        let during = self.during.as_ref().map(|window| format!(" during {window}")).unwrap_or_default();
+        limit_text(&self.amounts) + &during + &severity + &action
     }
 }
 
 impl Metadata {
-    /// The limits of a subject: of each resource the least over all blocks that bind it, with its amount.
-    pub fn limits(&self, subject: &SubjectInfo) -> BTreeMap<Resource, (u64, &LimitInfo)> {
+    /// Whether a unit is throttled where it meets some limit.
+    pub fn limits_throttle(&self) -> bool {
+        let limits = self.blocks.iter().flat_map(|block| &block.limits);
+        limits.into_iter().any(|limit| limit.outcome.action == Some(Action::Throttle))
+    }
+
+    /// The limits of a subject while windows are open: of each resource the least over all blocks that bind it, with its
+    /// amount.
+    pub fn limits(&self, subject: &SubjectInfo, open: impl Fn(&str) -> bool) -> BTreeMap<Resource, (u64, &LimitInfo)> {
         let mut least: BTreeMap<Resource, (u64, &LimitInfo)> = BTreeMap::new();
-        let binds = |block: &&BlockInfo| match block.kind {
-            BlockKind::Profile => subject.profile.as_ref() == Some(&block.name),
-            BlockKind::Guard => subject.guards.contains(&block.name),
-        };
-        for limit in self.blocks.iter().filter(binds).flat_map(|block| &block.limits) {
+        let binds = |block: &&BlockInfo| subject.bound_by(block);
+        let holds = |limit: &&LimitInfo| limit.during.as_ref().is_none_or(|window| open(window));
+        for limit in self.blocks.iter().filter(binds).flat_map(|block| &block.limits).filter(holds) {
             for (resource, most) in &limit.amounts {
                 let entry = least.entry(*resource).or_insert((*most, limit));
                 if *most < entry.0 {

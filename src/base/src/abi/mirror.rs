@@ -39,7 +39,7 @@ fn claims() -> Vec<Claim> {
         n_decisions, outcomes_off, n_outcomes, outcome_refs_off, n_outcome_refs, host_verbs, required_hooks_lo,
         required_hooks_hi, n_variants, n_rows, path_class, net_class);
     same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing, quarantines,
-        audit_until, audit_serial, audit_labels, audit_unit);
+        audit_until, audit_serial, audit_labels, audit_unit, throttles);
     same!(c, layout::Schedule = "kiln_schedule": from, until, n, entry);
     same!(c, layout::Clock = "kiln_clock": timekeeper, trial, seen, turn, schedule);
     same!(c, layout::Mark = "kiln_mark": group, pass, label, pad, reserved);
@@ -49,6 +49,7 @@ fn claims() -> Vec<Claim> {
     same!(c, layout::Task = "kiln_task": label, flags);
     same!(c, layout::QuarantineKey = "kiln_quarantine_key": id, start);
     same!(c, layout::Quarantine = "kiln_quarantine": time_ns, serial, label, rule, pid, pad);
+    same!(c, layout::Throttle = "kiln_throttle": time_ns, until_ns, serial, label, rule, pid, pad);
     let event = |field: &str, at: usize| (format!("offsetof(struct kiln_event, {field})"), at as u64);
     macro_rules! event {
         ($($field:ident),*) => { $(c.push(event(stringify!($field), offset_of!(layout::EventHeader, $field)));)* };
@@ -115,6 +116,10 @@ fn claims() -> Vec<Claim> {
         ("KILN_H_PEER", u64::from(layout::H_PEER)),
         ("KILN_H_DATAGRAM", u64::from(layout::H_DATAGRAM)),
         ("KILN_H_RATES", u64::from(layout::H_RATES)),
+        ("KILN_H_THROTTLE", u64::from(layout::H_THROTTLE)),
+        ("KILN_THROTTLES", u64::from(layout::THROTTLES)),
+        ("KILN_THROTTLE_NS", layout::THROTTLE_NS),
+        ("KILN_THROTTLE_RATE", layout::THROTTLE_RATE),
         ("KILN_T_STARTING", u64::from(layout::T_STARTING)),
         ("KILN_T_EXEMPT", u64::from(layout::T_EXEMPT)),
         ("KILN_PLACES", layout::PLACES as u64),

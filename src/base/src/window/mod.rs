@@ -54,6 +54,11 @@ impl OpenTimes {
         named.any(|(_, spans)| spans.iter().any(|(span, zone)| covers(span, zone, at)))
     }
 
+    /// As [`OpenTimes::is_open`], at a second of the wall clock; none where that is no instant.
+    pub fn is_open_at(&self, window: &str, second: i64) -> Option<bool> {
+        Timestamp::from_second(second).ok().map(|at| self.is_open(window, at))
+    }
+
     /// The windows in which the instant lies: bit n stands for the n-th. Those beyond the 64th have none.
     pub fn open(&self, at: Timestamp) -> u64 {
         let open = |spans: &[(Span, TimeZone)]| spans.iter().any(|(span, zone)| covers(span, zone, at));

@@ -328,6 +328,7 @@ fn datagrams(rules: &Rules<'_>) -> bool {
 fn marks(policy: &Policy, rules: &Rules<'_>) -> u32 {
     let flag = |used: bool, flag: u32| if used { flag } else { 0 };
     flag(limit::rates(policy), layout::H_RATES)
+        | flag(limit::throttles(policy), layout::H_THROTTLE)
         | flag(peers(rules), layout::H_PEER)
         | flag(datagrams(rules) || quarantines(policy), layout::H_DATAGRAM)
 }

@@ -1,6 +1,6 @@
 //! What of a policy the kernel programs, or the kernel asked for, cannot enforce. Nothing of it is ever ignored.
 
-use kiln_base::model::{Action, KernelOp, Outcome, Verb};
+use kiln_base::model::{Action, KernelOp, Verb};
 use serde::{Deserialize, Serialize};
 
 use super::KernelVersion;
@@ -56,10 +56,6 @@ pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
         }
         governs(block, kernel, &mut gaps);
         schedule(policy, block, &mut gaps);
-        let on_violation = std::iter::once(&block.on_violation).chain(block.on_violation_of.values());
-        if let Some(action) = on_violation.filter_map(unsupported_action).next() {
-            gaps.push(Gap::of_block(block, action_reason(action), ACTION_MEND.to_owned()));
-        }
         for r in &block.rules {
             rule(policy, block, r, kernel, &mut gaps);
         }
@@ -153,24 +149,11 @@ fn schedule(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
             define(&active.window),
         ));
     }
-    let otherwise = block.active.as_ref().map(|a| Outcome { severity: None, action: a.otherwise });
-    if let Some(action) = otherwise.as_ref().and_then(unsupported_action) {
-        gaps.push(Gap::of_block(block, action_reason(action), ACTION_MEND.to_owned()));
-    }
 }
 
-const NO_WINDOW: &str = "there is no window of this name";
-fn define(window: &str) -> String {
+pub(super) const NO_WINDOW: &str = "there is no window of this name";
+pub(super) fn define(window: &str) -> String {
     format!("define it: `window {window} {{ daily 08:00-18:00 zone \"UTC\"; }}`")
-}
-
-const ACTION_MEND: &str = "use `then alert`, `then quarantine` or `then kill`";
-
-fn unsupported_action(outcome: &Outcome) -> Option<Action> {
-    outcome.action.filter(|a| matches!(a, Action::Throttle))
-}
-fn action_reason(action: Action) -> String {
-    format!("the kernel programs cannot {action}; they deny, report, quarantine and kill")
 }
 
 fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
@@ -194,10 +177,7 @@ fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps
             ),
         }
     }
-    if let Some(action) = unsupported_action(&rule.outcome) {
-        add(action_reason(action), ACTION_MEND);
-    }
-    let action = rule.outcome.action.filter(|a| matches!(a, Action::Kill | Action::Quarantine));
+    let action = rule.outcome.action.filter(|a| matches!(a, Action::Kill | Action::Quarantine | Action::Throttle));
     if let Some(action) = action.filter(|_| rule.effect == Effect::Watch) {
         add(
             format!("a watch rule observes: it does not {action}"),
