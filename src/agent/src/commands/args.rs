@@ -65,9 +65,10 @@ Commands:
   run       report events as JSON lines, keep them for the POS, take its updates
   status    say what is enforced, by the kernel's own account
   update    --tables FILE --signature FILE [--assignment FILE] [--confirm-within SECONDS]
-            take a signed update; a newer serial than any before is needed
+            take a signed update; a newer serial than any before is needed. One that a tighten key signed
+            is taken if it is a subset of the build's policy, and for as long as it says
   confirm   keep the update that waits for confirmation
-  revert    go back from an update that waits for confirmation
+  revert    go back from an update that waits for confirmation, or from a tightened policy to the build's
   release   UNIT|PID
             let a unit, or a process with its descendants, out of quarantine
   verify    check the image's policy and keys; nothing is loaded

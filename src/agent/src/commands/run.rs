@@ -18,7 +18,7 @@ use crate::machine::lines;
 use crate::machine::process::{notify, watched};
 use crate::pos;
 use crate::update::engine::Engine;
-use crate::update::{back, release, stay, take, windows};
+use crate::update::{back, release, stay, take, tighten, windows};
 
 /// Longest sleep: the deadline of an update is looked at this often.
 const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -47,6 +47,7 @@ pub fn run(places: Places) -> Result<()> {
     engine.maps.set_agent(std::process::id())?;
     engine.settle()?;
     let (mut away, mut schedule, mut watch) = (false, windows::Watch::default(), Watch::default());
+    let mut tightened = tighten::Watch::default();
     notify("READY=1");
     watched();
     loop {
@@ -92,6 +93,7 @@ pub fn run(places: Places) -> Result<()> {
             }
         }
         dead_man(&mut engine);
+        tightened.look(&mut engine);
         if let Err(e) = engine.watch_responses() {
             lines::error(&e);
         }
@@ -125,10 +127,12 @@ pub fn handle(engine: &mut Engine, request: Request) -> Result<Option<Evidence>>
         }
         Request::Confirm => stay::confirm(engine).map(|()| None),
         Request::Revert => {
-            if engine.records()?.pending.is_none() {
-                return Err(Refusal::Confirmed.into());
+            let records = engine.records()?;
+            match (records.pending, records.active.tightened) {
+                (None, None) => Err(Refusal::Confirmed.into()),
+                (None, Some(_)) => tighten::end(engine, "an operator reverts it").map(Some),
+                (Some(_), _) => back::revert(engine).map(Some),
             }
-            back::revert(engine).map(Some)
         }
         Request::Affirm => stay::affirm(engine).map(Some),
         Request::Release { who } => release::release(engine, &who).map(|()| None),

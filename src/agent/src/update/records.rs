@@ -34,6 +34,40 @@ pub struct Record {
     /// Entries of the table of labels when it was built: labels given later are unknown to it.
     #[serde(default)]
     pub labels: usize,
+    /// Set where it stands in for the build's policy for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tightened: Option<Tightened>,
+}
+
+/// A policy that the build did not sign, in the place of the build's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tightened {
+    /// Its number, of those of the build's serial.
+    pub number: u64,
+    /// Digest of the tables file of the build's policy.
+    pub base: Digest,
+    /// When it ends, in seconds of the wall clock.
+    pub expires: u64,
+    /// When it ends at the latest, wherever the clock is set; nanoseconds after boot.
+    pub deadline_ns: u64,
+}
+
+impl Record {
+    /// The digest of the build's policy.
+    pub fn build(&self) -> &Digest {
+        self.tightened.as_ref().map_or(&self.tables, |t| &t.base)
+    }
+
+    /// By which the kernel programs name it in events.
+    pub fn number(&self) -> u64 {
+        number(self.serial, self.tightened.as_ref().map_or(0, |t| t.number))
+    }
+}
+
+/// One number of a serial and of a tightening of it; 0: none. `bundle::MOST_SERIAL` and `MOST_TIGHTENINGS` let it be a number
+/// of JSON.
+pub fn number(serial: u64, tightening: u64) -> u64 {
+    tightening.checked_shl(32).unwrap_or_default().saturating_add(serial)
 }
 
 /// An update that is not confirmed yet.
