@@ -46,7 +46,8 @@ fn signing(dir: &Path, name: &str, number: u64, expires: &str) -> Command {
 
 #[test]
 fn what_is_a_subset_is_signed_and_what_is_wider_is_not() {
-    let dir = folder(&[("base", "/srv/**", 3), ("less", "/srv/www/**", 3), ("more", "/s*/**", 3), ("next", "/srv/a", 4)]);
+    let dir =
+        folder(&[("base", "/srv/**", 3), ("less", "/srv/www/**", 3), ("more", "/s*/**", 3), ("next", "/srv/a", 4)]);
     let at = dir.path();
     tighten(at, "less").assert().success().stdout(contains("permits nothing that"));
     assert!(!at.join("less.dsse.json").exists(), "without a key nothing is signed");
@@ -55,7 +56,7 @@ fn what_is_a_subset_is_signed_and_what_is_wider_is_not() {
     let wider = "not a subset: profile web may do what the build's policy refuses: read \"/s/a\"";
     signing(at, "more", 1, "2030-01-02T00:00:00Z").assert().code(1).stderr(contains(wider));
     assert!(!at.join("more.dsse.json").exists());
-    tighten(at, "more").args(["--format", "json"]).assert().code(1).stdout(contains("\"subset\":false"));
+    tighten(at, "more").args(["--format", "json"]).assert().code(1).stdout(contains("\"subset\": false"));
     tighten(at, "next").assert().code(2).stderr(contains("compile it with --serial 3"));
     signing(at, "less", 0, "2030-01-02T00:00:00Z").assert().code(2).stderr(contains("number"));
     signing(at, "less", 1, "1969-01-02T00:00:00Z").assert().code(2).stderr(contains("1970"));
@@ -113,9 +114,9 @@ fn each_key_has_one_role_and_each_number_comes_once() {
     // What the build signed next ends it.
     store.confirm(&base).unwrap();
     assert!(store.tightened(&trusted).unwrap().is_none());
-    let left = fs::read_dir(state.path()).unwrap().filter(|e| {
-        e.as_ref().unwrap().file_name().to_string_lossy().starts_with("tightened")
-    });
+    let left = fs::read_dir(state.path())
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with("tightened"));
     assert_eq!(left.count(), 0);
     // The signature of a tightening where the build's is wanted.
     fs::copy(at.join("less.tables"), state.path().join(format!("good-{}.tables", less.digest.hex()))).unwrap();

@@ -155,7 +155,8 @@ pub fn boot(group: &Group) -> Result<String, String> {
         for round in 1..=story.rounds()? {
             for (letter, text) in &story.policies {
                 if let Some((base, number, expires)) = story.tightens(letter)? {
-                    let (digest, serial) = bases.get(&base).copied().ok_or_else(|| format!("{letter} is before {base}"))?;
+                    let (digest, serial) =
+                        bases.get(&base).copied().ok_or_else(|| format!("{letter} is before {base}"))?;
                     let name = format!("{}.{letter}", story.name);
                     let compiled = policy::compile(&name, text, kernel, serial)?;
                     policy::tighten(&sealed, &name, &compiled, (digest, number, expires), &tightener)?;

@@ -38,7 +38,9 @@ fn first(engine: &mut Engine, policy: &Verified, tightened: Option<Verified>) ->
         match evidence.and_then(|evidence| stay::confirm(engine).map(|()| evidence)) {
             Ok(evidence) => return Ok(evidence),
             // Nothing that the build did not sign keeps its own policy from being enforced.
-            Err(e) => lines::error(&format_args!("the tightened policy cannot be enforced, and the build's own is: {e}")),
+            Err(e) => {
+                lines::error(&format_args!("the tightened policy cannot be enforced, and the build's own is: {e}"))
+            }
         }
     }
     switch(engine, Accepted::at_boot(policy), None)

@@ -152,7 +152,8 @@ fn serve(engine: &mut Engine, ask: pos::Ask) -> Result<Option<(Evidence, u64)>> 
                 let active = records.active.serial;
                 return Err(Refusal::NotInForce { active, asked: serial }.into());
             }
-            if records.pending.is_some() {
+            // The POS knows nothing of a tightening: who tried it out confirms it.
+            if records.pending.is_some() && records.active.tightened.is_none() {
                 stay::confirm(engine)?;
             }
             Ok(None)

@@ -137,7 +137,9 @@ pub enum Refusal {
     #[error("an update waits for confirmation; confirm or revert it first")]
     Unconfirmed,
     /// A tightening of another policy than the build's that is in force.
-    #[error("it tightens serial {offered}, and serial {active} is the build's policy in force here, or other tables have that serial")]
+    #[error(
+        "it tightens serial {offered}, and serial {active} is the build's policy in force here, or other tables have that serial"
+    )]
     OtherBase {
         /// What it tightens.
         offered: u64,

@@ -5,6 +5,7 @@
 //!  switch   an update from its first phase to its last; phases has each as a type
 //!  back     to the generation before
 //!  tighten  a policy that the build did not sign, if it is a subset of the build's; and back to the build's
+//!  tightened  what is recorded of that
 //!  stay     confirm what is in force, prove it again
 //!  windows  which windows are open over a time to come, told and prolonged
 //!    label, flip, prove   the three things that all of these do to the kernel
@@ -31,4 +32,5 @@ pub mod store;
 pub mod switch;
 pub mod take;
 pub mod tighten;
+pub mod tightened;
 pub mod windows;

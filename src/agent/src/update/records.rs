@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{AgentError, FileFault, Result, TablesFault};
 use crate::machine::files::{read_bounded, read_optional};
 use crate::update::store::Verified;
+use crate::update::tightened::{Tightened, number};
 
 const MAX_RECORDS: u64 = 4 << 20;
 
@@ -39,19 +40,6 @@ pub struct Record {
     pub tightened: Option<Tightened>,
 }
 
-/// A policy that the build did not sign, in the place of the build's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tightened {
-    /// Its number, of those of the build's serial.
-    pub number: u64,
-    /// Digest of the tables file of the build's policy.
-    pub base: Digest,
-    /// When it ends, in seconds of the wall clock.
-    pub expires: u64,
-    /// When it ends at the latest, wherever the clock is set; nanoseconds after boot.
-    pub deadline_ns: u64,
-}
-
 impl Record {
     /// The digest of the build's policy.
     pub fn build(&self) -> &Digest {
@@ -62,12 +50,6 @@ impl Record {
     pub fn number(&self) -> u64 {
         number(self.serial, self.tightened.as_ref().map_or(0, |t| t.number))
     }
-}
-
-/// One number of a serial and of a tightening of it; 0: none. `bundle::MOST_SERIAL` and `MOST_TIGHTENINGS` let it be a number
-/// of JSON.
-pub fn number(serial: u64, tightening: u64) -> u64 {
-    tightening.checked_shl(32).unwrap_or_default().saturating_add(serial)
 }
 
 /// An update that is not confirmed yet.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use kiln_base::abi::Tables;
 use kiln_base::abi::tables::MAX_FILE;
 use kiln_base::bundle::{
-    Assignment, Envelope, MAX_ENVELOPE, PolicyStatement, StatementError, TIGHTENING_TYPE, Tightening, TrustedKeys, write_aside,
+    Assignment, Envelope, MAX_ENVELOPE, PolicyStatement, StatementError, TIGHTENING_TYPE, Tightening, TrustedKeys,
+    write_aside,
 };
 use kiln_base::model::Digest;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{AgentError, FileFault, Number, Result, TablesFault};
 use crate::machine::clock::{now_ns, wall_ns};
 use crate::machine::files::{read_bounded, read_optional};
-use crate::update::records::{Tightened, number};
+use crate::update::tightened::{Tightened, number};
 
 const MAX_STATE: u64 = 64 * 1024;
 
@@ -274,7 +275,11 @@ impl Store {
         let path = self.path(&format!("{TIGHTENED}{}.tables", policy.digest.hex()));
         write_aside(&path, &policy.file, 0o600)?;
         let signature = String::from_utf8_lossy(&policy.signature).into_owned();
-        self.write_tightened(&Kept { tables: policy.digest, signature, seen: policy.seen.max(wall_ns() / 1_000_000_000) })?;
+        self.write_tightened(&Kept {
+            tables: policy.digest,
+            signature,
+            seen: policy.seen.max(wall_ns() / 1_000_000_000),
+        })?;
         self.sweep_tightened(Some(&path));
         Ok(())
     }

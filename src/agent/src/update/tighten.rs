@@ -12,10 +12,11 @@ use crate::label::slots::{LabelTable, Slots};
 use crate::machine::clock::{now_ns, wall_ns};
 use crate::machine::{journal, lines};
 use crate::update::engine::Engine;
-use crate::update::records::{Record, Tightened};
+use crate::update::records::Record;
 use crate::update::stay;
 use crate::update::store::{Accepted, Store, Verified};
 use crate::update::switch::switch;
+use crate::update::tightened::Tightened;
 
 const SECOND: u64 = 1_000_000_000;
 /// When it is said that a tightened policy ends soon, in seconds before.
@@ -106,7 +107,10 @@ pub fn kept(store: &Store, trusted: &TrustedKeys, build: &Verified) -> Option<Ve
     let usable = |policy: Verified| {
         let Some(signed) = &policy.tightening else { return Ok(None) };
         if signed.base != build.digest || signed.serial != build.statement.serial {
-            lines::notice(&format_args!("the tightened policy was of serial {}; a newer one of the build is here", signed.serial));
+            lines::notice(&format_args!(
+                "the tightened policy was of serial {}; a newer one of the build is here",
+                signed.serial
+            ));
             return Ok(None);
         }
         in_time(signed, policy.seen.max(now()))?;
@@ -118,7 +122,9 @@ pub fn kept(store: &Store, trusted: &TrustedKeys, build: &Verified) -> Option<Ve
         Ok(Some(policy)) => Some(policy),
         other => {
             if let Err(e) = other {
-                lines::notice(&format_args!("the build's own policy is enforced, and the tightened one no longer: {e}"));
+                lines::notice(&format_args!(
+                    "the build's own policy is enforced, and the tightened one no longer: {e}"
+                ));
             }
             if let Err(e) = store.forget_tightened() {
                 lines::error(&e);
@@ -134,7 +140,9 @@ pub fn kept(store: &Store, trusted: &TrustedKeys, build: &Verified) -> Option<Ve
 /// If the build's policy is gone or cannot be enforced; the tightened one stays in force then.
 pub fn end(engine: &mut Engine, why: &str) -> Result<Evidence> {
     let active = engine.records()?.active;
-    let policy = build(engine, &active)?;
+    let mut policy = build(engine, &active)?;
+    // The POS can have assigned it meanwhile.
+    policy.sequence = policy.sequence.max(active.sequence);
     // First: a boot that comes between loads the build's.
     engine.store.forget_tightened()?;
     let evidence = switch(engine, Accepted::at_boot(&policy), None)?;
@@ -234,12 +242,8 @@ mod tests {
 
     #[test]
     fn whichever_clock_says_less_counts() {
-        let t = Tightened {
-            number: 1,
-            base: kiln_base::model::Digest::of(b""),
-            expires: 1000,
-            deadline_ns: 500 * SECOND,
-        };
+        let t =
+            Tightened { number: 1, base: kiln_base::model::Digest::of(b""), expires: 1000, deadline_ns: 500 * SECOND };
         assert_eq!(left(&t, 900, 400 * SECOND), 100);
         assert_eq!(left(&t, 100, 490 * SECOND), 10, "the clock was set back");
         assert_eq!(left(&t, 995, 0), 5, "it was set forward");

@@ -15,7 +15,7 @@ pub use aside::{AsideError, open_file, write_aside};
 pub use dsse::{Envelope, EnvelopeError, EnvelopeSignature, MAX_ENVELOPE, pae};
 pub use keys::{KeyError, PublicKey, SigningKey};
 pub use statement::{
-    ASSIGNMENT_TYPE, Assignment, MOST_SERIAL, MOST_TIGHTENINGS, POLICY_TYPE, PolicyStatement, StatementError, TIGHTENING_TYPE,
-    Tightening,
+    ASSIGNMENT_TYPE, Assignment, MOST_SERIAL, MOST_TIGHTENINGS, POLICY_TYPE, PolicyStatement, StatementError,
+    TIGHTENING_TYPE, Tightening,
 };
 pub use trust::{TrustError, TrustedKeys};

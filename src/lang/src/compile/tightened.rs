@@ -30,18 +30,38 @@ fn changed(policy: &Policy, r: &mut Random) -> Policy {
         let number = r.below(n);
         let block = &mut policy.blocks[number];
         let rules = block.rules.len();
-        match r.below(9) {
+        match r.below(12) {
             0..3 if rules > 0 => {
                 block.rules.remove(r.below(rules));
             }
             3 if rules > 0 => block.rules[r.below(rules)].effect = Effect::Deny,
             4 => {
-                let object = Object::File { verbs: VerbSet::FILE, paths: vec![random::glob(r)], except: vec![], switch: None };
+                let object =
+                    Object::File { verbs: VerbSet::FILE, paths: vec![random::glob(r)], except: vec![], switch: None };
                 let conditions = Vec::new();
                 let (because, text, origin) = (Vec::new(), "added".to_owned(), "random.pdl:1000".to_owned());
-                let rule = Rule { effect: Effect::Deny, object, conditions, outcome: block.on_violation, because, text, origin };
+                let rule = Rule {
+                    effect: Effect::Deny,
+                    object,
+                    conditions,
+                    outcome: block.on_violation,
+                    because,
+                    text,
+                    origin,
+                };
                 block.rules.push(rule);
             }
+            9..11 if rules > 0 && block.kind == BlockKind::Profile => {
+                block.rules[r.below(rules)].effect = Effect::Allow
+            }
+            11 if rules > 0 => match &mut block.rules[r.below(rules)].object {
+                Object::File { paths, except, .. } => {
+                    paths.push(random::glob(r));
+                    except.clear();
+                }
+                Object::Net { ports, .. } => *ports = vec![kiln_base::model::PortRange::ANY],
+                _ => {}
+            },
             5 => block.mode = *r.pick(Mode::ALL),
             6 => block.governs = VerbSet::from_bits(0xfff),
             7 if rules > 0 => {
@@ -175,13 +195,13 @@ fn what_is_proven_permits_no_more_and_what_is_wider_is() {
         assert!(shown, "no such request: {}", context());
     }
     eprintln!("{outcomes:?}, {requests} requests, {witnesses} witnesses");
-    assert!(outcomes["subset"] > 10 && outcomes["Permitted"] > 10, "{outcomes:?}");
-    assert!(requests > 10_000 && witnesses > 5, "{requests} {witnesses}");
+    assert!(outcomes["subset"] > 10 && outcomes["Permitted"] > 5, "{outcomes:?}");
+    assert!(requests > 10_000 && witnesses > 2, "{requests} {witnesses}");
 }
 
 #[test]
 fn a_policy_is_a_subset_of_itself() {
-    for seed in 0..60 {
+    for seed in 0..30 {
         let mut r = Random(seed);
         let policy = if r.one_in(2) { random::timed_policy(&mut r) } else { random::policy(&mut r) };
         let Ok(tables) = compile(&policy, &options()) else { continue };
@@ -201,11 +221,17 @@ fn web(rules: &str) -> String {
 
 #[test]
 fn the_shortest_witness_is_named() {
-    let build = web("governs read, write, exec, connect, capability; allow read \"/srv/**\"; allow exec \"/usr/bin/web\"; \
+    let build =
+        web("governs read, write, exec, connect, capability; allow read \"/srv/**\"; allow exec \"/usr/bin/web\"; \
                      allow connect tcp to \"10.0.0.0/8\" port 443;");
-    let with = |more: &str| web(&format!("governs read, write, exec, connect, capability; allow exec \"/usr/bin/web\"; {more}"));
+    let with = |more: &str| {
+        web(&format!("governs read, write, exec, connect, capability; allow exec \"/usr/bin/web\"; {more}"))
+    };
     assert_eq!(says(&build, &build), "subset");
-    assert_eq!(says(&build, &with("allow read \"/srv/www/**\"; allow connect tcp to \"10.1.0.0/16\" port 443;")), "subset");
+    assert_eq!(
+        says(&build, &with("allow read \"/srv/www/**\"; allow connect tcp to \"10.1.0.0/16\" port 443;")),
+        "subset"
+    );
     assert_eq!(says(&build, &with("")), "subset");
     let wider = |more: &str, expect: &str| {
         let said = says(&build, &with(more));
@@ -229,12 +255,17 @@ fn a_mode_a_response_a_selector_and_a_profile_stay() {
     };
     let audit = build.replace("mode enforce", "mode audit");
     said(&audit, "profile web would only be reported (audit) for what the build's policy refuses: read");
-    said("", "unit \"web.service\" of what nothing binds comes to what nothing binds, and by the build's policy to profile web");
+    said(
+        "",
+        "unit \"web.service\" of what nothing binds comes to what nothing binds, and by the build's policy to profile web",
+    );
     said(&build.replace("profile web", "profile other"), "a task keeps its profile");
     said(&build.replace("web.service", "w*.service"), "what the build's policy does not bind stays unbound");
     let more = format!("{build}profile more {{ subject unit \"more.service\"; mode enforce; governs read; }}\n");
     said(&more, "what the build's policy does not bind stays unbound");
-    let guard = |subject: &str| format!("{build}guard g {{ subject {subject}; mode enforce; deny read, create \"/srv/a\"; }}\n");
+    let guard = |subject: &str| {
+        format!("{build}guard g {{ subject {subject}; mode enforce; deny read, create \"/srv/a\"; }}\n")
+    };
     said(&guard("unit \"web.service\""), "subset");
     said(&guard("unit \"*.service\""), "stays unbound");
     said(&guard("host \"*\""), "is the build's alone to decide");
@@ -265,7 +296,12 @@ fn windows_may_only_shrink() {
     let said = says(&day, &at("mon-fri 08:00-18:01"));
     assert!(said.ends_with("exec \"/usr/bin/web\" on Monday 18:00 UTC"), "{said}");
     assert!(says(&day, &web("governs write, exec; allow exec \"/usr/bin/web\";")).contains("/usr/bin/web"));
-    let ends = |span: &str| format!("window w {{ {span} zone \"UTC\"; }}\n{}", web("active during w; governs write, exec; allow exec \"/**\";"));
+    let ends = |span: &str| {
+        format!(
+            "window w {{ {span} zone \"UTC\"; }}\n{}",
+            web("active during w; governs write, exec; allow exec \"/**\";")
+        )
+    };
     assert_eq!(says(&ends("mon-fri 08:00-18:00"), &ends("mon-fri 08:00-17:00")), "subset");
     assert!(says(&ends("mon-fri 08:00-17:00"), &ends("mon-fri 08:00-18:00")).contains("on Monday 17:00 UTC"));
 }
@@ -275,10 +311,16 @@ fn limits_may_only_shrink() {
     let limit = |text: &str| web(&format!("governs exec; {text}"));
     let build = limit("limit pids 10 then kill; limit network out 1Mbit/s;");
     assert_eq!(says(&build, &limit("limit pids 9 then kill; limit network out 1Mbit/s; limit memory 1GiB;")), "subset");
-    for wider in
-        ["limit network out 1Mbit/s;", "limit pids 11 then kill; limit network out 1Mbit/s;", "limit pids 10; limit network out 1Mbit/s;"]
-    {
-        assert_eq!(says(&build, &limit(wider)), "profile web: the limit of pids is not as strict as the build's", "{wider}");
+    for wider in [
+        "limit network out 1Mbit/s;",
+        "limit pids 11 then kill; limit network out 1Mbit/s;",
+        "limit pids 10; limit network out 1Mbit/s;",
+    ] {
+        assert_eq!(
+            says(&build, &limit(wider)),
+            "profile web: the limit of pids is not as strict as the build's",
+            "{wider}"
+        );
     }
     assert!(says(&build, &limit("limit pids 10 then kill;")).contains("the limit of network out"));
     assert!(says(&build, &web("governs exec;")).contains("web.service"));
@@ -287,12 +329,16 @@ fn limits_may_only_shrink() {
 /// What a file may be named is judged by the policy of the moment: two names are as apart as they were, or nothing is named so.
 #[test]
 fn names_that_the_build_keeps_apart_stay_apart() {
-    let build = "governs read, write; allow read, write \"/open/**\"; allow modify, create, delete, setattr \"/shut/**\";";
+    let build =
+        "governs read, write; allow read, write \"/open/**\"; allow modify, create, delete, setattr \"/shut/**\";";
     // Neither can be read: by that policy a file of the one could get a name of the other, and be read later.
     let both = web("governs read, write; allow modify, create, delete, setattr \"/open/**\", \"/shut/**\";");
     let said = says(&web(build), &both);
     assert!(said.contains("may make \"/open/") && said.contains("refuse to create it, too"), "{said}");
-    assert_eq!(says(&web(build), &web("governs read, write; allow modify, delete, setattr \"/open/**\", \"/shut/**\";")), "subset");
+    assert_eq!(
+        says(&web(build), &web("governs read, write; allow modify, delete, setattr \"/open/**\", \"/shut/**\";")),
+        "subset"
+    );
 }
 
 #[test]
@@ -309,4 +355,64 @@ fn programs_that_the_build_switches_by_stay_apart() {
     assert!(said.contains("keep the switch, and `deny` the program"), "{said}");
     let denied = "allow exec \"/usr/bin/web\"; allow exec \"/usr/bin/job\" as job; deny exec \"/usr/bin/job\";";
     assert_eq!(says(&build, &two(denied)), "subset");
+}
+
+/// Each field of a subject, made to say less, is found: the kernel programs look at some before they walk.
+#[test]
+fn no_field_of_a_subject_may_say_less() {
+    use kiln_base::abi::kernel::{SUBJECT_WORDS, subject_words};
+    use kiln_base::abi::layout::Subject;
+    let build = tables(
+        &format!(
+            "{}guard g {{ subject unit \"web.service\"; mode enforce; deny read, create \"/srv/a\"; }}\n",
+            web(
+                "governs read, write, exec, connect, capability, kernel; allow exec \"/usr/bin/web\"; allow exec \"/usr/bin/job\" as job;"
+            )
+        ) + "profile job { subject exec \"/usr/bin/job\"; mode enforce; governs exec; deny exec \"/x\" then quarantine; }\n",
+    );
+    let with = |n: u32, change: fn(&mut Subject)| {
+        let mut changed = build.clone();
+        let mut s = changed.kernel.subject(n).unwrap();
+        let before = s;
+        change(&mut s);
+        assert_ne!(s, before, "nothing is changed");
+        let at = changed.kernel.header.subjects_off as usize + n as usize * SUBJECT_WORDS;
+        changed.kernel.words[at..][..SUBJECT_WORDS].copy_from_slice(&subject_words(&s));
+        prove(&build, &changed, [])
+    };
+    let bound = build.metadata.subjects.iter().find(|s| s.key == "web|g").unwrap().index;
+    let fields: [fn(&mut Subject); 18] = [
+        |s| s.path_start = 0,
+        |s| s.exec_start = 0,
+        |s| s.path_default = 0,
+        |s| s.net_default = 0,
+        |s| s.fail = 0,
+        |s| s.fail_net = 0,
+        |s| s.verbs = 0,
+        |s| s.verbs &= !1,
+        |s| s.cap_deny = 0,
+        |s| s.kernel_deny = 0,
+        |s| s.kernel_deny &= s.kernel_deny - 1,
+        |s| s.flags ^= 1,
+        |s| s.flags ^= 1 << 31,
+        |s| s.kernel_detour = u32::MAX,
+        |s| s.guard_verbs = 0,
+        |s| s.guard_start = 0,
+        |s| s.guard_fail = 0,
+        |s| s.quarantine = 0,
+    ];
+    for (n, change) in fields.into_iter().enumerate() {
+        assert!(with(bound, change).is_err(), "field {n}");
+    }
+    assert!(with(1, |s| s.unit_start = 0).is_err());
+    for hooks in 0..2 {
+        let mut changed = build.clone();
+        let header = &mut changed.kernel.header;
+        *(if hooks == 0 { &mut header.required_hooks_lo } else { &mut header.required_hooks_hi }) = 0;
+        assert!(prove(&build, &changed, []).is_err());
+    }
+    // What running tasks have counts, too.
+    let job = build.metadata.subjects.iter().find(|s| s.key == "job|").unwrap().index;
+    assert!(prove(&build, &build, [(bound, job)]).is_err());
+    assert!(prove(&build, &build, [(2, job)]).is_err(), "what is denied everything stays so");
 }

@@ -85,22 +85,14 @@ pub(super) fn named(side: &Side<'_>, index: u32, governed: u32) -> (bool, bool) 
 }
 
 /// Whether one of two decisions, outside of quarantine and in it, refuses of a file or its name what the other does not.
-pub(super) fn kept_apart(
-    (before, after): (&Side<'_>, &Side<'_>),
-    (a, b): (u32, u32),
-    governed: (u32, u32),
-) -> bool {
+pub(super) fn kept_apart((before, after): (&Side<'_>, &Side<'_>), (a, b): (u32, u32), governed: (u32, u32)) -> bool {
     let refused = |(d, governed): (Decision, u16)| d.deny & governed;
     let kept = (CARRIED | CREATE | DELETE) & !VerbSet::QUARANTINE.bits();
     (refused(before.of(a, governed.0)) ^ refused(after.of(b, governed.1))) & kept != 0
 }
 
 /// Whether two names say something else of what may be done with a file.
-pub(super) fn carry_apart(
-    (before, after): (&Side<'_>, &Side<'_>),
-    (a, b): (u32, u32),
-    governed: (u32, u32),
-) -> bool {
+pub(super) fn carry_apart((before, after): (&Side<'_>, &Side<'_>), (a, b): (u32, u32), governed: (u32, u32)) -> bool {
     let refused = |(d, governed): (Decision, u16)| d.deny & governed;
     (refused(before.of(a, governed.0)) ^ refused(after.of(b, governed.1))) & CARRIED != 0
 }
@@ -131,7 +123,9 @@ pub(super) fn lists(before: &Side<'_>, after: &Side<'_>) -> Option<(bool, u32, L
 
 fn lost(before: Said, after: Said, inside: bool) -> Option<Loss> {
     match (before, after) {
-        (Said::Allow, _) | (Said::Watch | Said::Would, Said::Would | Said::Deny(_)) | (Said::Watch, Said::Watch) => None,
+        (Said::Allow, _) | (Said::Watch | Said::Would, Said::Would | Said::Deny(_)) | (Said::Watch, Said::Watch) => {
+            None
+        }
         (Said::Watch, Said::Allow) => Some(Loss::Unwatched),
         (Said::Would, Said::Allow | Said::Watch) => Some(Loss::Unaudited),
         (Said::Deny(_), Said::Allow | Said::Watch) => Some(Loss::Permitted),
@@ -162,16 +156,8 @@ mod tests {
 
     #[test]
     fn the_carried_verbs_are_those_of_the_kernel_programs() {
-        let carried = [
-            Verb::Read,
-            Verb::Modify,
-            Verb::Setattr,
-            Verb::Exec,
-            Verb::Load,
-            Verb::Bind,
-            Verb::Connect,
-            Verb::Accept,
-        ];
+        let carried =
+            [Verb::Read, Verb::Modify, Verb::Setattr, Verb::Exec, Verb::Load, Verb::Bind, Verb::Connect, Verb::Accept];
         assert_eq!(CARRIED, carried.iter().fold(0, |all, verb| all | 1 << *verb as u8));
         assert_eq!((CREATE, DELETE), (1 << Verb::Create as u8, 1 << Verb::Delete as u8));
     }

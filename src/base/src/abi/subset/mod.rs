@@ -28,11 +28,7 @@ pub use wider::{Loss, Wider};
 ///
 /// # Errors
 /// [`Wider`], with the shortest witness.
-pub fn prove(
-    before: &Tables,
-    after: &Tables,
-    more: impl IntoIterator<Item = (u32, u32)>,
-) -> Result<(), Wider> {
+pub fn prove(before: &Tables, after: &Tables, more: impl IntoIterator<Item = (u32, u32)>) -> Result<(), Wider> {
     units(&before.metadata, &after.metadata)?;
     tasks::Tasks::new(before, after).prove(more)?;
     header(&before.kernel.header, &after.kernel.header)
@@ -82,9 +78,10 @@ fn units(before: &Metadata, after: &Metadata) -> Result<(), Wider> {
     } = after;
     for WindowInfo { name: _, window: _ } in windows {}
     let limited = |metadata: &Metadata| -> BTreeSet<String> {
-        let blocks = metadata.blocks.iter().filter(|BlockInfo { kind: _, name: _, mode: _, units: _, exec: _, host: _, limits }| {
-            !limits.is_empty()
-        });
+        let blocks = metadata
+            .blocks
+            .iter()
+            .filter(|BlockInfo { kind: _, name: _, mode: _, units: _, exec: _, host: _, limits }| !limits.is_empty());
         blocks.flat_map(|block| &block.units).filter_map(|pattern| literal_of_pattern(pattern)).collect()
     };
     let now = limited(after);

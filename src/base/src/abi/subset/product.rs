@@ -1,6 +1,8 @@
 //! The product of two automata, walked in breadth, so that what is found first is found by a shortest text.
 
+use std::cell::Cell;
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use crate::abi::kernel::Kernel;
 use crate::abi::layout::NET_KEY;
@@ -9,7 +11,7 @@ use crate::abi::subset::wider::Wider;
 /// Pairs of states of one walk.
 const MOST_STATES: usize = 1 << 20;
 /// Steps of all walks together.
-const MOST_STEPS: usize = 1 << 25;
+const MOST_STEPS: usize = 1 << 26;
 
 /// Two tables, and the steps that are left to compare them.
 pub(super) struct Product<'a> {
@@ -18,7 +20,7 @@ pub(super) struct Product<'a> {
     paths: Vec<u8>,
     protocols: Vec<u8>,
     nets: Vec<u8>,
-    left: usize,
+    left: Rc<Cell<usize>>,
 }
 
 /// A pair of states, where it was come from, and by which byte.
@@ -26,6 +28,21 @@ type Node = ((u32, u32), usize, u8);
 
 impl<'a> Product<'a> {
     pub(super) fn new(before: &'a Kernel, after: &'a Kernel) -> Product<'a> {
+        Product::within(before, after, Rc::new(Cell::new(MOST_STEPS)))
+    }
+
+    /// Of other tables, by the steps that are left to this one.
+    pub(super) fn of<'b>(&self, before: &'b Kernel, after: &'b Kernel) -> Product<'b> {
+        Product::within(before, after, Rc::clone(&self.left))
+    }
+
+    /// Counts work that is as much as these steps.
+    pub(super) fn spend(&self, steps: usize) -> Result<(), Wider> {
+        self.left.set(self.left.get().checked_sub(steps).ok_or(Wider::TooMuch("too many steps"))?);
+        Ok(())
+    }
+
+    fn within(before: &'a Kernel, after: &'a Kernel, left: Rc<Cell<usize>>) -> Product<'a> {
         let paths = representatives(&before.header.path_class, &after.header.path_class, |b| match b {
             b'a'..=b'z' => 0,
             b'0'..=b'9' => 1,
@@ -38,7 +55,7 @@ impl<'a> Product<'a> {
         let nets = |first: [u8; 2]| {
             representatives(&before.header.net_class, &after.header.net_class, |b| u8::from(!first.contains(&b)))
         };
-        Product { before, after, paths, protocols: nets([6, 17]), nets: nets([0, 0]), left: MOST_STEPS }
+        Product { before, after, paths, protocols: nets([6, 17]), nets: nets([0, 0]), left }
     }
 
     /// Walks over all texts. `found` gets each pair of states once; what it gives ends the walk, with a shortest text.
@@ -107,7 +124,7 @@ impl<'a> Product<'a> {
     }
 
     fn step(&mut self, (x, y): (u32, u32), byte: u8, net: bool) -> Result<(u32, u32), Wider> {
-        self.left = self.left.checked_sub(1).ok_or(Wider::TooMuch("too many steps"))?;
+        self.spend(1)?;
         Ok((step(self.before, x, byte, net), step(self.after, y, byte, net)))
     }
 }

@@ -5,6 +5,9 @@ use std::net::Ipv6Addr;
 use crate::abi::layout::NET_KEY;
 use crate::model::{KernelOp, Verb, capability_name};
 
+/// Longest text in words, in bytes.
+const MOST: usize = 256;
+
 /// A verb by its bit.
 fn verb(bit: usize) -> &'static str {
     u8::try_from(bit).ok().and_then(Verb::from_bit).map_or("?", Verb::name)
@@ -13,7 +16,15 @@ fn verb(bit: usize) -> &'static str {
 /// A path or unix socket.
 pub(super) fn path(bit: usize, text: &[u8]) -> String {
     let kind = if Verb::ALL.iter().any(|v| *v as usize == bit && v.is_network()) { "unix " } else { "" };
-    format!("{} {kind}\"{}\"", verb(bit), text.escape_ascii())
+    format!("{} {kind}{}", verb(bit), quoted(text))
+}
+
+/// A text as people read it, no more of it than they do.
+pub(super) fn quoted(text: &[u8]) -> String {
+    match text.get(..MOST) {
+        Some(begin) if text.len() > MOST => format!("\"{}…\"", begin.escape_ascii()),
+        _ => format!("\"{}\"", text.escape_ascii()),
+    }
 }
 
 /// A path or address that is not known.

@@ -8,6 +8,9 @@ use crate::abi::subset::product::Product;
 use crate::abi::subset::request;
 use crate::abi::subset::wider::{Loss, Wider};
 
+/// What comparing two subjects costs beside the walks, in steps.
+const COMPARING: usize = 100;
+
 /// What the second does otherwise.
 pub(super) enum Found {
     /// A request, in words.
@@ -21,6 +24,7 @@ pub(super) enum Found {
 /// What of the two subjects is looked at here, and what elsewhere.
 pub(super) fn compare(product: &mut Product<'_>, before: &Side<'_>, after: &Side<'_>) -> Result<Option<Found>, Wider> {
     let sides = (before, after);
+    product.spend(COMPARING)?;
     // Every field has its judgement: one that is added does not compile until it is given one. What nothing is known of must
     // be equal.
     let Subject {
@@ -176,7 +180,7 @@ impl Names {
     /// kernel programs permit a rename where the new name gives no verb that the old one lacks, by the policy of the moment:
     /// else a file would be given a name under the one that says more under the other.
     fn renames(&self, product: &mut Product<'_>, sides: (&Side<'_>, &Side<'_>)) -> Result<Option<Found>, Wider> {
-        let steps = Product::new(sides.0.kernel, sides.1.kernel);
+        let steps = product.of(sides.0.kernel, sides.1.kernel);
         // By a state below a folder: what it is by the first where the folder's name can be given, and where it can be left.
         let mut folders: HashMap<u32, (Below, Below)> = HashMap::new();
         let name = product.texts(self.start, |x, y, _| {
@@ -201,6 +205,6 @@ impl Names {
             let ends = given && q == 0 && (p != 0 || decision::carry_apart(sides, self.default, self.governed));
             (apart || ends).then_some(())
         })?;
-        Ok(name.map(|((), text)| Found::Name(format!("\"{}\"", text.escape_ascii()))))
+        Ok(name.map(|((), text)| Found::Name(request::quoted(&text))))
     }
 }

@@ -9,12 +9,15 @@ use crate::abi::metadata::SubjectInfo;
 use crate::abi::subset::decision::Side;
 use crate::abi::subset::moments;
 use crate::abi::subset::product::Product;
+use crate::abi::subset::request;
 use crate::abi::subset::subject::{Found, compare, quarantine};
 use crate::abi::subset::wider::Wider;
 use crate::model::{Action, KernelOp, Resource};
 
 const HOST: u32 = 1;
 const SENTINEL: u32 = 2;
+/// What finding the moments of a pair costs, in steps.
+const TIMED: usize = 4000;
 /// Pairs of subjects.
 const MOST: usize = 1 << 14;
 
@@ -36,7 +39,16 @@ pub(super) struct Tasks<'a> {
 impl<'a> Tasks<'a> {
     pub(super) fn new(before: &'a Tables, after: &'a Tables) -> Tasks<'a> {
         let product = Product::new(&before.kernel, &after.kernel);
-        Tasks { before, after, product, known: BTreeSet::new(), open: Vec::new(), one: BTreeMap::new(), held: BTreeSet::new(), spreads: false }
+        Tasks {
+            before,
+            after,
+            product,
+            known: BTreeSet::new(),
+            open: Vec::new(),
+            one: BTreeMap::new(),
+            held: BTreeSet::new(),
+            spreads: false,
+        }
     }
 
     /// Looks at all pairs that units, programs and quarantine lead to, and at `more`.
@@ -87,7 +99,9 @@ impl<'a> Tasks<'a> {
         let (before, after) = (self.before, self.after);
         let subject = || info(after, b).map_or_else(String::new, name);
         let quarantines = Cell::new(false);
-        for ((x, y), when) in moments::deciding((before, after), (a, b))? {
+        let moments = moments::deciding((before, after), (a, b))?;
+        self.product.spend(if moments.len() > 1 { TIMED } else { 1 })?;
+        for ((x, y), when) in moments {
             let (Some(old), Some(new)) = (before.kernel.subject(x), after.kernel.subject(y)) else {
                 return Err(Wider::Header("the subjects"));
             };
@@ -98,7 +112,7 @@ impl<'a> Tasks<'a> {
             }
             // What binds everything is not touched at all, so that no tightening keeps a machine from running.
             if (a, b) == (HOST, HOST) {
-                let mut swapped = Product::new(&after.kernel, &before.kernel);
+                let mut swapped = self.product.of(&after.kernel, &before.kernel);
                 match compare(&mut swapped, &new, &old)? {
                     None => {}
                     Some(Found::Request(_, request)) => return Err(Wider::Host { request, when }),
@@ -171,10 +185,10 @@ impl<'a> Tasks<'a> {
 
     /// What units, programs and quarantine make of the pair.
     fn transitions(&mut self, a: u32, b: u32) -> Result<(), Wider> {
-        let (Some(old), Some(new)) = (self.before.kernel.subject(a), self.after.kernel.subject(b)) else { return Ok(()) };
-        for (program, start) in
-            [(false, (old.unit_start, new.unit_start)), (true, (old.exec_start, new.exec_start))]
-        {
+        let (Some(old), Some(new)) = (self.before.kernel.subject(a), self.after.kernel.subject(b)) else {
+            return Ok(());
+        };
+        for (program, start) in [(false, (old.unit_start, new.unit_start)), (true, (old.exec_start, new.exec_start))] {
             // Where the first policy switches, the second does not take two programs for one: else a file could be given the
             // name of another under it.
             let switches = program && old.flags & S_PROFILE != 0 && old.exec_start != 0;
@@ -187,7 +201,7 @@ impl<'a> Tasks<'a> {
             })?;
             if let Some(((), text)) = clash {
                 let subject = info(self.before, a).map_or_else(String::new, name);
-                return Err(Wider::Switch { subject, program: format!("\"{}\"", text.escape_ascii()) });
+                return Err(Wider::Switch { subject, program: request::quoted(&text) });
             }
             let mut to: Vec<((u32, u32), Vec<u8>)> = to.into_iter().collect();
             to.sort_by_key(|(_, text)| text.len());
@@ -195,7 +209,11 @@ impl<'a> Tasks<'a> {
                 let next = (if next == 0 { a } else { next }, if after == 0 { b } else { after });
                 let how = || {
                     let kind = if program { "program" } else { "unit" };
-                    format!("{kind} \"{}\" of {}", text.escape_ascii(), info(self.before, a).map_or_else(String::new, name))
+                    format!(
+                        "{kind} {} of {}",
+                        request::quoted(&text),
+                        info(self.before, a).map_or_else(String::new, name)
+                    )
                 };
                 if (a, b) == (HOST, HOST) && (next.0 == HOST) != (next.1 == HOST) {
                     let of = |tables, n| info(tables, n).map_or_else(String::new, name);
@@ -238,7 +256,7 @@ impl Tasks<'_> {
                 Some(Side { kernel: &after.kernel, subject: after.kernel.subject(n)?, quarantines })
             };
             let (Some(x), Some(y)) = (side(x), side(y)) else { return Err(Wider::Header("the subjects")) };
-            if !quarantine(&mut Product::new(&after.kernel, &after.kernel), &x, &y)? {
+            if !quarantine(&mut self.product.of(&after.kernel, &after.kernel), &x, &y)? {
                 let subject = info(after, outside).map_or_else(String::new, name);
                 return Err(Wider::Subject { subject, what: "its quarantine" });
             }

@@ -16,7 +16,9 @@ pub enum Wider {
         when: String,
     },
     /// What is not bound by any block is bound otherwise.
-    #[error("what no unit or program selects is the build's alone to decide, and this decides otherwise: {request}{when}")]
+    #[error(
+        "what no unit or program selects is the build's alone to decide, and this decides otherwise: {request}{when}"
+    )]
     Host {
         /// Verb and object.
         request: String,
@@ -80,7 +82,9 @@ pub enum Wider {
     #[error("{0} of the tables are fewer than the build's")]
     Header(&'static str),
     /// The comparison would take too long.
-    #[error("the policies are too large to be compared ({0}); split the change into smaller ones, or have the build make it")]
+    #[error(
+        "the policies are too large to be compared ({0}); split the change into smaller ones, or have the build make it"
+    )]
     TooMuch(&'static str),
 }
 
