@@ -144,10 +144,12 @@ pub fn end(engine: &mut Engine, why: &str) -> Result<Evidence> {
     // The POS can have assigned it meanwhile.
     policy.sequence = policy.sequence.max(active.sequence);
     // First: a boot that comes between loads the build's.
-    engine.store.forget_tightened()?;
+    let forgotten = engine.store.forget_tightened();
     let evidence = switch(engine, Accepted::at_boot(&policy), None)?;
-    stay::confirm(engine)?;
     tell(&active, &format!("the policy of serial {} is the build's own again: {why}", active.serial));
+    // A folder that cannot be written to keeps nothing in force.
+    forgotten?;
+    stay::confirm(engine)?;
     Ok(evidence)
 }
 
@@ -208,7 +210,7 @@ impl Watch {
             self.failed_ns = None;
             if let Err(e) = end_if_over(engine) {
                 self.failed_ns = Some(now_ns);
-                lines::error(&format_args!("the tightened policy has expired, and stays in force: {e}"));
+                lines::error(&format_args!("the tightened policy has expired: {e}"));
             }
             return;
         }

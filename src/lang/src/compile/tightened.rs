@@ -362,14 +362,12 @@ fn programs_that_the_build_switches_by_stay_apart() {
 fn no_field_of_a_subject_may_say_less() {
     use kiln_base::abi::kernel::{SUBJECT_WORDS, subject_words};
     use kiln_base::abi::layout::Subject;
-    let build = tables(
-        &format!(
-            "{}guard g {{ subject unit \"web.service\"; mode enforce; deny read, create \"/srv/a\"; }}\n",
-            web(
-                "governs read, write, exec, connect, capability, kernel; allow exec \"/usr/bin/web\"; allow exec \"/usr/bin/job\" as job;"
-            )
-        ) + "profile job { subject exec \"/usr/bin/job\"; mode enforce; governs exec; deny exec \"/x\" then quarantine; }\n",
-    );
+    let own = web("governs read, write, exec, connect, capability, kernel; allow exec \"/usr/bin/web\"; \
+         allow exec \"/usr/bin/job\" as job;");
+    let build = tables(&format!(
+        "{own}guard g {{ subject unit \"web.service\"; mode enforce; deny read, create \"/srv/a\"; }}\n\
+         profile job {{ subject exec \"/usr/bin/job\"; mode enforce; governs exec; deny exec \"/x\" then quarantine; }}\n"
+    ));
     let with = |n: u32, change: fn(&mut Subject)| {
         let mut changed = build.clone();
         let mut s = changed.kernel.subject(n).unwrap();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use crate::abi::kernel::Kernel;
-use crate::abi::layout::NET_KEY;
+use crate::abi::layout::{NET_KEY, PATH_MAX};
 use crate::abi::subset::wider::Wider;
 
 /// Pairs of states of one walk.
@@ -65,16 +65,19 @@ impl<'a> Product<'a> {
         mut found: impl FnMut(u32, u32, &dyn Fn() -> Vec<u8>) -> Option<T>,
     ) -> Result<Option<(T, Vec<u8>)>, Wider> {
         let (mut nodes, mut seen): (Vec<Node>, _) = (vec![(start, 0, 0)], HashSet::from([start]));
-        let mut at = 0;
+        let (mut depths, mut at) = (vec![0], 0);
         while at < nodes.len() {
             let (x, y) = nodes[at].0;
             if let Some(what) = found(x, y, &|| text(&nodes, at)) {
                 return Ok(Some((what, text(&nodes, at))));
             }
-            for n in 0..self.paths.len() {
+            // What is longer is not walked by the kernel programs, but refused.
+            let reach = if depths[at] < PATH_MAX { self.paths.len() } else { 0 };
+            for n in 0..reach {
                 let next = self.step((x, y), self.paths[n], false)?;
                 if seen.insert(next) {
                     nodes.push((next, at, self.paths[n]));
+                    depths.push(depths[at] + 1);
                 }
             }
             if nodes.len() > MOST_STATES {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::abi::layout::{S_PROFILE, S_QUARANTINE, S_SENTINEL, S_TIMED, Subject};
+use crate::abi::layout::{S_QUARANTINE, S_TIMED, Subject};
 use crate::abi::subset::decision::{self, Side};
 use crate::abi::subset::product::Product;
 use crate::abi::subset::request;
@@ -70,7 +70,6 @@ pub(super) fn compare(product: &mut Product<'_>, before: &Side<'_>, after: &Side
     if apart & !(S_TIMED | S_QUARANTINE) != 0 || flags & !b.flags & S_QUARANTINE != 0 {
         return Ok(Some(Found::Field("what kind of subject it is")));
     }
-    debug_assert!(S_PROFILE | S_SENTINEL != 0);
     // Of what is refused as a detour only, what goes round nothing passes.
     if kernel_deny & !kernel_detour & b.kernel_detour != 0 {
         return Ok(Some(Found::Field("the forms in which a kernel operation is refused")));

@@ -192,13 +192,18 @@ impl<'a> Tasks<'a> {
             // Where the first policy switches, the second does not take two programs for one: else a file could be given the
             // name of another under it.
             let switches = program && old.flags & S_PROFILE != 0 && old.exec_start != 0;
-            let (mut to, mut merged): (HashMap<(u32, u32), Vec<u8>>, HashMap<u32, u32>) = Default::default();
+            let mut to: HashMap<(u32, u32), Vec<u8>> = HashMap::new();
+            let mut merged: HashMap<u32, u32> = HashMap::new();
             let accept = |kernel: &crate::abi::Kernel, state| if state == 0 { 0 } else { kernel.accept(state) };
             let clash = self.product.texts(start, |x, y, text| {
                 let pair = (accept(&self.before.kernel, x), accept(&self.after.kernel, y));
                 to.entry(pair).or_insert_with(text);
-                (switches && *merged.entry(pair.1).or_insert(pair.0) != pair.0).then_some(())
+                let clash = switches && *merged.entry(pair.1).or_insert(pair.0) != pair.0;
+                (clash || to.len() > MOST).then_some(())
             })?;
+            if to.len() > MOST {
+                return Err(Wider::TooMuch("too many pairs of subjects"));
+            }
             if let Some(((), text)) = clash {
                 let subject = info(self.before, a).map_or_else(String::new, name);
                 return Err(Wider::Switch { subject, program: request::quoted(&text) });
