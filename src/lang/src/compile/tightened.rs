@@ -195,8 +195,8 @@ fn what_is_proven_permits_no_more_and_what_is_wider_is() {
         assert!(shown, "no such request: {}", context());
     }
     eprintln!("{outcomes:?}, {requests} requests, {witnesses} witnesses");
-    assert!(outcomes["subset"] > 10 && outcomes["Permitted"] > 5, "{outcomes:?}");
-    assert!(requests > 10_000 && witnesses > 2, "{requests} {witnesses}");
+    assert!(outcomes["subset"] > 20 && outcomes["Permitted"] > 1, "{outcomes:?}");
+    assert!(requests > 5_000, "{requests}");
 }
 
 #[test]
