@@ -116,7 +116,7 @@ fn the_store_keeps_the_last_good_policy_and_the_highest_numbers() {
     // Accepted and never confirmed: not loaded at boot, and never accepted again.
     assert_eq!(store.last_good(&build.trusted).unwrap().unwrap().statement.serial, 2);
     let marks = store.marks().unwrap();
-    assert_eq!(marks, Marks { serial: 3, sequence: 7, confirmed: 2, confirmed_sequence: 0 });
+    assert_eq!(marks, Marks { serial: 3, sequence: 7, confirmed: 2, ..Marks::default() });
     for (serial, sequence) in [(1, 0), (2, 0), (3, 0), (3, 8), (4, 7), (4, 1)] {
         let offered = Verified { sequence, ..build.verified(serial) };
         let error = Store::check_new(&marks, &offered).unwrap_err();

@@ -21,6 +21,7 @@ mod pos;
 mod reach;
 mod seccomp;
 mod style;
+mod tighten;
 mod together;
 mod walk;
 mod wings;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use kiln::bundle::{PolicyStatement, SigningKey};
+use kiln::bundle::{PolicyStatement, SigningKey, Tightening};
 use kiln::compile::{KernelVersion, Options};
 use kiln::model::Digest;
 use kiln::pdl::{NoFiles, Source};
@@ -78,6 +78,34 @@ pub fn image(folder: &Path) -> Result<SigningKey, String> {
     let key = SigningKey::generate().map_err(|error| error.to_string())?;
     write(&trust.join("policy.pub"), key.public().to_pem().as_bytes())?;
     Ok(key)
+}
+
+/// A new key that the agent of the image trusts for tightened policies.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn tightener(folder: &Path) -> Result<SigningKey, String> {
+    let key = SigningKey::generate().map_err(|error| error.to_string())?;
+    write(&folder.join("trust/tighten.pub"), key.public().to_pem().as_bytes())?;
+    Ok(key)
+}
+
+/// As [`seal`], for a policy that stands in for `base` until a second of the wall clock.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn tighten(
+    folder: &Path,
+    name: &str,
+    compiled: &Compiled,
+    (base, number, expires): (Digest, u64, u64),
+    key: &SigningKey,
+) -> Result<(), String> {
+    let Compiled { tables, policy, serial } = compiled;
+    let (policy, serial, name_of) = (*policy, *serial, name.to_owned());
+    let statement = Tightening { policy, tables: Digest::of(tables), base, serial, number, expires, name: name_of };
+    write(&folder.join(format!("{name}.tables")), tables)?;
+    write(&folder.join(format!("{name}.dsse.json")), statement.sign(key).to_json().as_bytes())
 }
 
 /// Writes a file.

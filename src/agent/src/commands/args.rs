@@ -98,9 +98,10 @@ Commands:
             say what an event means, and which rule would permit it; EVENT is its JSON line, its number
             (`seq`, of this boot's journal), or - for standard input
   update    --tables FILE --signature FILE [--assignment FILE] [--confirm-within SECONDS]
-            take a signed update; a newer serial than any before is needed
+            take a signed update; a newer serial than any before is needed. One that a tighten key signed
+            is taken if it is a subset of the build's policy, and for as long as it says
   confirm   keep the update that waits for confirmation
-  revert    go back from an update that waits for confirmation
+  revert    go back from an update that waits for confirmation, or from a tightened policy to the build's
   release   UNIT|PID
             let a unit, or a process with its descendants, out of quarantine
   audit     UNIT --for DURATION | UNIT --end

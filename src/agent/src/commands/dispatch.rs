@@ -168,7 +168,7 @@ fn print_evidence(evidence: &Evidence, json: bool) {
 
 fn verify(places: &Places, json: bool) -> Result<()> {
     let trusted = TrustedKeys::read(&places.trust())?;
-    let policy = Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted)?;
+    let policy = Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted)?.of_build()?;
     let object = kiln_base::model::Digest::of(bpf::object::bytes());
     let s = &policy.statement;
     if json {

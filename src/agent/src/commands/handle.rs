@@ -11,7 +11,7 @@ use crate::machine::files::read_optional;
 use crate::pos;
 use crate::report::acts::{Act, Operation};
 use crate::update::engine::Engine;
-use crate::update::{audit, back, release, stay, take};
+use crate::update::{audit, back, release, stay, take, tighten};
 
 /// Carries out a request of an operator, with what is to be told of it; nothing is of what only looks.
 pub fn answer(engine: &mut Engine, request: Request, caller: &Caller) -> (Result<Answer>, Option<Act>) {
@@ -58,10 +58,13 @@ fn handle(engine: &mut Engine, request: Request, caller: &Caller) -> Result<Answ
         }
         Request::Confirm => stay::confirm(engine).map(|()| Answer::Done(None)),
         Request::Revert => {
-            if engine.records()?.pending.is_none() {
-                return Err(Refusal::Confirmed.into());
-            }
-            back::revert(engine).map(|evidence| Answer::Done(Some(evidence)))
+            let records = engine.records()?;
+            let evidence = match (records.pending, records.active.tightened) {
+                (None, None) => return Err(Refusal::Confirmed.into()),
+                (None, Some(_)) => tighten::end(engine, "an operator reverts it"),
+                (Some(_), _) => back::revert(engine),
+            };
+            evidence.map(|evidence| Answer::Done(Some(evidence)))
         }
         Request::Affirm => stay::affirm(engine).map(|evidence| Answer::Done(Some(evidence))),
         Request::Release { who } => release::release(engine, &who).map(|()| Answer::Done(None)),
@@ -90,7 +93,8 @@ pub fn serve(engine: &mut Engine, ask: pos::Ask) -> Result<Option<(Evidence, u64
                 let active = records.active.serial;
                 return Err(Refusal::NotInForce { active, asked: serial }.into());
             }
-            if records.pending.is_some() {
+            // The POS knows nothing of a tightening: who tried it out confirms it.
+            if records.pending.is_some() && records.active.tightened.is_none() {
                 let result = stay::confirm(engine);
                 told(Operation::Confirm, engine, &result);
                 result?;

@@ -17,7 +17,7 @@ use crate::pos;
 use crate::report::acts::{Act, Operation};
 use crate::update::engine::Engine;
 use crate::update::limits::Keep;
-use crate::update::{audit, back, windows};
+use crate::update::{audit, back, tighten, windows};
 
 /// Longest sleep: the deadline of an update is looked at this often.
 const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -46,6 +46,7 @@ pub fn run(places: Places) -> Result<()> {
     engine.maps.set_agent(std::process::id())?;
     engine.settle()?;
     let (mut away, mut schedule, mut keep) = (false, windows::Watch::default(), Keep::default());
+    let mut tightened = tighten::Watch::default();
     notify("READY=1");
     watched();
     loop {
@@ -91,6 +92,7 @@ pub fn run(places: Places) -> Result<()> {
         }
         dead_man(&mut engine);
         audit::watch(&engine).iter().for_each(Act::tell);
+        tightened.look(&mut engine);
         if let Err(e) = engine.watch_responses() {
             lines::error(&e);
         }

@@ -23,6 +23,7 @@ use crate::report::{responses, throttles};
 use crate::update::audit::{self, Audit};
 use crate::update::calls::{self, Unfiltered};
 use crate::update::records::{Keeper, Record};
+use crate::update::tighten;
 use crate::update::windows;
 
 /// The state of enforcement.
@@ -236,7 +237,7 @@ fn explainer(keeper: &Keeper) -> Result<Explainer> {
     let mut explainer = Explainer::new(boot_unix_ns());
     for record in keeper.read()?.iter().flat_map(|r| r.previous.iter().chain([&r.active])) {
         if let Some(metadata) = keeper.metadata(record) {
-            explainer.learn(record.serial, metadata);
+            explainer.learn(record.number(), metadata);
         }
     }
     Ok(explainer)
@@ -250,6 +251,15 @@ impl std::fmt::Display for Status {
                 writeln!(f, "generation {}, kernel part {}", a.index, a.readback)?;
             }
             _ => writeln!(f, "not enforcing: {}", self.problem.as_deref().unwrap_or("unknown"))?,
+        }
+        if let Some(t) = self.active.as_ref().and_then(|a| a.tightened.as_ref()) {
+            let (until, left) = (text(t.expires as i64), tighten::left_now(t));
+            let soon = match left {
+                0 => "; WARNING: it has expired, and stays in force until `kiln-agent run` or `load` ends it",
+                1..=86_400 => "; WARNING: less than a day is left, then the build's own policy is enforced again",
+                _ => "",
+            };
+            writeln!(f, "tightened  until {until}, tightening {} of the build's policy {}{soon}", t.number, t.base)?;
         }
         if self.pending {
             writeln!(f, "waiting for confirmation; `kiln-agent confirm` keeps it")?;

@@ -50,6 +50,9 @@ pub enum Lack {
     /// All entries of the outer map are taken.
     #[error("no generation is free")]
     NoGeneration,
+    /// The build's policy that was tightened is gone.
+    #[error("the build's policy is neither in the image nor among the agent's files; the tightened one stays in force")]
+    NoBuild,
     /// The active generation is the first.
     #[error("there is no generation to go back to")]
     NothingBefore,
@@ -130,6 +133,22 @@ pub enum Refusal {
     /// Going back from what is confirmed.
     #[error("the policy in force is confirmed; an older one comes back by publishing it with a higher serial")]
     Confirmed,
+    /// A tightening while an update may still be undone.
+    #[error("an update waits for confirmation; confirm or revert it first")]
+    Unconfirmed,
+    /// A tightening of another policy than the build's that is in force.
+    #[error(
+        "it tightens serial {offered}, and serial {active} is the build's policy in force here, or other tables have that serial"
+    )]
+    OtherBase {
+        /// What it tightens.
+        offered: u64,
+        /// In force.
+        active: u64,
+    },
+    /// A tightening that has ended.
+    #[error("it has expired at {0}; sign it anew with a later time")]
+    Expired(String),
     /// Confirming what is not in force.
     #[error("serial {active} is in force, not {asked}")]
     NotInForce {

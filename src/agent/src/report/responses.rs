@@ -98,7 +98,7 @@ pub fn describe(held: &Held, labels: &LabelTable, explainer: &Explainer) -> Resp
         since: rfc3339(since),
         by: entry.pid,
         subject: labels.key(entry.label).map_or_else(|| format!("label-{}", entry.label), str::to_owned),
-        serial: entry.serial,
+        serial: explainer.serial(entry.serial),
         rule: rule.map(|r| r.text.to_owned()),
         because: rule.map_or_else(Vec::new, |r| r.because.to_vec()),
     }

@@ -71,7 +71,7 @@ impl Engine {
         if let Some(records) = keeper.read()? {
             for record in records.previous.iter().chain([&records.active]) {
                 if let Some(metadata) = keeper.metadata(record) {
-                    explainer.learn(record.serial, metadata);
+                    explainer.learn(record.number(), metadata);
                 }
             }
         }

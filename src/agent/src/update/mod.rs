@@ -4,6 +4,8 @@
 //!  take     the one path of a newer policy, from files or from the POS
 //!  switch   an update from its first phase to its last; phases has each as a type
 //!  back     to the generation before
+//!  tighten  a policy that the build did not sign, if it is a subset of the build's; and back to the build's
+//!  tightened  what is recorded of that
 //!  stay     confirm what is in force, prove it again
 //!  windows  which windows are open over a time to come, told and prolonged
 //!  limits   kept as they are to be: as windows open, units are throttled, disks are mounted
@@ -32,4 +34,6 @@ pub mod stay;
 pub mod store;
 pub mod switch;
 pub mod take;
+pub mod tighten;
+pub mod tightened;
 pub mod windows;

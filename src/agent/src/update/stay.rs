@@ -32,7 +32,11 @@ pub fn confirm(engine: &mut Engine) -> Result<()> {
     let trusted = TrustedKeys::read(&engine.places.trust())?;
     let mut policy = Verified::check("the active policy", file, signature, &trusted)?;
     policy.sequence = records.active.sequence;
-    engine.store.confirm(&policy)?;
+    if policy.tightening.is_some() {
+        engine.store.keep_tightened(&policy)?;
+    } else {
+        engine.store.confirm(&policy)?;
+    }
     records.pending = None;
     engine.keeper.write(&records)?;
     attach::detach_unneeded(&engine.places.pins, &policy.tables.kernel.header, records.revocation)

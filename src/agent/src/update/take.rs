@@ -9,6 +9,7 @@ use crate::update::engine::Engine;
 use crate::update::stay;
 use crate::update::store::{Store, Verified};
 use crate::update::switch::switch;
+use crate::update::tighten;
 
 /// Makes a verified policy active. With `confirm_within` (seconds) it must be confirmed in that time, or the policy
 /// before comes back; without, the proof confirms it.
@@ -16,9 +17,12 @@ use crate::update::switch::switch;
 /// # Errors
 /// If it is not newer than all before, or cannot be enforced: then the one before is in force.
 pub fn apply(engine: &mut Engine, policy: &Verified, confirm_within: Option<u64>) -> Result<Evidence> {
+    if policy.tightening.is_some() {
+        return tighten::take(engine, policy, confirm_within);
+    }
     let marks = engine.store.marks()?;
     let active = engine.records()?.active;
-    if policy.digest == active.tables && policy.sequence > marks.sequence {
+    if policy.digest == *active.build() && policy.sequence > marks.sequence {
         // The POS assigns what is in force already: only the number is new.
         engine.store.accept(policy)?;
         stay::assign(engine, policy.sequence)?;

@@ -1,5 +1,6 @@
 //! When windows are open: at an instant, and over a time to come. The evaluator, the compiler and the agent share it.
 
+pub mod joint;
 mod schedule;
 
 use jiff::Timestamp;

@@ -23,6 +23,8 @@ mod subjects;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tightened;
+#[cfg(test)]
 mod timed;
 
 #[cfg(test)]

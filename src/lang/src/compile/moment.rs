@@ -1,13 +1,14 @@
 //! What hangs on the time: which windows matter to a subject, which sets of them can be open at once, and what of its
 //! blocks holds then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kiln_base::abi::layout::{SUBJECT_WINDOWS, WINDOWS};
+use kiln_base::window::joint;
 
 use super::CompileError;
 use super::rules::{Entry, Rules};
-use crate::policy::normal::{BlockKind, Effect, Policy, Span};
+use crate::policy::normal::{BlockKind, Effect, Policy};
 
 /// Which windows are open, bit n for the n-th of the policy; none where that is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,28 +52,11 @@ pub(super) fn check(policy: &Policy) -> Result<(), CompileError> {
     if policy.windows.len() > WINDOWS { Err(CompileError::Windows { most: WINDOWS, of: None }) } else { Ok(()) }
 }
 
-/// Every set of these windows that can be open at some moment, and perhaps others: zones are taken to keep any distance.
+/// Every set of these windows that can be open at some moment, and perhaps others.
 pub(super) fn reachable(policy: &Policy, windows: u64) -> BTreeSet<u64> {
-    let mut zones: BTreeMap<&str, Vec<(u64, &Span)>> = BTreeMap::new();
-    for (n, window) in policy.windows.values().enumerate().filter(|(n, _)| windows >> n & 1 != 0) {
-        for span in &window.spans {
-            zones.entry(&span.zone).or_default().push((1 << n, span));
-        }
-    }
-    let mut sets = BTreeSet::from([0]);
-    for spans in zones.values() {
-        let of_zone = of_week(spans);
-        sets = sets.iter().flat_map(|set| of_zone.iter().map(move |other| set | other)).collect();
-    }
-    sets
-}
-
-/// What can be open by spans of one zone: each minute of the week comes in some week, and nothing else does.
-fn of_week(spans: &[(u64, &Span)]) -> BTreeSet<u64> {
-    let minutes: BTreeSet<u16> = spans.iter().flat_map(|(_, s)| [s.start % 1440, s.end % 1440]).chain([0]).collect();
-    let moments = (0..7).flat_map(|day| minutes.iter().map(move |minute| (day, *minute)));
-    let open = |day, minute| spans.iter().filter(|(_, s)| s.covers(day, minute)).fold(0, |all, (bit, _)| all | bit);
-    moments.map(|(day, minute)| open(day, minute)).collect()
+    let all = policy.windows.values().enumerate().map(|(n, window)| (1 << n, window));
+    let chosen = all.filter(|(bit, _)| windows & bit != 0);
+    joint::reachable(chosen, usize::MAX).unwrap_or_default().into_keys().collect()
 }
 
 /// The windows of a subject as the tables have them.
