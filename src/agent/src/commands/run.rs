@@ -12,6 +12,7 @@ use crate::commands::control::{self, Answer, Request};
 use crate::config::Places;
 use crate::error::{AgentError, Refusal, Result, Step};
 use crate::limit::watch::Watch;
+use crate::load::servers;
 use crate::machine::clock::now_ns;
 use crate::machine::files::read_optional;
 use crate::machine::lines;
@@ -47,6 +48,7 @@ pub fn run(places: Places) -> Result<()> {
     engine.maps.set_agent(std::process::id())?;
     engine.settle()?;
     let (mut away, mut schedule, mut watch) = (false, windows::Watch::default(), Watch::default());
+    let mut told = servers::Told::default();
     notify("READY=1");
     watched();
     loop {
@@ -96,6 +98,9 @@ pub fn run(places: Places) -> Result<()> {
             lines::error(&e);
         }
         schedule.look(&engine);
+        if let Err(e) = told.look(&engine.places, &engine.maps) {
+            lines::error(&e);
+        }
         limits(&engine, &mut watch);
         // What is enforced stays so; it is said once.
         let was = std::mem::replace(&mut away, !engine.in_place());

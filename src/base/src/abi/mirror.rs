@@ -37,7 +37,8 @@ fn claims() -> Vec<Claim> {
         quarantine);
     same!(c, layout::Header = "kiln_header": magic, abi_version, words, subjects_off, n_subjects, decisions_off,
         n_decisions, outcomes_off, n_outcomes, outcome_refs_off, n_outcome_refs, host_verbs, required_hooks_lo,
-        required_hooks_hi, n_variants, n_rows, path_class, net_class);
+        required_hooks_hi, n_variants, n_rows, path_class, net_class, names_start, n_names, names_key);
+    same!(c, layout::Resolvers = "kiln_resolvers": netns, n, server);
     same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing, quarantines);
     same!(c, layout::Schedule = "kiln_schedule": from, until, n, entry);
     same!(c, layout::Clock = "kiln_clock": timekeeper, trial, seen, turn, schedule);
@@ -112,6 +113,10 @@ fn claims() -> Vec<Claim> {
         ("KILN_H_PEER", u64::from(layout::H_PEER)),
         ("KILN_H_DATAGRAM", u64::from(layout::H_DATAGRAM)),
         ("KILN_H_RATES", u64::from(layout::H_RATES)),
+        ("KILN_H_DNS", u64::from(layout::H_DNS)),
+        ("KILN_S_DNS", u64::from(layout::S_DNS)),
+        ("KILN_NAME_SETS", layout::NAME_SETS as u64),
+        ("KILN_SERVERS", layout::SERVERS as u64),
         ("KILN_T_STARTING", u64::from(layout::T_STARTING)),
         ("KILN_T_EXEMPT", u64::from(layout::T_EXEMPT)),
         ("KILN_PLACES", layout::PLACES as u64),
