@@ -99,7 +99,7 @@ static __always_inline bool kiln_answer_begin(struct kiln_answer *a)
 
 /*
  * Whether names may lead to it. An address of this machine or of its link alone is nobody's whom a name server tells
- * of: the owner of a name could reach by it what trusts the machine. `a`, `b`: as a key has it, in network order.
+ * of: the owner of a name could reach by it what trusts the machine. `key`: the address as a network key has it.
  */
 static __always_inline bool kiln_is_distant(const u8 *key)
 {

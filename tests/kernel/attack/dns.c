@@ -170,11 +170,13 @@ static void prepare_dns(int argc, char **argv)
 	int on = 1, one;
 	char command[200];
 
-	if (is(mode, "namespace") && unshare(CLONE_NEWNET))
-		unattempted("unshare");
-	snprintf(command, sizeof(command), "ip link set lo up; ip addr add %s/%d dev lo 2>/dev/null", address,
-		 at.ss_family == AF_INET ? 32 : 128);
-	(void)!system(command);
+	if (is(mode, "namespace")) {
+		if (unshare(CLONE_NEWNET))
+			unattempted("unshare");
+		snprintf(command, sizeof(command), "ip link set lo up; ip addr add %s/32 dev lo", address);
+		if (system(command))
+			unattempted("give the namespace an address");
+	}
 	if (!is(mode, "itself"))
 		serve(of_udp(is(mode, "stranger") ? STRANGER : SERVER, is(mode, "port") ? "5353" : "53"), mode,
 		      address);
