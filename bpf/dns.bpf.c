@@ -35,6 +35,26 @@ struct {
 	__type(value, struct kiln_questions);
 } kiln_asked SEC(".maps");
 
+/*
+ * When somebody who is not believed last answered in a server's place, by some bits of the port that asked: an answer
+ * to that port teaches nothing for as long as a question is remembered. Nobody can take such a mark away. Not by the
+ * question's number, too: one packet that is sent can be cut into several messages later (UDP_SEGMENT).
+ */
+#define KILN_DOUBTS 4096u
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KILN_DOUBTS);
+	__type(key, u32);
+	__type(value, u64);
+} kiln_doubts SEC(".maps");
+
+static __always_inline u64 *kiln_doubt_of(u32 port)
+{
+	u32 key = port & (KILN_DOUBTS - 1);
+
+	return bpf_map_lookup_elem(&kiln_doubts, &key);
+}
+
 /* One of each CPU; who loads it says how many CPUs there are. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -135,7 +155,10 @@ KILN_METER(kiln_dns_ingress)
 	return 1;
 }
 
-/* Whether a subject may be a name server at this address: its profile governs `bind`, and a rule permits it. */
+/*
+ * Whether a subject is believed as a name server at this address: it has no profile, or one that governs `bind` and
+ * permits it.
+ */
 __noinline int kiln_may_answer(struct kiln_datagram *g, u32 label)
 {
 	struct kiln_about about = {};
@@ -149,11 +172,15 @@ __noinline int kiln_may_answer(struct kiln_datagram *g, u32 label)
 	if (!who.t)
 		return 0;
 	who.s = kiln_subject_now(who.t, kiln_index(active), label);
-	if (!who.s || !(who.s->verbs & V(BIND)))
+	if (!who.s)
+		return 0;
+	if (!(who.s->flags & KILN_S_PROFILE))
+		return 1;
+	if (!(who.s->verbs & V(BIND)))
 		return 0;
 	__builtin_memcpy(about.net, g->net, sizeof(about.net));
 	d = kiln_decision_at(who.t, kiln_net_index(&who, &about, true));
-	return d && !(d->deny & V(BIND));
+	return d && !((d->deny | d->would) & V(BIND));
 }
 
 /* The label of the unit's cgroup in which a packet's socket was made. */
@@ -173,8 +200,8 @@ static __always_inline u32 kiln_label_of_packet(struct __sk_buff *skb)
 	return label;
 }
 
-/* From a server's own address and port: only from who is one. A subject would answer itself else. */
-static __always_inline int kiln_check_answering(struct __sk_buff *skb, struct bpf_sock *sk, struct kiln_packet *p)
+/* From a server's own address and port: whether it is from who is one. A subject would answer itself else. */
+static __always_inline bool kiln_is_believed(struct __sk_buff *skb, struct bpf_sock *sk, struct kiln_packet *p)
 {
 	struct kiln_receiver *r = bpf_sk_storage_get(&kiln_receivers, sk, 0, 0);
 	struct kiln_datagram g = {};
@@ -184,11 +211,11 @@ static __always_inline int kiln_check_answering(struct __sk_buff *skb, struct bp
 	__builtin_memcpy(g.net + 1, p->from, 16);
 	kiln_key_port(g.net, KILN_DNS_PORT);
 	if (label && !kiln_may_answer(&g, label))
-		return 0;
+		return false;
 	for (u32 i = 0; r && i < KILN_RECEIVERS; i++)
 		if (r->label[i] && !kiln_may_answer(&g, r->label[i]))
-			return 0;
-	return 1;
+			return false;
+	return true;
 }
 
 /* A question goes to a server: its number is remembered. */
@@ -199,18 +226,21 @@ KILN_METER(kiln_dns_egress)
 	struct kiln_packet p = {};
 	struct kiln_questions *q;
 	struct bpf_sock *sk = skb->sk;
-	u8 id[2];
-	u64 at;
+	u8 bytes[2];
+	u64 at, *doubt;
 
 	if (!sk || !kiln_packet_read(skb, &p) || (p.dport != KILN_DNS_PORT && p.sport != KILN_DNS_PORT))
 		return 1;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	if (p.sport == KILN_DNS_PORT && kiln_is_server(p.from[0], p.from[1]) && !kiln_check_answering(skb, sk, &p))
-		return 0;
+	if (p.sport == KILN_DNS_PORT && kiln_is_server(p.from[0], p.from[1]) && !kiln_is_believed(skb, sk, &p)) {
+		doubt = kiln_doubt_of(p.dport);
+		if (doubt)
+			*(volatile u64 *)doubt = bpf_ktime_get_boot_ns();
+	}
 	if (p.dport != KILN_DNS_PORT || !kiln_is_server(p.to[0], p.to[1]) ||
-	    bpf_skb_load_bytes(skb, p.data, id, sizeof(id)))
+	    bpf_skb_load_bytes(skb, p.data, bytes, sizeof(bytes)))
 		return 1;
 	q = bpf_sk_storage_get(&kiln_asked, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!q)
@@ -221,7 +251,7 @@ KILN_METER(kiln_dns_egress)
 	*(volatile u64 *)&q->asked[at].time = 0;
 	q->asked[at].server[0] = p.to[0];
 	q->asked[at].server[1] = p.to[1];
-	q->asked[at].id = (u32)id[0] << 8 | id[1];
+	q->asked[at].id = (u32)bytes[0] << 8 | bytes[1];
 	*(volatile u64 *)&q->asked[at].time = bpf_ktime_get_boot_ns();
 	return 1;
 }
@@ -348,7 +378,7 @@ SEC("lsm/socket_sock_rcv_skb")
 NEEDS("names")
 int BPF_PROG(kiln_dns_learn, struct sock *sk, struct sk_buff *skb)
 {
-	u64 active = kiln_active(), from[2];
+	u64 active = kiln_active(), from[2], now, *doubt;
 	struct kiln_questions *q;
 	struct kiln_resolvers *r;
 	struct kiln_answer *a;
@@ -373,8 +403,12 @@ int BPF_PROG(kiln_dns_learn, struct sock *sk, struct sk_buff *skb)
 	r = bpf_map_lookup_elem(&kiln_servers, &zero);
 	if (!r || !r->netns || BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) != r->netns)
 		return 0;
+	now = bpf_ktime_get_boot_ns();
+	doubt = kiln_doubt_of(a->own);
+	if (!doubt || (*(volatile u64 *)doubt && now - *(volatile u64 *)doubt < KILN_ASKED_FOR))
+		return 0;
 	q = bpf_sk_storage_get(&kiln_asked, sk, 0, 0);
-	if (q && kiln_was_asked(q, a, bpf_ktime_get_boot_ns()))
+	if (q && kiln_was_asked(q, a, now))
 		kiln_learn(kiln_index(active));
 	return 0;
 }

@@ -15,6 +15,7 @@
 
 #define SERVER "127.0.0.53"
 #define STRANGER "127.0.0.54"
+#define UDP_SEGMENT_OPTION 103
 
 static int is(const char *mode, const char *word)
 {
@@ -177,7 +178,7 @@ static void prepare_dns(int argc, char **argv)
 		if (system(command))
 			unattempted("give the namespace an address");
 	}
-	if (!is(mode, "itself"))
+	if (!is(mode, "itself") && !is(mode, "segments"))
 		serve(of_udp(is(mode, "stranger") ? STRANGER : SERVER, is(mode, "port") ? "5353" : "53"), mode,
 		      address);
 	one = socket(at.ss_family, SOCK_STREAM, 0);
@@ -187,9 +188,10 @@ static void prepare_dns(int argc, char **argv)
 }
 
 /* Asks for a name; an answer that does not come is none. */
-static void ask(const char *mode, const char *name)
+static void ask(const char *mode, const char *name, const char *address)
 {
-	int own = is(mode, "itself") ? of_udp(SERVER, "53") : -1, one = socket(AF_INET, SOCK_DGRAM, 0);
+	int own = is(mode, "itself") || is(mode, "segments") ? of_udp(SERVER, "53") : -1,
+	    one = socket(AF_INET, SOCK_DGRAM, 0);
 	struct timeval wait = {1, 0};
 	struct sockaddr_storage at;
 	socklen_t length = place(is(mode, "stranger") ? STRANGER : SERVER, is(mode, "port") ? "5353" : "53", &at);
@@ -218,10 +220,22 @@ static void ask(const char *mode, const char *name)
 
 		if (asked < 17)
 			unattempted("be asked");
-		answer(&told, got, asked, mode, "10.79.0.14");
+		answer(&told, got, asked, mode, address);
+		/* Two messages in one packet, and only the second has the question's number. */
+		if (is(mode, "segments")) {
+			int half = told.at;
+
+			memcpy(told.byte + half, told.byte, half);
+			told.byte[1] ^= 1;
+			told.at = 2 * half;
+			if (setsockopt(own, IPPROTO_UDP, UDP_SEGMENT_OPTION, &half, sizeof(half)))
+				unattempted("UDP_SEGMENT");
+		}
 		(void)!sendto(own, told.byte, told.at, 0, (struct sockaddr *)&from, size);
 	}
 	(void)!recv(one, got, sizeof(got), 0);
+	if (is(mode, "segments"))
+		(void)!recv(one, got, sizeof(got), 0);
 	close(one);
 	if (is(mode, "expired"))
 		sleep(12);
@@ -235,7 +249,7 @@ static int run_dns(int argc, char **argv)
 	int one;
 
 	if (!is(mode, "unasked"))
-		ask(mode, argument(argc, argv, 1));
+		ask(mode, argument(argc, argv, 1), argument(argc, argv, 2));
 	one = socket(at.ss_family, SOCK_STREAM, 0);
 	if (one < 0)
 		unattempted("socket");
