@@ -218,7 +218,10 @@ fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps
             add("`as` switches the profile at an allowed exec only".to_owned(), "write `allow exec … as …`");
         }
         Object::Net { .. }
-        | Object::File { .. } | Object::Unix { .. } | Object::Capability { .. } | Object::Syscall { .. } => {}
+        | Object::File { .. }
+        | Object::Unix { .. }
+        | Object::Capability { .. }
+        | Object::Syscall { .. } => {}
     }
 }
 

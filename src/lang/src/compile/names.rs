@@ -36,8 +36,8 @@ impl Names {
         let mut nfa = Nfa::new();
         let root = nfa.root();
         for ((text, origin), number) in patterns.iter().zip(0..) {
-            let pattern = Pattern::parse(text)
-                .map_err(|error| CompileError::Glob { origin: (*origin).to_owned(), error })?;
+            let pattern =
+                Pattern::parse(text).map_err(|error| CompileError::Glob { origin: (*origin).to_owned(), error })?;
             nfa.add(root, &pattern, number);
         }
         let texts: Vec<&str> = patterns.into_keys().collect();
