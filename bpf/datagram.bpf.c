@@ -65,7 +65,8 @@ __noinline u32 kiln_judge_datagram(struct kiln_datagram *g, u32 label)
 	__builtin_memcpy(about.net, g->net, sizeof(about.net));
 	if (g->answer) {
 		kiln_key_port(about.net, g->its);
-		d = kiln_decision_at(who.t, kiln_net_index(&who, &about, true));
+		index = kiln_net_index(&who, &about, true);
+		d = kiln_decision_at(who.t, kiln_connect_index(&who, &about, index));
 		if (d && !(d->deny & V(CONNECT)))
 			return 0;
 	}

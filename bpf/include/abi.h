@@ -128,6 +128,8 @@ struct kiln_subject {
 #define KILN_S_QUARANTINE 4u /* another subject in quarantine */
 #define KILN_S_TIMED 8u	     /* what it is permitted hangs on the time: nothing of it is remembered */
 
+#define KILN_S_DNS 32u /* some rule permits it connections by the name of their peer */
+
 /*
  * required_hooks_lo: bit n, below 16, says that verb n is governed by a subject other than the sentinel's.
  * required_hooks_hi: the same by enum kiln_kernel_op.
@@ -138,6 +140,7 @@ struct kiln_subject {
 #define KILN_H_DATAGRAM (1u << 19) /* a datagram can be refused when it arrives */
 #define KILN_H_RATES (1u << 20)	   /* a limit is a rate of network traffic */
 #define KILN_H_THROTTLE (1u << 23) /* a rule, or a limit that is met, throttles a unit */
+#define KILN_H_DNS (1u << 22)	   /* a rule permits connections by the name of their peer */
 
 struct kiln_header {
 	__u32 magic;
@@ -157,6 +160,10 @@ struct kiln_header {
 	__u32 n_rows;	  /* words behind the outcome references */
 	__u8 path_class[256]; /* byte -> class, for paths, unix sockets and unit names */
 	__u8 net_class[256];
+	__u32
+	    names_start; /* DFA state for names of hosts; accepts are numbers of sets of patterns; 0: no rule has one */
+	__u32 n_names;	 /* of such sets: at most KILN_NAME_SETS */
+	__u64 names_key; /* a digest of all the patterns, above a byte for the number of a set */
 };
 
 #define KILN_WORDS ((KILN_TABLES_BYTES - (KILN_SLOTS + KILN_SUBJECTS) * 4 - sizeof(struct kiln_header)) / 8)
@@ -172,7 +179,8 @@ struct kiln_header {
  * 1979.)
  *
  * A network object is the string: protocol number (IPPROTO_*), address as 16
- * bytes (IPv4 as ::ffff:a.b.c.d, RFC 4291 2.5.5.2), port big-endian.
+ * bytes (IPv4 as ::ffff:a.b.c.d, RFC 4291 2.5.5.2), port big-endian. Where the address is one of a name, one byte
+ * more: the number of the set of patterns that match the name.
  * A unix socket's object is its path; an abstract name has '@' in front.
  */
 #define KILN_FINAL 0x80000000u
@@ -381,6 +389,30 @@ struct kiln_traffic {
 	__u64 passed[2], dropped[2]; /* bytes */
 };
 #define KILN_BURST 200000000ull /* nanoseconds ahead of its rate that a unit may be */
+
+#define KILN_NAME_SETS 255u
+
+/* Whom the machine asks for addresses of names. The agent writes it. */
+#define KILN_SERVERS 8u
+struct kiln_resolvers {
+	__u64 netns; /* number of the machine's network namespace: nobody is believed in another */
+	__u64 n;
+	__u64 server[KILN_SERVERS][2]; /* addresses as in a network key */
+};
+
+/*
+ * The addresses that names lead to, by some bits of the address. An entry counts while `until` is to come; one that
+ * does not may be taken for another.
+ */
+#define KILN_LEARNED_PLACES 1024u
+#define KILN_LEARNED_WAYS 16u
+struct kiln_learned {
+	struct {
+		__u64 address[2];
+		__u64 name;  /* names_key, and the number of the set */
+		__u64 until; /* CLOCK_BOOTTIME */
+	} entry[KILN_LEARNED_WAYS];
+};
 
 /* What an event is about. */
 enum kiln_object { KILN_O_PATH = 0, KILN_O_NET = 1, KILN_O_UNIX = 2, KILN_O_CAPABILITY = 3, KILN_O_KERNEL = 4 };

@@ -163,6 +163,22 @@ struct {
 	__type(value, struct kiln_receiver);
 } kiln_receivers SEC(".maps");
 
+/* Whom the machine asks for addresses; the agent's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct kiln_resolvers);
+} kiln_servers SEC(".maps");
+
+/* What name servers have answered. The programs' alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KILN_LEARNED_PLACES);
+	__type(key, u32);
+	__type(value, struct kiln_learned);
+} kiln_names SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);

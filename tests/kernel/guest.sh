@@ -6,6 +6,9 @@ mkdir -p /run/kt-private/tmp /run/kt-root
 chmod 700 /run/kt-private
 chmod 1777 /run/kt-private/tmp
 sandbox=
+# The name server of attacks that have one.
+mkdir -p /etc
+echo nameserver 127.0.0.53 >/etc/resolv.conf
 
 # attack CASE PHASE USER UNIT ATTACK [ARGUMENT]...
 attack() {

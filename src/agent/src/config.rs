@@ -102,6 +102,8 @@ pub struct Places {
     pub security: PathBuf,
     /// What systemd is told of units until reboot.
     pub runtime_units: PathBuf,
+    /// Files that name the machine's name servers, in the form of resolv.conf(5).
+    pub resolvers: Vec<PathBuf>,
 }
 
 impl Default for Places {
@@ -115,6 +117,11 @@ impl Default for Places {
             proc: "/proc".into(),
             security: "/sys/kernel/security".into(),
             runtime_units: "/run/systemd/system".into(),
+            resolvers: vec![
+                "/etc/resolv.conf".into(),
+                "/run/systemd/resolve/stub-resolv.conf".into(),
+                "/run/systemd/resolve/resolv.conf".into(),
+            ],
         }
     }
 }

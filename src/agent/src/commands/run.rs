@@ -10,6 +10,7 @@ use crate::commands::control::{self, Answer};
 use crate::commands::handle;
 use crate::config::Places;
 use crate::error::{AgentError, Result, Step};
+use crate::load::servers;
 use crate::machine::clock::now_ns;
 use crate::machine::lines;
 use crate::machine::process::{notify, watched};
@@ -47,6 +48,7 @@ pub fn run(places: Places) -> Result<()> {
     engine.settle()?;
     let (mut away, mut schedule, mut keep) = (false, windows::Watch::default(), Keep::default());
     let mut tightened = tighten::Watch::default();
+    let mut told = servers::Told::default();
     notify("READY=1");
     watched();
     loop {
@@ -98,6 +100,9 @@ pub fn run(places: Places) -> Result<()> {
         }
         schedule.look(&engine);
         keep.look(&mut engine);
+        if let Err(e) = told.look(&engine.places, &engine.maps) {
+            lines::error(&e);
+        }
         // What is enforced stays so; it is said once.
         let was = std::mem::replace(&mut away, !engine.in_place());
         if away && !was {

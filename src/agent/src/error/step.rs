@@ -69,6 +69,9 @@ pub enum Step {
     /// Saying what is Kiln's own.
     #[error("cannot tell the kernel programs what is Kiln's own")]
     TellOwn,
+    /// Saying whose answers teach addresses of names.
+    #[error("cannot tell the kernel programs the name servers")]
+    TellServers,
     /// Saying what labels are held to.
     #[error("cannot tell the kernel programs a limit")]
     TellLimits,

@@ -36,7 +36,7 @@ use crate::error::{Lack, Result};
 use crate::label::slots::Slots;
 use crate::limit;
 use crate::load::generation::{self, Built as Generation};
-use crate::load::{attach, helpers, known, own};
+use crate::load::{attach, helpers, known, own, servers};
 use crate::machine::lines;
 use crate::update::back::go_back;
 use crate::update::calls;
@@ -71,7 +71,8 @@ impl Update<'_> {
 
     fn attach(&self, narrowed: bool) -> Result<()> {
         let places = &self.engine.places;
-        attach::attach_needed(&places.pins, &places.run, &self.policy.tables.kernel.header, narrowed)
+        attach::attach_needed(&places.pins, &places.run, &self.policy.tables.kernel.header, narrowed)?;
+        servers::tell(places, &self.engine.maps)
     }
 
     /// Whether some task that has a label may read or change a file, or the memory of a process, by the old tables and

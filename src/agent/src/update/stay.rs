@@ -5,7 +5,7 @@ use kiln_base::event::Evidence;
 
 use crate::error::Result;
 use crate::limit;
-use crate::load::{attach, own};
+use crate::load::{attach, own, servers};
 use crate::update::engine::Engine;
 use crate::update::label::label;
 use crate::update::prove::prove;
@@ -51,6 +51,7 @@ pub fn affirm(engine: &mut Engine) -> Result<Evidence> {
     let tables = engine.keeper.tables(&records.active)?;
     attach::attach_needed(&engine.places.pins, &engine.places.run, &tables.kernel.header, records.revocation)?;
     own::tell(&engine.places, &engine.maps)?;
+    servers::tell(&engine.places, &engine.maps)?;
     windows::tell(engine, records.active.index, &tables.metadata, true)?;
     let slots = engine.labels.slots(&tables.metadata.subjects);
     label(engine, &tables, &slots, records.revocation)?;

@@ -52,6 +52,10 @@ pub const S_QUARANTINE: u32 = 4;
 pub const R_QUARANTINE: u8 = 7;
 /// Subject flag: what it is permitted hangs on the time.
 pub const S_TIMED: u32 = 8;
+/// Subject flag: some rule permits it connections by the name of their peer.
+pub const S_DNS: u32 = 32;
+/// Sets of names of a policy.
+pub const NAME_SETS: usize = 255;
 /// Windows that matter to a subject.
 pub const SUBJECT_WINDOWS: usize = 8;
 /// Fills up the windows of a subject.
@@ -73,6 +77,8 @@ pub const H_DATAGRAM: u32 = 1 << 19;
 pub const H_RATES: u32 = 1 << 20;
 /// `required_hooks_lo`: a rule, or a limit that is met, throttles a unit.
 pub const H_THROTTLE: u32 = 1 << 23;
+/// `required_hooks_lo`: some rule permits connections by the name of their peer.
+pub const H_DNS: u32 = 1 << 22;
 
 #[repr(C)]
 #[derive(
@@ -153,6 +159,9 @@ pub struct Header {
     pub n_rows: u32,
     pub path_class: [u8; 256],
     pub net_class: [u8; 256],
+    pub names_start: u32,
+    pub n_names: u32,
+    pub names_key: u64,
 }
 
 /// Words behind the header, as far as an automaton may use them: the walk reads up to 257 words from a state.
@@ -335,6 +344,17 @@ pub struct Traffic {
     pub dropped: [u64; 2],
 }
 
+/// Name servers of a machine.
+pub const SERVERS: usize = 8;
+/// The value of `kiln_servers`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Resolvers {
+    pub netns: u64,
+    pub n: u64,
+    pub server: [[u8; 16]; SERVERS],
+}
+
 /// The fixed part of an event; `object_len` bytes follow.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -367,6 +387,6 @@ pub struct EventHeader {
 const _: () = assert!(size_of::<Outcome>() == 8);
 const _: () = assert!(size_of::<Decision>() == 48);
 const _: () = assert!(size_of::<Subject>() == 128);
-const _: () = assert!(size_of::<Header>() == 576);
+const _: () = assert!(size_of::<Header>() == 592);
 const _: () = assert!(size_of::<EventHeader>() == 104);
 const _: () = assert!(size_of::<Mark>() == 32);

@@ -37,7 +37,8 @@ fn claims() -> Vec<Claim> {
         quarantine);
     same!(c, layout::Header = "kiln_header": magic, abi_version, words, subjects_off, n_subjects, decisions_off,
         n_decisions, outcomes_off, n_outcomes, outcome_refs_off, n_outcome_refs, host_verbs, required_hooks_lo,
-        required_hooks_hi, n_variants, n_rows, path_class, net_class);
+        required_hooks_hi, n_variants, n_rows, path_class, net_class, names_start, n_names, names_key);
+    same!(c, layout::Resolvers = "kiln_resolvers": netns, n, server);
     same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing, quarantines,
         audit_until, audit_serial, audit_labels, audit_unit, throttles);
     same!(c, layout::Schedule = "kiln_schedule": from, until, n, entry);
@@ -120,6 +121,10 @@ fn claims() -> Vec<Claim> {
         ("KILN_THROTTLES", u64::from(layout::THROTTLES)),
         ("KILN_THROTTLE_NS", layout::THROTTLE_NS),
         ("KILN_THROTTLE_RATE", layout::THROTTLE_RATE),
+        ("KILN_H_DNS", u64::from(layout::H_DNS)),
+        ("KILN_S_DNS", u64::from(layout::S_DNS)),
+        ("KILN_NAME_SETS", layout::NAME_SETS as u64),
+        ("KILN_SERVERS", layout::SERVERS as u64),
         ("KILN_T_STARTING", u64::from(layout::T_STARTING)),
         ("KILN_T_EXEMPT", u64::from(layout::T_EXEMPT)),
         ("KILN_PLACES", layout::PLACES as u64),

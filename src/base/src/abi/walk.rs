@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::kernel::Kernel;
-use super::layout::{DEPTH_MAX, Decision, FINAL, NET_KEY, NO_WINDOW, Outcome, PATH_MAX, S_TIMED, Subject};
+use super::layout::{DEPTH_MAX, Decision, FINAL, NET_KEY, NO_WINDOW, Outcome, PATH_MAX, S_DNS, S_TIMED, Subject};
 use crate::model::{KernelOp, Verb, VerbSet};
 
 /// Most states of one level that [`Kernel::any_address`] looks at, so that no table makes it slow.
@@ -170,6 +170,38 @@ impl Kernel {
         let s = self.subject(subject)?;
         let accept = if s.net_start == 0 { 0 } else { self.run(s.net_start, &self.header.net_class, key) };
         self.decision(if accept == 0 { s.net_default } else { accept })
+    }
+
+    /// The number of the set of patterns that match a host's name, in lower case and without a last dot; 0: none.
+    pub fn name_set(&self, name: &[u8]) -> u8 {
+        let start = self.header.names_start;
+        if start == 0 { 0 } else { self.run(start, &self.header.path_class, name) as u8 }
+    }
+
+    /// The verdict on connecting to a protocol, address and port, whose address name servers have given for names of these
+    /// sets; none if the subject does not exist.
+    pub fn named_verdict(&self, subject: u32, asked: (u8, [u8; 16], u16), sets: &[u8]) -> Option<Verdict> {
+        let key = net_key(asked.0, asked.1, asked.2);
+        self.of_decision(&self.named_decision(subject, &key, sets)?, Verb::Connect)
+    }
+
+    /// The joint decision on connecting to an IP socket whose address name servers have given for names of these sets:
+    /// by the address alone if that permits it, else by the name that permits most.
+    fn named_decision(&self, subject: u32, key: &[u8; NET_KEY], sets: &[u8]) -> Option<Decision> {
+        let s = self.subject(subject)?;
+        let plain = self.net_decision(subject, key)?;
+        let rank = |d: &Decision| {
+            let bit = 1 << Verb::Connect as u8;
+            if d.deny & bit != 0 { 2 } else { u8::from(d.would & bit != 0) }
+        };
+        if s.flags & S_DNS == 0 || rank(&plain) == 0 {
+            return Some(plain);
+        }
+        let named = sets.iter().filter_map(|set| {
+            let key = [&key[..], &[*set]].concat();
+            self.decision(Some(self.run(s.net_start, &self.header.net_class, &key)).filter(|d| *d != 0)?)
+        });
+        Some(named.min_by_key(rank).unwrap_or(plain))
     }
 
     /// The verdict on a request; none if the subject does not exist or the verb has no such object.

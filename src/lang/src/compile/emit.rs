@@ -13,13 +13,14 @@ use super::decision::{Book, Joint, View, joint, joint_where};
 use super::gap::quarantines;
 use super::limit;
 use super::moment::{self, Moment};
+use super::names::Names;
 use super::pack::pack;
 use super::rules::Rules;
 use super::subjects::{Combination, HOST, Plan, SENTINEL, key, switched};
 use super::{CompileError, Options};
-use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset, region};
+use crate::automata::{ByteSet, Dfa, Limits, Nfa, Pattern, Subset, region};
 use crate::policy::detour;
-use crate::policy::normal::{Addresses, BlockKind, Effect, Object, Policy, SelectorKey};
+use crate::policy::normal::{Addresses, Block, BlockKind, Effect, Object, Policy, SelectorKey};
 
 /// The verbs of a decision on a path or unix socket.
 const PATH_VERBS: VerbSet = VerbSet::FILE.union(VerbSet::NETWORK);
@@ -27,7 +28,8 @@ const PATH_VERBS: VerbSet = VerbSet::FILE.union(VerbSet::NETWORK);
 pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tables, CompileError> {
     let rules = Rules::of(policy);
     let mut book = Book::new();
-    let objects = Objects::build(policy, &rules)?;
+    let names = Names::of(policy)?;
+    let objects = Objects::build(policy, &rules, names.as_ref())?;
     let mut paths = Subset::new(&objects.paths, objects.paths.classes(), Limits::default());
     let mut nets = Subset::new(&objects.nets, objects.nets.classes(), Limits::default());
     let mut all = Subjects { subjects: vec![Subject::default()], starts: Vec::new(), rows: Vec::new(), n_variants: 0 };
@@ -45,7 +47,9 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
         };
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
         let (mut s, own) = at(if windows == 0 { Moment(Some(0)) } else { Moment::UNKNOWN })?;
-        s.flags = flag(combination.profile.is_some(), layout::S_PROFILE) | flag(quarantined, layout::S_QUARANTINE);
+        s.flags = flag(combination.profile.is_some(), layout::S_PROFILE)
+            | flag(quarantined, layout::S_QUARANTINE)
+            | flag(blocks.iter().any(|b| has_names(&policy.blocks[*b])), layout::S_DNS);
         s.quarantine = plan.quarantine(n);
         if windows != 0 {
             s.flags |= layout::S_TIMED;
@@ -74,7 +78,7 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
         all.starts.push((all.subjects.len() as u32, n, own));
         all.subjects.push(variant);
     }
-    let automata = Automata { paths: paths.finish(), nets: nets.finish() };
+    let automata = Automata { paths: paths.finish(), nets: nets.finish(), names };
     let kernel = assemble(&plan, &book, all, &automata, marks(policy, &rules))?;
     let metadata = metadata(policy, options, &plan, &rules);
     Ok(Tables::new(kernel, metadata)?)
@@ -103,7 +107,7 @@ struct Objects {
 }
 
 impl Objects {
-    fn build(policy: &Policy, rules: &Rules<'_>) -> Result<Objects, CompileError> {
+    fn build(policy: &Policy, rules: &Rules<'_>, names: Option<&Names>) -> Result<Objects, CompileError> {
         let n = policy.blocks.len();
         let mut o =
             Objects { paths: Nfa::new(), path_roots: vec![None; n], nets: Nfa::new(), net_roots: vec![None; n] };
@@ -124,9 +128,23 @@ impl Objects {
                     Some(Object::Net { proto, addresses: Addresses::Blocks(cidrs), ports, .. }) => {
                         let root = *o.net_roots[block].get_or_insert_with(|| o.nets.root());
                         for (cidr, range) in cidrs.iter().flat_map(|c| ports.iter().map(move |p| (c, p))) {
-                            for sets in region::strings(*proto as u8, cidr, *range) {
+                            for mut sets in region::strings(*proto as u8, cidr, *range) {
                                 o.nets.add_sets(root, &sets, number);
+                                // And whatever name the address has.
+                                if names.is_some() {
+                                    sets.push(ByteSet::ANY);
+                                    o.nets.add_sets(root, &sets, number);
+                                }
                             }
+                        }
+                    }
+                    Some(Object::Net { proto, addresses: Addresses::Dns(name), ports, .. }) => {
+                        let root = *o.net_roots[block].get_or_insert_with(|| o.nets.root());
+                        let mut having = ByteSet::EMPTY;
+                        names.into_iter().flat_map(|names| names.with(name)).for_each(|set| having.insert(set));
+                        for mut sets in ports.iter().flat_map(|p| region::strings(*proto as u8, &Cidr::ANY, *p)) {
+                            sets.push(having);
+                            o.nets.add_sets(root, &sets, number);
                         }
                     }
                     _ => {}
@@ -289,6 +307,11 @@ fn governed(view: &View<'_>) -> VerbSet {
     VerbSet::from_bits(verbs.bits() & !(1 << Verb::Syscall as u16))
 }
 
+/// Whether a rule permits connections by name.
+fn has_names(block: &Block) -> bool {
+    block.rules.iter().any(|r| matches!(r.object, Object::Net { addresses: Addresses::Dns(_), .. }))
+}
+
 /// The verbs of which rules refuse or watch paths.
 fn named(view: &View<'_>) -> VerbSet {
     let all = view.entries().filter(|(_, e)| e.effect != Effect::Allow);
@@ -327,10 +350,13 @@ fn datagrams(rules: &Rules<'_>) -> bool {
 /// What the policy has attached beside what its subjects ask for.
 fn marks(policy: &Policy, rules: &Rules<'_>) -> u32 {
     let flag = |used: bool, flag: u32| if used { flag } else { 0 };
+    let names = policy.blocks.iter().any(has_names);
     flag(limit::rates(policy), layout::H_RATES)
         | flag(limit::throttles(policy), layout::H_THROTTLE)
         | flag(peers(rules), layout::H_PEER)
-        | flag(datagrams(rules) || quarantines(policy), layout::H_DATAGRAM)
+        // Who may answer in a name server's place is told by who has made or bound the socket.
+        | flag(datagrams(rules) || quarantines(policy) || names, layout::H_DATAGRAM)
+        | flag(names, layout::H_DNS)
 }
 
 /// The subject that is denied everything, by which enforcement is proven.
@@ -357,6 +383,7 @@ fn sentinel(book: &mut Book) -> Subject {
 struct Automata {
     paths: Dfa,
     nets: Dfa,
+    names: Option<Names>,
 }
 
 fn assemble(
@@ -379,8 +406,14 @@ fn assemble(
     let n_subjects = subjects.len() - n_variants;
     words.extend(rows.iter().map(|variant| variant.map_or(0, |n| (n_subjects + n) as u64)));
     subjects.iter_mut().filter(|s| s.window != [0; layout::SUBJECT_WINDOWS]).for_each(|s| s.row += rows_off as u32);
-    // Paths, what follows an exec and what follows a unit share classes, so that there is one table for them.
-    let (paths, next) = Dfa::common_classes(&automata.paths, &plan.next);
+    // Paths, what follows an exec and what follows a unit, and names share classes, so that there is one table for them.
+    let (mut paths, mut next) = Dfa::common_classes(&automata.paths, &plan.next);
+    let mut names = None;
+    if let Some(own) = &automata.names {
+        let (all, named) = Dfa::common_classes(&paths, &own.automaton);
+        (next, paths) = (Dfa::common_classes(&next, &all).0, all);
+        names = Some((named, own));
+    }
     let path_class = *paths.classes().map();
     let mut add = |dfa: &Dfa| -> Result<Vec<u32>, CompileError> {
         let most = layout::USABLE_WORDS;
@@ -389,6 +422,10 @@ fn assemble(
         Ok(packed.place)
     };
     let (path_at, next_at, net_at) = (add(&paths)?, add(&next)?, add(&automata.nets)?);
+    let names_start = match &names {
+        Some((automaton, _)) => add(automaton)?[automaton.first_start() as usize],
+        None => 0,
+    };
     for (index, n, own) in starts {
         let s = &mut subjects[index as usize];
         s.path_start = own.path.map_or(0, |p| path_at[paths.starts()[p] as usize]);
@@ -430,6 +467,9 @@ fn assemble(
         n_rows: rows.len() as u32,
         path_class,
         net_class: *automata.nets.classes().map(),
+        names_start,
+        n_names: names.as_ref().map_or(0, |(_, own)| own.len() as u32),
+        names_key: names.as_ref().map_or(0, |(_, own)| own.key),
     };
     let mut kernel = Kernel { header, words };
     for (n, s) in subjects.iter().enumerate().skip(1) {

@@ -41,6 +41,9 @@ pub enum CompileError {
         "the policy's subjects differ at more than {0} moments in all; use fewer windows in guards of many subjects"
     )]
     Moments(usize),
+    /// More sets of names than the tables have room for.
+    #[error("the policy's names of hosts make more than {0} sets; use fewer patterns that match the same names")]
+    Names(usize),
     /// A glob that the checker should have refused.
     #[error("{origin}: {error}")]
     Glob {

@@ -1,6 +1,6 @@
 //! What of a policy the kernel programs, or the kernel asked for, cannot enforce. Nothing of it is ever ignored.
 
-use kiln_base::model::{Action, KernelOp, Verb};
+use kiln_base::model::{Action, KernelOp, Verb, VerbSet};
 use serde::{Deserialize, Serialize};
 
 use super::KernelVersion;
@@ -193,19 +193,29 @@ fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps
                 );
             }
         }
-        Object::Net { addresses, .. } => net(addresses, &mut add),
+        Object::Net { verbs, addresses: Addresses::Dns(name), .. } => named(rule.effect, *verbs, name, &mut add),
         Object::File { switch: Some(_), verbs, .. } if !verbs.contains(Verb::Exec) || rule.effect != Effect::Allow => {
             add("`as` switches the profile at an allowed exec only".to_owned(), "write `allow exec … as …`");
         }
-        Object::File { .. } | Object::Unix { .. } | Object::Capability { .. } | Object::Syscall { .. } => {}
+        Object::Net { .. }
+        | Object::File { .. }
+        | Object::Unix { .. }
+        | Object::Capability { .. }
+        | Object::Syscall { .. } => {}
     }
 }
 
-fn net(addresses: &Addresses, add: &mut impl FnMut(String, &str)) {
-    if let Addresses::Dns(name) = addresses {
+/// What a name leads to is known as far as name servers have told.
+fn named(effect: Effect, verbs: VerbSet, name: &str, add: &mut impl FnMut(String, &str)) {
+    if effect != Effect::Allow {
         add(
-            format!("the kernel sees addresses, not the name `{name}`"),
+            format!("what `{name}` leads to is known only while an answer lives, so that nothing is held to it"),
             "write the addresses or address blocks that the name stands for",
+        );
+    } else if verbs != [Verb::Connect].into_iter().collect() {
+        add(
+            format!("who comes from `{name}` is not known: names are looked up to connect"),
+            "write `allow connect … to dns …`, and addresses for the other verbs",
         );
     }
 }

@@ -13,6 +13,9 @@ pub(crate) mod laws;
 mod limit;
 mod moment;
 #[cfg(test)]
+mod named;
+mod names;
+#[cfg(test)]
 mod native;
 mod options;
 mod pack;

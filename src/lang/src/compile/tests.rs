@@ -266,6 +266,15 @@ fn a_profile_that_governs_all_is_told_the_line_to_add() {
     );
 }
 
+fn named(verb: Verb) -> Object {
+    Object::Net {
+        verbs: [verb].into_iter().collect(),
+        proto: Proto::Tcp,
+        addresses: Addresses::Dns("example.org".to_owned()),
+        ports: vec![PortRange::ANY],
+    }
+}
+
 #[test]
 fn what_cannot_be_enforced_is_never_ignored() {
     use BlockKind::{Guard, Profile};
@@ -302,15 +311,10 @@ fn what_cannot_be_enforced_is_never_ignored() {
                 ..a_rule(Effect::Watch, read())
             },
         ),
-        (
-            Profile,
-            allow(Object::Net {
-                verbs: [Verb::Connect].into_iter().collect(),
-                proto: Proto::Tcp,
-                addresses: Addresses::Dns("example.org".to_owned()),
-                ports: vec![PortRange::ANY],
-            }),
-        ),
+        (Profile, allow(named(Verb::Accept))),
+        (Profile, deny(named(Verb::Connect))),
+        (Guard, deny(named(Verb::Connect))),
+        (Guard, a_rule(Effect::Watch, named(Verb::Connect))),
     ];
     for (kind, rule) in cases {
         let shown = format!("{rule:?}");

@@ -29,9 +29,19 @@ pub use wider::{Loss, Wider};
 /// # Errors
 /// [`Wider`], with the shortest witness.
 pub fn prove(before: &Tables, after: &Tables, more: impl IntoIterator<Item = (u32, u32)>) -> Result<(), Wider> {
+    known(&before.kernel.header)?;
+    known(&after.kernel.header)?;
     units(&before.metadata, &after.metadata)?;
     tasks::Tasks::new(before, after).prove(more)?;
     header(&before.kernel.header, &after.kernel.header)
+}
+
+/// What the proof does not follow, it does not accept.
+fn known(header: &Header) -> Result<(), Wider> {
+    if header.n_names != 0 {
+        return Err(Wider::Unfollowed("rules by the names of hosts"));
+    }
+    Ok(())
 }
 
 /// Every field has its judgement, as in `subject`.
@@ -55,6 +65,9 @@ fn header(before: &Header, after: &Header) -> Result<(), Wider> {
         n_rows: _,
         path_class: _, // by it the automata are walked
         net_class: _,
+        names_start: _, // `known`: there are none
+        n_names: _,
+        names_key: _,
     } = before;
     if host_verbs & !after.host_verbs != 0 {
         return Err(Wider::Header("the verbs of the host"));

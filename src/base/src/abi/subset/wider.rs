@@ -81,6 +81,9 @@ pub enum Wider {
     /// Fewer programs would be attached.
     #[error("{0} of the tables are fewer than the build's")]
     Header(&'static str),
+    /// One of the policies has rules that the proof does not follow.
+    #[error("no proof follows {0}; have the build make the change")]
+    Unfollowed(&'static str),
     /// The comparison would take too long.
     #[error(
         "the policies are too large to be compared ({0}); split the change into smaller ones, or have the build make it"
