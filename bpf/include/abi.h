@@ -27,6 +27,9 @@
 #define KILN_NET_KEY 19u  /* protocol, 16 bytes of address, port; see below */
 #define KILN_SUBJECT_WINDOWS 8
 #define KILN_NO_WINDOW 63u
+#define KILN_UNSURE_WINDOW 62u /* open while it is not known which windows are */
+#define KILN_USER_SELECTORS 24u /* of a policy */
+#define KILN_USERS 256u		/* that a policy distinguishes */
 
 /* Verbs are bit numbers in every mask below. */
 enum kiln_verb {
@@ -113,9 +116,10 @@ struct kiln_subject {
 	__u32 guard_start; /* ... DFA state; where no state accepts they refuse nothing, ... */
 	__u32 guard_fail;  /* ... and decision where that name is unknown */
 	/*
-	 * If KILN_S_TIMED: which windows matter, by their bits; KILN_NO_WINDOW fills up. The word of `words` at `row`
-	 * plus one bit for each of them that is open, the first the lowest, is the index of the subject that decides
-	 * then; 0: this one, which also decides where it is not known what is open.
+	 * If KILN_S_VARIES: what matters of the time and the user, by bits; KILN_NO_WINDOW fills up. Bits below
+	 * KILN_WINDOWS are windows, the KILN_USER_SELECTORS above them are selectors of users. The word of `words` at
+	 * `row` plus one bit for each of them that is open or matches, the first the lowest, is the index of the
+	 * subject that decides then; 0: this one, which also decides where it is not known what is.
 	 */
 	__u8 window[KILN_SUBJECT_WINDOWS];
 	__u32 row;
@@ -126,7 +130,9 @@ struct kiln_subject {
 #define KILN_S_PROFILE 1u    /* a profile is part of it; guards may still be added: walk where a start is not 0 */
 #define KILN_S_SENTINEL 2u   /* the reserved subject that the agent uses to prove enforcement */
 #define KILN_S_QUARANTINE 4u /* another subject in quarantine */
-#define KILN_S_TIMED 8u	     /* what it is permitted hangs on the time: nothing of it is remembered */
+#define KILN_S_TIMED 8u	     /* what it is permitted hangs on the time ... */
+#define KILN_S_USER 16u	     /* ... or on the user: nothing of it is remembered */
+#define KILN_S_VARIES (KILN_S_TIMED | KILN_S_USER)
 
 /*
  * required_hooks_lo: bit n, below 16, says that verb n is governed by a subject other than the sentinel's.
@@ -156,6 +162,8 @@ struct kiln_header {
 	__u32 n_rows;	  /* words behind the outcome references */
 	__u8 path_class[256]; /* byte -> class, for paths, unix sockets and unit names */
 	__u8 net_class[256];
+	/* Words behind the rows: a user in the low half, by whom they are sorted; above, which selectors match. */
+	__u32 users_off, n_users;
 };
 
 #define KILN_WORDS ((KILN_TABLES_BYTES - (KILN_SLOTS + KILN_SUBJECTS) * 4 - sizeof(struct kiln_header)) / 8)

@@ -75,6 +75,8 @@ pub(crate) fn test_header(lo: u32, hi: u32) -> Header {
         n_rows: 0,
         path_class: [0; 256],
         net_class: [0; 256],
+        users_off: 0,
+        n_users: 0,
     }
 }
 

@@ -52,10 +52,20 @@ pub const S_QUARANTINE: u32 = 4;
 pub const R_QUARANTINE: u8 = 7;
 /// Subject flag: what it is permitted hangs on the time.
 pub const S_TIMED: u32 = 8;
+/// Subject flag: what it is permitted hangs on the user.
+pub const S_USER: u32 = 16;
+/// Subject flags: another subject decides for it.
+pub const S_VARIES: u32 = S_TIMED | S_USER;
 /// Windows that matter to a subject.
 pub const SUBJECT_WINDOWS: usize = 8;
 /// Fills up the windows of a subject.
 pub const NO_WINDOW: u8 = 63;
+/// In the windows of a subject: it is not known which are open.
+pub const UNSURE_WINDOW: u8 = 62;
+/// Selectors of users of a policy; their bits are above those of windows.
+pub const USER_SELECTORS: usize = 24;
+/// Users that a policy distinguishes.
+pub const USERS: usize = 256;
 /// Windows of a policy.
 pub const WINDOWS: usize = 24;
 /// Entries of a schedule.
@@ -151,6 +161,8 @@ pub struct Header {
     pub n_rows: u32,
     pub path_class: [u8; 256],
     pub net_class: [u8; 256],
+    pub users_off: u32,
+    pub n_users: u32,
 }
 
 /// Words behind the header, as far as an automaton may use them: the walk reads up to 257 words from a state.
@@ -336,6 +348,6 @@ pub struct EventHeader {
 const _: () = assert!(size_of::<Outcome>() == 8);
 const _: () = assert!(size_of::<Decision>() == 48);
 const _: () = assert!(size_of::<Subject>() == 128);
-const _: () = assert!(size_of::<Header>() == 576);
+const _: () = assert!(size_of::<Header>() == 584);
 const _: () = assert!(size_of::<EventHeader>() == 104);
 const _: () = assert!(size_of::<Mark>() == 32);
