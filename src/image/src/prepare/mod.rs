@@ -27,5 +27,5 @@ pub use missing::{MissingError, missing};
 pub use policy::{PolicyError, PolicyFile, load, oldest_kernel};
 pub use request::{KernelFrom, Ready, Request};
 pub use selector::SelectorError;
-pub use users::{UsersError, users};
 pub use sign::{SignError, name_of, read_tables, sign, signature_path};
+pub use users::{UsersError, users};

@@ -9,8 +9,8 @@ use kiln_base::model::{Action, CallAction, CallFilter, Mode, Outcome, Verb};
 use super::decision::{Joint, View, joint};
 use super::gap::Gap;
 use super::moment::Moment;
-use super::users::Selectors;
 use super::rules::Rules;
+use super::users::Selectors;
 use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Rule, SelectorKey};
 use crate::policy::syscalls;
 
@@ -189,7 +189,8 @@ fn unheard(block: &Block, rule: &Rule, gaps: &mut Vec<Gap>) {
 /// A unit that may not execute its program does not start: systemd executes it below the filter.
 fn startable(policy: &Policy, number: usize, gaps: &mut Vec<Gap>) {
     let block = &policy.blocks[number];
-    let refused = filter(&Rules::of(policy, &Selectors::default()), &[number]).is_some_and(|f| !f.of("execve").permits());
+    let refused =
+        filter(&Rules::of(policy, &Selectors::default()), &[number]).is_some_and(|f| !f.of("execve").permits());
     if refused && block.mode == Mode::Enforce {
         gaps.push(Gap::of_block(
             block,

@@ -13,10 +13,10 @@ use super::decision::{Book, Joint, View, joint, joint_where};
 use super::gap::quarantines;
 use super::limit;
 use super::moment::{self, Moment};
-use super::users::Selectors;
 use super::pack::pack;
 use super::rules::Rules;
 use super::subjects::{Combination, HOST, Plan, SENTINEL, key, switched};
+use super::users::Selectors;
 use super::{CompileError, Options};
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset, region};
 use crate::policy::detour;
@@ -454,13 +454,7 @@ fn assemble(
     Ok(kernel)
 }
 
-fn metadata(
-    policy: &Policy,
-    options: &Options,
-    selectors: &Selectors,
-    plan: &Plan,
-    rules: &Rules<'_>,
-) -> Metadata {
+fn metadata(policy: &Policy, options: &Options, selectors: &Selectors, plan: &Plan, rules: &Rules<'_>) -> Metadata {
     let name = |n: &usize| policy.blocks[*n].name.clone();
     let info = |n: usize, c: &Combination| {
         let blocks = plan.blocks(c);

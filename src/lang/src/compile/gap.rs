@@ -115,11 +115,16 @@ pub(super) fn quarantines(policy: &Policy) -> bool {
     })
 }
 
+/// Whether a pattern of units does not end in one kind other than slices.
+pub(super) fn names_slices(pattern: &str) -> bool {
+    let kind = pattern.rsplit_once('.').map_or("", |(_, kind)| kind);
+    kind == "slice" || kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_lowercase())
+}
+
 /// Where a slice has the label, a quarantine would hold all units in it.
 fn slices(block: &Block, gaps: &mut Vec<Gap>) {
     for Selector { pattern, .. } in block.subjects.iter().flatten().filter(|s| s.key == SelectorKey::Unit) {
-        let kind = pattern.0.rsplit_once('.').map_or("", |(_, kind)| kind);
-        if kind == "slice" || kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_lowercase()) {
+        if names_slices(&pattern.0) {
             gaps.push(Gap::of_block(
                 block,
                 format!("`unit \"{}\"` names slices, too, and a quarantine would hold all units of a slice", pattern.0),
@@ -239,7 +244,9 @@ fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps
 fn unseen(key: SelectorKey) -> &'static str {
     match key {
         SelectorKey::Exec => "the kernel programs know the subject of a task, and not by which program it came to it",
-        SelectorKey::Unit => "a subject can be that of several units, and the kernel programs do not ask which one it is",
+        SelectorKey::Unit => {
+            "a subject can be that of several units, and the kernel programs do not ask which one it is"
+        }
         SelectorKey::Host => "the kernel programs do not know the name of the machine",
         _ => "the kernel programs do not know it of a task",
     }

@@ -66,12 +66,7 @@ pub(super) fn users(rules: &Rules<'_>, blocks: &[usize]) -> u64 {
 }
 
 /// The bits that a subject names, and the moments that differ by them with theirs.
-pub(super) fn moments(
-    policy: &Policy,
-    selectors: &Selectors,
-    windows: u64,
-    users: u64,
-) -> (u64, Vec<(u64, Moment)>) {
+pub(super) fn moments(policy: &Policy, selectors: &Selectors, windows: u64, users: u64) -> (u64, Vec<(u64, Moment)>) {
     let unsure = if windows != 0 && users != 0 { 1 << UNSURE_WINDOW } else { 0 };
     let mut opened = reachable(policy, windows);
     opened.extend(Some(unsure).filter(|u| *u != 0));

@@ -226,7 +226,8 @@ pub(crate) fn timed_policy(r: &mut Random) -> Policy {
 }
 
 /// The users of [`user_policy`], as passwd(5) has them.
-pub(crate) const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nalice:x:1:1::/:/bin/sh\nbob:x:2:2::/:/bin/sh\ncarol:x:3:3::/:/bin/sh\n";
+pub(crate) const PASSWD: &str =
+    "root:x:0:0::/root:/bin/sh\nalice:x:1:1::/:/bin/sh\nbob:x:2:2::/:/bin/sh\ncarol:x:3:3::/:/bin/sh\n";
 const SOME_USERS: [&str; 7] = ["alice", "bob", "{alice,bob}", "[ac]*", "root", "7", "*"];
 
 /// A number and the name by which the evaluator knows it.
@@ -237,7 +238,8 @@ pub(crate) fn user(r: &mut Random) -> (u32, &'static str) {
 /// Often with windows, and with users on rules and blocks. Where a profile is of some users, it is the only one.
 pub(crate) fn user_policy(r: &mut Random) -> Policy {
     let mut policy = if r.one_in(2) { timed_policy(r) } else { policy(r) };
-    let selector = |r: &mut Random| Selector { key: SelectorKey::User, pattern: Glob((*r.pick(&SOME_USERS)).to_owned()) };
+    let selector =
+        |r: &mut Random| Selector { key: SelectorKey::User, pattern: Glob((*r.pick(&SOME_USERS)).to_owned()) };
     if r.one_in(3) {
         for pattern in ["bob", "{alice,carol}"].into_iter().take(1 + r.below(2)) {
             let some = policy.blocks.iter().find(|b| b.kind == BlockKind::Profile).cloned();

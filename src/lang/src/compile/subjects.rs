@@ -126,7 +126,7 @@ pub(super) fn plan(policy: &Policy, selectors: &Selectors, gaps: &mut Vec<Gap>) 
             if roots.is_empty() {
                 return Ok(None);
             }
-            subset.start(&roots, |ids| closure.follow(&from, ids))?;
+            subset.start(&roots, |ids| closure.follow(&from, ids, kind))?;
             Ok(Some(subset.starts() - 1))
         };
         let pair = (start(Kind::Exec, &mut closure)?, start(Kind::Unit, &mut closure)?);
@@ -141,7 +141,7 @@ pub(super) fn plan(policy: &Policy, selectors: &Selectors, gaps: &mut Vec<Gap>) 
     order.sort_by_key(|n| (*n != 0, key(&policy.blocks, &list[*n])));
     let mut number = vec![0; list.len()];
     order.iter().enumerate().for_each(|(new, old)| number[*old] = Plan::index(new));
-    let next = subset.finish().map_accepts(|a| number[a as usize - 1]);
+    let next = subset.finish().map_accepts(|a| if a == REFUSED { SENTINEL } else { number[a as usize - 1] });
     let state = |slot: Option<usize>| slot.map_or(0, |s| next.starts()[s]);
     let mut starts: Vec<(u32, u32)> = order.iter().map(|n| (state(starts[*n].0), state(starts[*n].1))).collect();
     let mut combinations: Vec<Combination> = order.iter().map(|n| list[*n].clone()).collect();
@@ -258,6 +258,9 @@ enum Kind {
     Unit,
 }
 
+/// Where a task would have one profile as one user and one as another: it is denied everything.
+const REFUSED: u32 = u32::MAX;
+
 /// Where each block's patterns hang. The id of a selector is its block; of a switch the number of blocks and twice its
 /// place in `switches`; of an exception of that switch, one more.
 struct Roots {
@@ -348,7 +351,7 @@ impl<'a> Closure<'a> {
         };
         let blocks = self.policy.blocks.iter().enumerate();
         let open = blocks.filter(|(n, b)| match b.kind {
-            // What comes to a task whose profile is of some users is found out, to be refused.
+            // What comes to a task whose profile is of some users is found out: the two cannot be had together.
             BlockKind::Profile => from.profile.is_none_or(|p| p != *n && self.of_users[p]),
             BlockKind::Guard => !from.guards.contains(n) && !self.attachments[*n].host,
         });
@@ -360,7 +363,7 @@ impl<'a> Closure<'a> {
     }
 
     /// The combination after the selectors and switches `ids` matched, as a number from 1; 0 for no change.
-    fn follow(&mut self, from: &Combination, ids: &[u32]) -> u32 {
+    fn follow(&mut self, from: &Combination, ids: &[u32], kind: Kind) -> u32 {
         let n = self.policy.blocks.len();
         let mut to = from.clone();
         let mut chosen: Option<usize> = None;
@@ -381,6 +384,9 @@ impl<'a> Closure<'a> {
             }
         }
         if let (Some(own), Some(other)) = (from.profile.filter(|p| self.of_users[*p]), chosen) {
+            if kind == Kind::Unit {
+                return REFUSED;
+            }
             self.second(own, other);
         }
         to.profile = chosen.or(from.profile);
@@ -411,7 +417,9 @@ impl<'a> Closure<'a> {
             None => format!("profile {} and profile {} attach to the same task at the same moment", name(a), name(b)),
         };
         let mend = match self.of_users[a] || self.of_users[b] {
-            true => "make one profile of them, without `user`, and write `by user` in the rules that are for some users",
+            true => {
+                "make one profile of them, without `user`, and write `by user` in the rules that are for some users"
+            }
             false => "make their patterns exclude each other",
         };
         self.gaps.push(Gap::of_block(&self.policy.blocks[a], reason, mend.to_owned()));

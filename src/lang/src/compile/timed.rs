@@ -54,7 +54,8 @@ fn tables_decide_at_each_instant_as_the_evaluator_does() {
             let Some(target) = target(&asked).filter(|_| subject != 2) else { continue };
             let atom = Atom { verb, target };
             let at = Timestamp::from_second(random::instant(&mut r)).unwrap();
-            let decide = |open| tables.kernel.verdict(tables.kernel.deciding(subject, open, None), verb, &wanted(&asked));
+            let decide =
+                |open| tables.kernel.verdict(tables.kernel.deciding(subject, open, None), verb, &wanted(&asked));
             let attachment = attachment(&policy, &tables, subject);
             let context = || format!("seed {seed} subject {subject} {verb} {asked:?} {at}\n{policy:#?}");
             let now = decide(Some(times.open(at))).unwrap();

@@ -10,7 +10,7 @@ use kiln_base::abi::layout::{USER_SELECTORS, USERS, WINDOWS};
 use kiln_base::abi::metadata::UserInfo;
 
 use super::CompileError;
-use super::gap::Gap;
+use super::gap::{Gap, names_slices};
 use crate::policy::glob::Matcher;
 use crate::policy::normal::{Block, BlockKind, Condition, Object, Policy, Rule, Selector, SelectorKey};
 
@@ -115,8 +115,7 @@ impl Selectors {
                 }
             }
         }
-        let list: Vec<UserInfo> =
-            list.into_iter().map(|(pattern, uids)| UserInfo { pattern, uids }).collect();
+        let list: Vec<UserInfo> = list.into_iter().map(|(pattern, uids)| UserInfo { pattern, uids }).collect();
         let all = Selectors { list };
         if all.list.len() > USER_SELECTORS {
             return Err(CompileError::Users { what: "selectors of users", most: USER_SELECTORS });
@@ -173,7 +172,9 @@ fn unknown(pattern: &str, users: &Users) -> (String, String) {
     let mend = match (number, users.known()) {
         (true, _) => "write it without zeroes in front, from 0 to 4294967295",
         (_, true) => "write a name that is there, or the number that the user has on the machine",
-        (_, false) => "give the image whose /etc/passwd has it (`kiln compile --image`), or write the number, as in `user \"33\"`",
+        (_, false) => {
+            "give the image whose /etc/passwd has it (`kiln compile --image`), or write the number, as in `user \"33\"`"
+        }
     };
     (why, mend.to_owned())
 }
@@ -227,8 +228,18 @@ fn profile(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
             "leave `user` out of its subject, and write `by user` in the rules that are for some users".to_owned(),
         ));
     }
+    let units = block.subjects.iter().flatten().filter(|s| s.key == SelectorKey::Unit);
+    for Selector { pattern, .. } in units.filter(|s| names_slices(&s.pattern.0)) {
+        gaps.push(Gap::of_block(
+            block,
+            format!("`unit \"{}\"` names slices, too, whose units have profiles of their own", pattern.0),
+            "name one kind of unit, as in `unit \"*.service\"`, where a profile is of some users only".to_owned(),
+        ));
+    }
     let others = policy.blocks.iter().filter(|b| b.kind == BlockKind::Profile);
-    if let Some(other) = others.filter(|b| b.rules.iter().any(|r| to(r).as_ref() == Some(&block.name))).map(|b| &b.name).next() {
+    if let Some(other) =
+        others.filter(|b| b.rules.iter().any(|r| to(r).as_ref() == Some(&block.name))).map(|b| &b.name).next()
+    {
         gaps.push(Gap::of_block(
             block,
             format!("profile {other} switches to it, whichever user asks, and this profile is of some users only"),

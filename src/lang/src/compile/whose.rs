@@ -144,8 +144,12 @@ fn what_cannot_hang_on_a_user_is_refused() {
         (profile(a, r#"allow read "/a" by exec "/bin/a";"#), "by which program"),
         (profile(a, r#"allow read "/a" by unit "a.service";"#), "which one it is"),
         (profile(a, r#"allow read "/a" by host "db1";"#), "the name of the machine"),
-        (profile(a, r#"allow exec "/a" by user "bob" as q;"#).replace("by user \"bob\" as q", "as q by user \"bob\"")
-            + r#" profile q { subject exec "/q"; }"#, "switch whoever asks"),
+        (
+            profile(a, r#"allow exec "/a" by user "bob" as q;"#)
+                .replace("by user \"bob\" as q", "as q by user \"bob\"")
+                + r#" profile q { subject exec "/q"; }"#,
+            "switch whoever asks",
+        ),
         (profile(r#"user "*""#, ""), "every task of the host"),
         (profile(r#"user "0""#, ""), "all that root does"),
         (profile(r#"user "bob""#, "") + r#" profile q { subject user "2"; }"#, "are of one user"),
@@ -154,6 +158,7 @@ fn what_cannot_hang_on_a_user_is_refused() {
             profile(&format!("{a}, user \"bob\""), "") + &format!("profile q {{ subject {a}, user \"carol\"; }}"),
             "make one profile of them",
         ),
+        (profile(r#"unit "*", user "bob""#, ""), "names slices"),
         (profile(&format!("{a}, user \"bob\"; subject unit \"b.service\""), ""), "not with the others"),
         (profile(&format!("{a}, user \"bob\""), "limit pids 10;"), "not a single service"),
     ] {
