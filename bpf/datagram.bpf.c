@@ -22,7 +22,7 @@ struct kiln_datagram {
 	u32 quiet;
 	u32 answer; /* the socket has sent to where it comes from */
 	u32 denies;
-	u32 user; /* whose socket it is */
+	u32 user;     /* whose socket it is */
 	u16 own, its; /* ports */
 	u8 net[20];
 };

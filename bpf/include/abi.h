@@ -27,7 +27,7 @@
 #define KILN_NET_KEY 19u  /* protocol, 16 bytes of address, port; see below */
 #define KILN_SUBJECT_WINDOWS 8
 #define KILN_NO_WINDOW 63u
-#define KILN_UNSURE_WINDOW 62u /* open while it is not known which windows are */
+#define KILN_UNSURE_WINDOW 62u	/* open while it is not known which windows are */
 #define KILN_USER_SELECTORS 24u /* of a policy */
 #define KILN_USERS 256u		/* that a policy distinguishes */
 

@@ -80,6 +80,15 @@ static __always_inline u32 kiln_label_of(struct kiln_tables *t, u32 subject)
 	return t->label_of[at];
 }
 
+/* Whether it matters to a label's subject which user asks: then one label does not say that two are alike. */
+static __always_inline bool kiln_by_user(u32 label)
+{
+	struct kiln_tables *t = kiln_generation(kiln_index(kiln_active()));
+	struct kiln_subject *s = t ? kiln_subject_of(t, label) : NULL;
+
+	return s && s->flags & KILN_S_USER;
+}
+
 /* The index of the one that decides for `s`. One call behind the other, for the sake of the stack. */
 static __always_inline u32 kiln_varied(struct kiln_subject *s, u32 generation, u32 index, u64 user)
 {
