@@ -171,7 +171,7 @@ __noinline int kiln_may_answer(struct kiln_datagram *g, u32 label)
 	who.t = kiln_generation(kiln_index(active));
 	if (!who.t)
 		return 0;
-	who.s = kiln_subject_now(who.t, kiln_index(active), label);
+	who.s = kiln_subject_now(who.t, kiln_index(active), label, KILN_USER_NONE);
 	if (!who.s)
 		return 0;
 	if (!(who.s->flags & KILN_S_PROFILE))

@@ -27,6 +27,9 @@
 #define KILN_NET_KEY 19u  /* protocol, 16 bytes of address, port; see below */
 #define KILN_SUBJECT_WINDOWS 8
 #define KILN_NO_WINDOW 63u
+#define KILN_UNSURE_WINDOW 62u	/* open while it is not known which windows are */
+#define KILN_USER_SELECTORS 24u /* of a policy */
+#define KILN_USERS 256u		/* that a policy distinguishes */
 
 /* Verbs are bit numbers in every mask below. */
 enum kiln_verb {
@@ -113,9 +116,10 @@ struct kiln_subject {
 	__u32 guard_start; /* ... DFA state; where no state accepts they refuse nothing, ... */
 	__u32 guard_fail;  /* ... and decision where that name is unknown */
 	/*
-	 * If KILN_S_TIMED: which windows matter, by their bits; KILN_NO_WINDOW fills up. The word of `words` at `row`
-	 * plus one bit for each of them that is open, the first the lowest, is the index of the subject that decides
-	 * then; 0: this one, which also decides where it is not known what is open.
+	 * If KILN_S_VARIES: what matters of the time and the user, by bits; KILN_NO_WINDOW fills up. Bits below
+	 * KILN_WINDOWS are windows, the KILN_USER_SELECTORS above them are selectors of users. The word of `words` at
+	 * `row` plus one bit for each of them that is open or matches, the first the lowest, is the index of the
+	 * subject that decides then; 0: this one, which also decides where it is not known what is.
 	 */
 	__u8 window[KILN_SUBJECT_WINDOWS];
 	__u32 row;
@@ -126,7 +130,9 @@ struct kiln_subject {
 #define KILN_S_PROFILE 1u    /* a profile is part of it; guards may still be added: walk where a start is not 0 */
 #define KILN_S_SENTINEL 2u   /* the reserved subject that the agent uses to prove enforcement */
 #define KILN_S_QUARANTINE 4u /* another subject in quarantine */
-#define KILN_S_TIMED 8u	     /* what it is permitted hangs on the time: nothing of it is remembered */
+#define KILN_S_TIMED 8u	     /* what it is permitted hangs on the time ... */
+#define KILN_S_USER 16u	     /* ... or on the user: nothing of it is remembered */
+#define KILN_S_VARIES (KILN_S_TIMED | KILN_S_USER)
 
 #define KILN_S_DNS 32u /* some rule permits it connections by the name of their peer */
 
@@ -164,6 +170,8 @@ struct kiln_header {
 	    names_start; /* DFA state for names of hosts; accepts are numbers of sets of patterns; 0: no rule has one */
 	__u32 n_names;	 /* of such sets: at most KILN_NAME_SETS */
 	__u64 names_key; /* a digest of all the patterns, above a byte for the number of a set */
+	/* Words behind the rows: a user in the low half, by whom they are sorted; above, which selectors match. */
+	__u32 users_off, n_users;
 };
 
 #define KILN_WORDS ((KILN_TABLES_BYTES - (KILN_SLOTS + KILN_SUBJECTS) * 4 - sizeof(struct kiln_header)) / 8)

@@ -78,6 +78,8 @@ pub(crate) fn test_header(lo: u32, hi: u32) -> Header {
         names_start: 0,
         n_names: 0,
         names_key: 0,
+        users_off: 0,
+        n_users: 0,
     }
 }
 

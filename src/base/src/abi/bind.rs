@@ -25,6 +25,7 @@ pub(super) fn bind(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesErr
     }
     texts(metadata)?;
     windows(metadata)?;
+    users(metadata)?;
     limits(kernel, metadata)
 }
 
@@ -155,6 +156,24 @@ fn windows(metadata: &Metadata) -> Result<(), TablesError> {
     }
     let names: BTreeSet<&String> = metadata.windows.iter().map(|w| &w.name).collect();
     if names.len() == metadata.windows.len() { Ok(()) } else { mismatch("two windows have one name") }
+}
+
+/// The selectors of users stand in the policy's text, each once, and a number means itself.
+fn users(metadata: &Metadata) -> Result<(), TablesError> {
+    let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    let source = squeeze(&metadata.source);
+    for info in &metadata.users {
+        let pattern = &info.pattern;
+        if !source.contains(&squeeze(&format!("user \"{pattern}\""))) {
+            return mismatch(format!("user \"{pattern}\" does not stand in the policy's text"));
+        }
+        let itself = pattern.parse::<u32>().is_ok_and(|uid| info.uids != [uid]);
+        if itself || info.uids.is_empty() || !info.uids.is_sorted_by(|a, b| a < b) {
+            return mismatch(format!("user \"{pattern}\" is not who the description says"));
+        }
+    }
+    let patterns: BTreeSet<&String> = metadata.users.iter().map(|u| &u.pattern).collect();
+    if patterns.len() == metadata.users.len() { Ok(()) } else { mismatch("two selectors of users are one") }
 }
 
 /// The rules' texts stand in the policy's text, in their order.

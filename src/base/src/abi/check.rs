@@ -49,6 +49,10 @@ fn header(kernel: &Kernel, metadata: &Metadata) -> Result<u32, TablesError> {
     at += u64::from(h.n_rows);
     ensure(at <= h.words.into(), "the end of the rows", at)?;
     names(h)?;
+    ensure(u64::from(h.users_off) == at, "the offset of users", h.users_off)?;
+    ensure(h.n_users as usize <= layout::USERS, "the number of users", h.n_users)?;
+    at += u64::from(h.n_users);
+    ensure(at <= h.words.into(), "the end of the users", at)?;
     ensure(h.n_decisions > 0, "the number of decisions", h.n_decisions)?;
     let n = h.n_subjects as usize;
     ensure((3..=layout::SUBJECTS).contains(&n), "the number of subjects", h.n_subjects)?;
@@ -123,9 +127,9 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
             continue;
         }
         let sentinel = if n == 2 { layout::S_SENTINEL } else { 0 };
-        let timed = if n == 2 { 0 } else { layout::S_TIMED };
+        let varies = if n == 2 { 0 } else { layout::S_VARIES };
         let named = if n == 2 || h.names_start == 0 { 0 } else { layout::S_DNS };
-        let flags = s.flags & !(layout::S_PROFILE | layout::S_QUARANTINE | timed | named);
+        let flags = s.flags & !(layout::S_PROFILE | layout::S_QUARANTINE | varies | named);
         ensure(flags == sentinel, "the flags of a subject", s.flags)?;
         if n == 1 {
             let exec = if s.exec_start != 0 { layout::HOST_EXEC } else { 0 };

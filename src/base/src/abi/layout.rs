@@ -56,10 +56,20 @@ pub const S_TIMED: u32 = 8;
 pub const S_DNS: u32 = 32;
 /// Sets of names of a policy.
 pub const NAME_SETS: usize = 255;
+/// Subject flag: what it is permitted hangs on the user.
+pub const S_USER: u32 = 16;
+/// Subject flags: another subject decides for it.
+pub const S_VARIES: u32 = S_TIMED | S_USER;
 /// Windows that matter to a subject.
 pub const SUBJECT_WINDOWS: usize = 8;
 /// Fills up the windows of a subject.
 pub const NO_WINDOW: u8 = 63;
+/// In the windows of a subject: it is not known which are open.
+pub const UNSURE_WINDOW: u8 = 62;
+/// Selectors of users of a policy; their bits are above those of windows.
+pub const USER_SELECTORS: usize = 24;
+/// Users that a policy distinguishes.
+pub const USERS: usize = 256;
 /// Windows of a policy.
 pub const WINDOWS: usize = 24;
 /// Entries of a schedule.
@@ -162,6 +172,8 @@ pub struct Header {
     pub names_start: u32,
     pub n_names: u32,
     pub names_key: u64,
+    pub users_off: u32,
+    pub n_users: u32,
 }
 
 /// Words behind the header, as far as an automaton may use them: the walk reads up to 257 words from a state.
@@ -387,6 +399,6 @@ pub struct EventHeader {
 const _: () = assert!(size_of::<Outcome>() == 8);
 const _: () = assert!(size_of::<Decision>() == 48);
 const _: () = assert!(size_of::<Subject>() == 128);
-const _: () = assert!(size_of::<Header>() == 592);
+const _: () = assert!(size_of::<Header>() == 600);
 const _: () = assert!(size_of::<EventHeader>() == 104);
 const _: () = assert!(size_of::<Mark>() == 32);

@@ -29,6 +29,19 @@ pub struct Metadata {
     /// The policy's windows, by whose place the kernel part names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<WindowInfo>,
+    /// The policy's selectors of users, by whose place the kernel part names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UserInfo>,
+}
+
+/// A selector of users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserInfo {
+    /// As the policy has it: a name, a glob of names, or a number.
+    pub pattern: String,
+    /// The numbers of the users that it matches, sorted.
+    pub uids: Vec<u32>,
 }
 
 /// A window with its name.

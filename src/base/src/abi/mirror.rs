@@ -37,7 +37,8 @@ fn claims() -> Vec<Claim> {
         quarantine);
     same!(c, layout::Header = "kiln_header": magic, abi_version, words, subjects_off, n_subjects, decisions_off,
         n_decisions, outcomes_off, n_outcomes, outcome_refs_off, n_outcome_refs, host_verbs, required_hooks_lo,
-        required_hooks_hi, n_variants, n_rows, path_class, net_class, names_start, n_names, names_key);
+        required_hooks_hi, n_variants, n_rows, path_class, net_class, names_start, n_names, names_key,
+        users_off, n_users);
     same!(c, layout::Resolvers = "kiln_resolvers": netns, n, server);
     same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing, quarantines,
         audit_until, audit_serial, audit_labels, audit_unit, throttles);
@@ -108,6 +109,11 @@ fn claims() -> Vec<Claim> {
         ("KILN_S_PROFILE", u64::from(layout::S_PROFILE)),
         ("KILN_S_SENTINEL", u64::from(layout::S_SENTINEL)),
         ("KILN_S_TIMED", u64::from(layout::S_TIMED)),
+        ("KILN_S_USER", u64::from(layout::S_USER)),
+        ("KILN_S_VARIES", u64::from(layout::S_VARIES)),
+        ("KILN_UNSURE_WINDOW", u64::from(layout::UNSURE_WINDOW)),
+        ("KILN_USER_SELECTORS", layout::USER_SELECTORS as u64),
+        ("KILN_USERS", layout::USERS as u64),
         ("KILN_SUBJECT_WINDOWS", layout::SUBJECT_WINDOWS as u64),
         ("KILN_NO_WINDOW", u64::from(layout::NO_WINDOW)),
         ("KILN_WINDOWS", layout::WINDOWS as u64),

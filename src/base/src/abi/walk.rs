@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::kernel::Kernel;
-use super::layout::{DEPTH_MAX, Decision, FINAL, NET_KEY, NO_WINDOW, Outcome, PATH_MAX, S_DNS, S_TIMED, Subject};
+use super::layout::{
+    DEPTH_MAX, Decision, FINAL, NET_KEY, NO_WINDOW, Outcome, PATH_MAX, S_DNS, S_TIMED, S_USER, S_VARIES, Subject,
+    UNSURE_WINDOW, WINDOWS,
+};
 use crate::model::{KernelOp, Verb, VerbSet};
 
 /// Most states of one level that [`Kernel::any_address`] looks at, so that no table makes it slow.
@@ -133,10 +136,28 @@ impl Kernel {
         self.words.get(at).copied().unwrap_or(0)
     }
 
-    /// The subject that decides for another while these windows are open (`OpenTimes::open`; none: it is not known).
-    pub fn deciding(&self, subject: u32, open: Option<u64>) -> u32 {
-        let Some(s) = self.subject(subject).filter(|s| s.flags & S_TIMED != 0) else { return subject };
-        let Some(open) = open else { return subject };
+    /// The selectors of users that match one.
+    pub fn user_bits(&self, uid: u32) -> u64 {
+        let (from, n) = (self.header.users_off as usize, self.header.n_users as usize);
+        let users = self.words.get(from..from + n).unwrap_or_default();
+        users.binary_search_by_key(&uid, |word| *word as u32).map_or(0, |at| users[at] >> 32)
+    }
+
+    /// The subject that decides for another while these windows are open (`OpenTimes::open`), where this user asks;
+    /// none: it is not known.
+    pub fn deciding(&self, subject: u32, open: Option<u64>, user: Option<u32>) -> u32 {
+        let Some(s) = self.subject(subject).filter(|s| s.flags & S_VARIES != 0) else { return subject };
+        let users = s.flags & S_USER != 0;
+        let mut open = match open {
+            _ if s.flags & S_TIMED == 0 => 0,
+            Some(open) => open,
+            None if users => 1 << UNSURE_WINDOW,
+            None => return subject,
+        };
+        if users {
+            let Some(uid) = user else { return subject };
+            open |= self.user_bits(uid) << WINDOWS;
+        }
         match self.words.get(s.row as usize + row_index(&s, open)) {
             None | Some(0) => subject,
             Some(index) => *index as u32,
@@ -262,7 +283,7 @@ impl Kernel {
     }
 }
 
-/// Which entry of a subject's row is of these open windows.
+/// Which entry of a subject's row is of these bits.
 fn row_index(s: &Subject, open: u64) -> usize {
     let bits = s.window.iter().enumerate().filter(|(_, window)| **window != NO_WINDOW);
     bits.fold(0, |index, (n, window)| index | ((open >> (window & 63)) as usize & 1) << n)

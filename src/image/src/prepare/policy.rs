@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kiln_base::abi::tables::MAX_FILE as MAX_TABLES;
 use kiln_base::abi::{Tables, TablesError};
-use kiln_lang::compile::{self, CompileError, KernelVersion};
+use kiln_lang::compile::{self, CompileError, KernelVersion, Users};
 use kiln_lang::pdl::{Diagnostics, MAX_FILE as MAX_PDL, Source};
 use kiln_lang::policy::{self, Loaded};
 
@@ -107,11 +107,11 @@ fn gaps(error: &CompileError) -> String {
     gaps.iter().map(line).collect()
 }
 
-/// Reads a policy, compiling it where it is PDL.
+/// Reads a policy, compiling it for these users where it is PDL.
 ///
 /// # Errors
 /// [`PolicyError`]; so for all below.
-pub fn load(path: &Path, serial: u64, kernel: KernelVersion) -> Result<PolicyFile, PolicyError> {
+pub fn load(path: &Path, serial: u64, kernel: KernelVersion, users: &Users) -> Result<PolicyFile, PolicyError> {
     let mut head = Vec::new();
     let unreadable = |source| FileError::Read { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(unreadable)?;
@@ -126,7 +126,8 @@ pub fn load(path: &Path, serial: u64, kernel: KernelVersion) -> Result<PolicyFil
     let text = source.text.to_string();
     let loaded = taken(path, source)?;
     let digest = policy::digest(&loaded.policy);
-    let tables = compile::compile(&loaded.policy, &compile::Options { policy: digest, serial, kernel });
+    let options = compile::Options { policy: digest, serial, kernel };
+    let tables = compile::compile_for(&loaded.policy, &options, users);
     let mut tables = tables.map_err(|error| match error {
         CompileError::Gaps(_) => PolicyError::Gaps { path: path.to_owned(), error },
         source => PolicyError::Compile { path: path.to_owned(), source },

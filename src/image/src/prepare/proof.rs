@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use kiln_base::abi::{Metadata, Tables};
 use kiln_base::model::Digest;
-use kiln_lang::compile::{self, Options};
+use kiln_lang::compile::{self, Options, Users};
 use kiln_lang::pdl::{NoFiles, Source};
 use kiln_lang::policy;
 
@@ -55,7 +55,8 @@ pub fn prove(tables: &Tables) -> Result<(), ProofError> {
     }
     let kernel = metadata.kernel.parse().map_err(|_| ProofError::Differs("the kernel version"))?;
     let options = Options { policy: found, serial: metadata.serial, kernel };
-    let again = compile::compile(&policy, &options).map_err(|_| ProofError::Differs("the rules"))?;
+    let again = compile::compile_for(&policy, &options, &Users::of_tables(metadata))
+        .map_err(|_| ProofError::Differs("the rules"))?;
     if again.kernel.to_bytes() != tables.kernel.to_bytes() {
         return Err(ProofError::Differs("the kernel's numbers"));
     }

@@ -11,7 +11,7 @@ use super::error::PrepareError;
 use super::file::read_bounded;
 use super::policy::{self, PolicyError, PolicyFile};
 use super::selector::{self, Selector};
-use super::{sign, trust};
+use super::{sign, trust, users};
 use crate::bake::{self, BakeError, KernelCheck, Options, Payload, Report, UnitSelector};
 
 /// Largest agent: the static one has 2 to 8 MiB.
@@ -83,7 +83,9 @@ impl Request {
     pub fn prepare(self) -> Result<Ready, PrepareError> {
         let name = self.name.clone().map_or_else(|| sign::name_of(&self.policy), Ok)?;
         let kernel = policy::oldest_kernel(&self.target, self.partition);
-        let policy = policy::load(&self.policy, self.serial, kernel)?;
+        let users = users::users(&self.target, self.partition);
+        let policy = policy::load(&self.policy, self.serial, kernel, &users)?;
+        users::agree(&policy.tables, &users)?;
         let key = self.key.as_deref().map(SigningKey::read).transpose()?;
         let trust = trust::files(&self.trust, key.as_ref())?;
         let (envelope, statement) = signature(&self.policy, &policy, key.as_ref(), name, &trust)?;

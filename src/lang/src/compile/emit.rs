@@ -17,6 +17,7 @@ use super::names::Names;
 use super::pack::pack;
 use super::rules::Rules;
 use super::subjects::{Combination, HOST, Plan, SENTINEL, key, switched};
+use super::users::Selectors;
 use super::{CompileError, Options};
 use crate::automata::{ByteSet, Dfa, Limits, Nfa, Pattern, Subset, region};
 use crate::policy::detour;
@@ -25,8 +26,13 @@ use crate::policy::normal::{Addresses, Block, BlockKind, Effect, Object, Policy,
 /// The verbs of a decision on a path or unix socket.
 const PATH_VERBS: VerbSet = VerbSet::FILE.union(VerbSet::NETWORK);
 
-pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tables, CompileError> {
-    let rules = Rules::of(policy);
+pub(super) fn emit(
+    policy: &Policy,
+    options: &Options,
+    selectors: &Selectors,
+    plan: Plan,
+) -> Result<Tables, CompileError> {
+    let rules = Rules::of(policy, selectors);
     let mut book = Book::new();
     let names = Names::of(policy)?;
     let objects = Objects::build(policy, &rules, names.as_ref())?;
@@ -38,29 +44,31 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
         if n == 1 {
             all.subjects.push(sentinel(&mut book));
         }
-        let blocks = plan.blocks(combination);
-        let windows = moment::windows(&rules, &blocks);
+        let blocks = plan.bound(&rules, combination);
+        let (windows, users) = (moment::windows(&rules, &blocks), moment::users(&rules, &blocks));
         let quarantined = combination.quarantined;
         let mut at = |moment| {
-            let bound = Bound { view: View::of(&rules, &blocks, moment), quarantined };
+            let bound = Bound { view: View::of(&rules, &plan.at(&rules, combination, moment), moment), quarantined };
             subject(&bound, &objects, &mut book, &mut paths, &mut nets)
         };
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
-        let (mut s, own) = at(if windows == 0 { Moment(Some(0)) } else { Moment::UNKNOWN })?;
+        let known = |bits: u64| Some(0).filter(|_| bits == 0);
+        let (mut s, own) = at(Moment { open: known(windows), user: known(users) })?;
         s.flags = flag(combination.profile.is_some(), layout::S_PROFILE)
             | flag(quarantined, layout::S_QUARANTINE)
             | flag(blocks.iter().any(|b| has_names(&policy.blocks[*b])), layout::S_DNS);
         s.quarantine = plan.quarantine(n);
-        if windows != 0 {
-            s.flags |= layout::S_TIMED;
-            s.window = moment::listed(windows, || key(&policy.blocks, combination))?;
+        if windows | users != 0 {
+            let (bits, moments) = moment::moments(policy, selectors, windows, users);
+            s.flags |= flag(windows != 0, layout::S_TIMED) | flag(users != 0, layout::S_USER);
+            s.window = moment::listed(bits, || key(&policy.blocks, combination))?;
             // From the first row; the place of the rows is known when all words before them are.
             s.row = all.rows.len() as u32;
             let row = all.rows.len();
-            all.rows.resize(row + (1 << windows.count_ones()), None);
-            for open in moment::reachable(policy, windows) {
-                let (variant, own) = at(Moment(Some(open)))?;
-                all.rows[row + moment::place(windows, open)] = Some(variants.len());
+            all.rows.resize(row + (1 << bits.count_ones()), None);
+            for (set, moment) in moments {
+                let (variant, own) = at(moment)?;
+                all.rows[row + moment::place(bits, set)] = Some(variants.len());
                 variants.push((n, Subject { flags: s.flags, quarantine: s.quarantine, ..variant }, own));
                 if variants.len() > MOMENTS {
                     return Err(CompileError::Moments(MOMENTS));
@@ -79,8 +87,8 @@ pub(super) fn emit(policy: &Policy, options: &Options, plan: Plan) -> Result<Tab
         all.subjects.push(variant);
     }
     let automata = Automata { paths: paths.finish(), nets: nets.finish(), names };
-    let kernel = assemble(&plan, &book, all, &automata, marks(policy, &rules))?;
-    let metadata = metadata(policy, options, &plan, &rules);
+    let kernel = assemble(&plan, &book, all, &automata, (marks(policy, &rules), selectors))?;
+    let metadata = metadata(policy, options, selectors, &plan, &rules);
     Ok(Tables::new(kernel, metadata)?)
 }
 
@@ -391,7 +399,7 @@ fn assemble(
     book: &Book,
     Subjects { mut subjects, n_variants, starts, rows }: Subjects,
     automata: &Automata,
-    marks: u32,
+    (marks, selectors): (u32, &Selectors),
 ) -> Result<Kernel, CompileError> {
     let mut words = vec![0u64; DEAD_WORDS];
     let subjects_off = words.len();
@@ -405,6 +413,8 @@ fn assemble(
     let rows_off = words.len();
     let n_subjects = subjects.len() - n_variants;
     words.extend(rows.iter().map(|variant| variant.map_or(0, |n| (n_subjects + n) as u64)));
+    let users = (words.len(), selectors.table());
+    words.extend(users.1.iter().map(|(uid, bits)| u64::from(*uid) | bits << 32));
     subjects.iter_mut().filter(|s| s.window != [0; layout::SUBJECT_WINDOWS]).for_each(|s| s.row += rows_off as u32);
     // Paths, what follows an exec and what follows a unit, and names share classes, so that there is one table for them.
     let (mut paths, mut next) = Dfa::common_classes(&automata.paths, &plan.next);
@@ -431,7 +441,8 @@ fn assemble(
         s.path_start = own.path.map_or(0, |p| path_at[paths.starts()[p] as usize]);
         s.guard_start = own.guard.map_or(0, |p| path_at[paths.starts()[p] as usize]);
         s.net_start = own.net.map_or(0, |p| net_at[automata.nets.starts()[p] as usize]);
-        // A switch of a rule with a window is a gap: what follows an exec or unit does not hang on the time.
+        // A switch of a rule with a condition is a gap: what follows an exec or unit hangs neither on the time nor on
+        // the user.
         s.exec_start = next_at[plan.starts[n].0 as usize];
         s.unit_start = next_at[plan.starts[n].1 as usize];
     }
@@ -470,6 +481,8 @@ fn assemble(
         names_start,
         n_names: names.as_ref().map_or(0, |(_, own)| own.len() as u32),
         names_key: names.as_ref().map_or(0, |(_, own)| own.key),
+        users_off: users.0 as u32,
+        n_users: users.1.len() as u32,
     };
     let mut kernel = Kernel { header, words };
     for (n, s) in subjects.iter().enumerate().skip(1) {
@@ -482,7 +495,7 @@ fn assemble(
     Ok(kernel)
 }
 
-fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) -> Metadata {
+fn metadata(policy: &Policy, options: &Options, selectors: &Selectors, plan: &Plan, rules: &Rules<'_>) -> Metadata {
     let name = |n: &usize| policy.blocks[*n].name.clone();
     let info = |n: usize, c: &Combination| {
         let blocks = plan.blocks(c);
@@ -526,5 +539,6 @@ fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) 
         rules: rules.describe(),
         units: units.collect::<std::collections::BTreeSet<_>>().into_iter().collect(),
         windows: policy.windows.iter().map(|(n, w)| WindowInfo { name: n.clone(), window: w.clone() }).collect(),
+        users: selectors.describe(),
     }
 }

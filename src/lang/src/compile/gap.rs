@@ -69,7 +69,7 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
         lines += 1;
         let Selector { key, pattern } = selector;
         let known = match key {
-            SelectorKey::Exec | SelectorKey::Unit => true,
+            SelectorKey::Exec | SelectorKey::Unit | SelectorKey::User => true,
             SelectorKey::Host => pattern.0 == "*",
             _ => false,
         };
@@ -84,7 +84,7 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
             gaps.push(Gap::of_block(
                 block,
                 format!("the kernel does not know a task's {}: `{} \"{}\"`", key.name(), key.name(), pattern.0),
-                "attach by `unit`, `exec`, or in a guard by `host \"*\"`".to_owned(),
+                "attach by `unit`, `exec`, `user`, or in a guard by `host \"*\"`".to_owned(),
             ));
         }
     }
@@ -111,11 +111,16 @@ pub(super) fn quarantines(policy: &Policy) -> bool {
     })
 }
 
+/// Whether a pattern of units does not end in one kind other than slices.
+pub(super) fn names_slices(pattern: &str) -> bool {
+    let kind = pattern.rsplit_once('.').map_or("", |(_, kind)| kind);
+    kind == "slice" || kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_lowercase())
+}
+
 /// Where a slice has the label, a quarantine would hold all units in it.
 fn slices(block: &Block, gaps: &mut Vec<Gap>) {
     for Selector { pattern, .. } in block.subjects.iter().flatten().filter(|s| s.key == SelectorKey::Unit) {
-        let kind = pattern.0.rsplit_once('.').map_or("", |(_, kind)| kind);
-        if kind == "slice" || kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_lowercase()) {
+        if names_slices(&pattern.0) {
             gaps.push(Gap::of_block(
                 block,
                 format!("`unit \"{}\"` names slices, too, and a quarantine would hold all units of a slice", pattern.0),
@@ -171,10 +176,24 @@ fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps
                 add(format!("`during {window}`: {NO_WINDOW}"), &define(window));
             }
             Condition::During(_) => {}
-            Condition::By(_) => add(
-                "`by`: the kernel programs do not look at who asks beyond the subject".to_owned(),
-                "move the rule into a profile or guard of its own with that subject",
+            Condition::By(_) if matches!(rule.object, Object::File { switch: Some(_), .. }) => add(
+                "`as` with `by`: the kernel programs switch whoever asks".to_owned(),
+                "remove the condition, and write `by user` in the rules of the profile to which the rule switches",
             ),
+            Condition::By(selectors) if selectors.is_empty() => {
+                add("`by` names nobody".to_owned(), "name a user, as in `by user \"www-data\"`");
+            }
+            Condition::By(selectors) => {
+                let known = |s: &&Selector| match s.key {
+                    SelectorKey::User => true,
+                    SelectorKey::Host => s.pattern.0 == "*",
+                    _ => false,
+                };
+                for s in selectors.iter().filter(|s| !known(s)) {
+                    let key = s.key.name();
+                    add(format!("`by {key} \"{}\"`: {}", s.pattern.0, unseen(s.key)), mend_by(s.key));
+                }
+            }
         }
     }
     let action = rule.outcome.action.filter(|a| matches!(a, Action::Kill | Action::Quarantine | Action::Throttle));
@@ -202,6 +221,31 @@ fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps
         | Object::Unix { .. }
         | Object::Capability { .. }
         | Object::Syscall { .. } => {}
+    }
+}
+
+/// Why a `by` cannot be held.
+fn unseen(key: SelectorKey) -> &'static str {
+    match key {
+        SelectorKey::Exec => "the kernel programs know the subject of a task, and not by which program it came to it",
+        SelectorKey::Unit => {
+            "a subject can be that of several units, and the kernel programs do not ask which one it is"
+        }
+        SelectorKey::Host => "the kernel programs do not know the name of the machine",
+        _ => "the kernel programs do not know it of a task",
+    }
+}
+
+/// What to write instead.
+fn mend_by(key: SelectorKey) -> &'static str {
+    match key {
+        SelectorKey::Exec => {
+            "switch the program to a profile of its own by `allow exec … as …`, and move the rule there, or write a \
+             guard with `subject exec`"
+        }
+        SelectorKey::Unit => "move the rule into a profile or guard of its own with that unit as its subject",
+        SelectorKey::Host => "remove the selector, and publish the policy to the machines that it is for",
+        _ => "remove the selector, or move the rule into a profile or guard of its own",
     }
 }
 

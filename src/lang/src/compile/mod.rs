@@ -29,6 +29,9 @@ mod tests;
 mod tightened;
 #[cfg(test)]
 mod timed;
+mod users;
+#[cfg(test)]
+mod whose;
 
 #[cfg(test)]
 #[path = "../../../../tests/support/decide.rs"]
@@ -38,20 +41,30 @@ pub use calls::call_filter;
 pub use error::CompileError;
 pub use gap::Gap;
 pub use options::{KernelVersion, Options, ParseKernelError};
+pub use users::Users;
 
 use kiln_base::abi::Tables;
 
+use users::Selectors;
+
 use crate::policy::normal::Policy;
 
-/// Compiles a policy. The same policy and options give the same tables.
+/// Compiles a policy. The same policy and options give the same tables. Users are known by their numbers only.
 pub fn compile(policy: &Policy, options: &Options) -> Result<Tables, CompileError> {
+    compile_for(policy, options, &Users::default())
+}
+
+/// Compiles a policy, where these users are known by their names.
+pub fn compile_for(policy: &Policy, options: &Options, users: &Users) -> Result<Tables, CompileError> {
     let mut gaps = gap::find(policy, options.kernel);
+    let selectors = Selectors::of(policy, users, &mut gaps)?;
+    users::find(policy, &selectors, &mut gaps);
     gaps.extend(calls::gaps(policy));
     limit::find(policy, &mut gaps);
     moment::check(policy)?;
-    let plan = subjects::plan(policy, &mut gaps)?;
+    let plan = subjects::plan(policy, &selectors, &mut gaps)?;
     if !gaps.is_empty() {
         return Err(CompileError::Gaps(gaps));
     }
-    emit::emit(policy, options, plan)
+    emit::emit(policy, options, &selectors, plan)
 }

@@ -155,7 +155,7 @@ fn names_hang_on_windows_as_addresses_do() {
             let name = *r.pick(&NAMES);
             let sets = [tables.kernel.name_set(name.as_bytes())];
             let decide = |open| {
-                let deciding = tables.kernel.deciding(subject, open);
+                let deciding = tables.kernel.deciding(subject, open, None);
                 tables.kernel.named_verdict(deciding, (proto as u8, [7; 16], port), &sets).unwrap()
             };
             let now = decide(Some(times.open(at)));

@@ -10,6 +10,9 @@ use kiln_base::abi::metadata::{HOST_KEY, QUARANTINE, SENTINEL_KEY};
 
 use super::CompileError;
 use super::gap::{Gap, quarantines};
+use super::moment::Moment;
+use super::rules::Rules;
+use super::users::{Selectors, everybody};
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
 use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Selector, SelectorKey};
 
@@ -37,6 +40,8 @@ pub(super) struct Attachment {
     pub(super) units: Vec<Pattern>,
     pub(super) exec: Vec<Pattern>,
     pub(super) host: bool,
+    /// A profile that nothing but the user gives.
+    pub(super) by_user: bool,
 }
 
 /// The subjects of a policy and how a task comes from one to another.
@@ -70,6 +75,26 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Every block that can bind a combination, whoever asks: those of [`Plan::blocks`], and where it has no profile for
+    /// some user the profiles that users bring.
+    pub(super) fn bound(&self, rules: &Rules<'_>, c: &Combination) -> Vec<usize> {
+        self.with(c, c.profile.is_none_or(|p| !rules.users[p].is_empty()))
+    }
+
+    /// The blocks that may bind at a moment: a profile that a user brings gives way to any other.
+    pub(super) fn at(&self, rules: &Rules<'_>, c: &Combination, moment: Moment) -> Vec<usize> {
+        let own = c.profile.is_some_and(|p| moment.binds(rules, p));
+        let sure = moment.user.is_some() || c.profile.is_some_and(|p| rules.users[p].is_empty());
+        self.with(c, !(own && sure))
+    }
+
+    fn with(&self, c: &Combination, of_users: bool) -> Vec<usize> {
+        let brought = self.attachments.iter().enumerate().filter(|(_, a)| a.by_user && of_users).map(|(n, _)| n);
+        self.blocks(c).into_iter().chain(brought).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
 /// `profile|guard,guard`, the same in every generation.
 pub(super) fn key(blocks: &[Block], c: &Combination) -> String {
     let name = |n: &usize| blocks[*n].name.as_str();
@@ -83,12 +108,14 @@ pub(super) fn key(blocks: &[Block], c: &Combination) -> String {
 }
 
 /// Finds the subjects. What cannot attach, or attaches two profiles at once, is added to `gaps`.
-pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, CompileError> {
+pub(super) fn plan(policy: &Policy, selectors: &Selectors, gaps: &mut Vec<Gap>) -> Result<Plan, CompileError> {
     let attachments: Vec<Attachment> =
         policy.blocks.iter().map(|b| attachment(policy, b, gaps)).collect::<Result<_, CompileError>>()?;
+    two_of_users(policy, selectors, &attachments, gaps);
+    let of_users = policy.blocks.iter().map(|b| !selectors.clauses(b).is_empty()).collect();
     let mut nfa = Nfa::new();
     let roots = Roots::build(policy, &attachments, &mut nfa)?;
-    let mut closure = Closure::new(policy, &attachments, &roots, gaps);
+    let mut closure = Closure::new(policy, (&attachments, of_users), &roots, gaps);
     let mut subset = Subset::new(&nfa, nfa.classes(), Limits::default());
     let mut at = 0;
     while at < closure.list.len() {
@@ -99,7 +126,7 @@ pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, Compile
             if roots.is_empty() {
                 return Ok(None);
             }
-            subset.start(&roots, |ids| closure.follow(&from, ids))?;
+            subset.start(&roots, |ids| closure.follow(&from, ids, kind))?;
             Ok(Some(subset.starts() - 1))
         };
         let pair = (start(Kind::Exec, &mut closure)?, start(Kind::Unit, &mut closure)?);
@@ -114,7 +141,7 @@ pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, Compile
     order.sort_by_key(|n| (*n != 0, key(&policy.blocks, &list[*n])));
     let mut number = vec![0; list.len()];
     order.iter().enumerate().for_each(|(new, old)| number[*old] = Plan::index(new));
-    let next = subset.finish().map_accepts(|a| number[a as usize - 1]);
+    let next = subset.finish().map_accepts(|a| if a == REFUSED { SENTINEL } else { number[a as usize - 1] });
     let state = |slot: Option<usize>| slot.map_or(0, |s| next.starts()[s]);
     let mut starts: Vec<(u32, u32)> = order.iter().map(|n| (state(starts[*n].0), state(starts[*n].1))).collect();
     let mut combinations: Vec<Combination> = order.iter().map(|n| list[*n].clone()).collect();
@@ -135,12 +162,15 @@ fn attachment(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) -> Result<Att
     let mut out = Attachment::default();
     for line in &block.subjects {
         let everywhere = |s: &&Selector| s.key == SelectorKey::Host && s.pattern.0 == "*";
-        let rest: Vec<&Selector> = line.iter().filter(|s| !everywhere(s)).collect();
+        let user = |s: &&Selector| s.key == SelectorKey::User && !everybody(s);
+        let of_some = line.iter().any(|s| user(&s));
+        let rest: Vec<&Selector> = line.iter().filter(|s| !everywhere(s) && s.key != SelectorKey::User).collect();
         let parse = |text: &str| {
             Pattern::parse(text)
                 .map_err(|error| CompileError::Glob { origin: format!("{} {}", block.kind, block.name), error })
         };
         match rest[..] {
+            [] if block.kind == BlockKind::Profile && of_some => out.by_user = true,
             [] if block.kind == BlockKind::Profile => gaps.push(Gap::of_block(
                 block,
                 "a profile for every task of the host would bind the programs that start all others".to_owned(),
@@ -168,6 +198,33 @@ fn attachment(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) -> Result<Att
         }
     }
     Ok(out)
+}
+
+/// Profiles that users bring must be of different users, and not of root.
+fn two_of_users(policy: &Policy, selectors: &Selectors, attachments: &[Attachment], gaps: &mut Vec<Gap>) {
+    let brought = || policy.blocks.iter().zip(attachments).filter(|(_, a)| a.by_user).map(|(block, _)| block);
+    let root = selectors.table().get(&0).copied().unwrap_or(0);
+    for (n, a) in brought().enumerate() {
+        if selectors.clauses(a).iter().any(|clause| clause & !root == 0) {
+            gaps.push(Gap::of_block(
+                a,
+                "a profile for all that root does would bind the programs that start all others".to_owned(),
+                "attach it by a unit, too, as in `subject unit \"backup.service\", user \"root\";`, or write a guard"
+                    .to_owned(),
+            ));
+        }
+        for b in brought().skip(n + 1) {
+            let (of_a, of_b) = (selectors.clauses(a), selectors.clauses(b));
+            let matches = |clauses: &[u64], user: u64| clauses.iter().any(|clause| clause & !user == 0);
+            if selectors.table().values().any(|user| matches(&of_a, *user) && matches(&of_b, *user)) {
+                gaps.push(Gap::of_block(
+                    a,
+                    format!("profile {} and profile {} are of one user", a.name, b.name),
+                    "make one of them, or name other users".to_owned(),
+                ));
+            }
+        }
+    }
 }
 
 /// Whether the line names one program of a unit, and every profile of that unit switches to this one at that program: the
@@ -200,6 +257,9 @@ enum Kind {
     Exec,
     Unit,
 }
+
+/// Where a task would have one profile as one user and one as another: it is denied everything.
+const REFUSED: u32 = u32::MAX;
 
 /// Where each block's patterns hang. The id of a selector is its block; of a switch the number of blocks and twice its
 /// place in `switches`; of an exception of that switch, one more.
@@ -251,6 +311,8 @@ impl Roots {
 struct Closure<'a> {
     policy: &'a Policy,
     attachments: &'a [Attachment],
+    /// Per block whether it is of some users only.
+    of_users: Vec<bool>,
     roots: &'a Roots,
     gaps: &'a mut Vec<Gap>,
     list: Vec<Combination>,
@@ -261,11 +323,17 @@ struct Closure<'a> {
 }
 
 impl<'a> Closure<'a> {
-    fn new(policy: &'a Policy, attachments: &'a [Attachment], roots: &'a Roots, gaps: &'a mut Vec<Gap>) -> Self {
+    fn new(
+        policy: &'a Policy,
+        (attachments, of_users): (&'a [Attachment], Vec<bool>),
+        roots: &'a Roots,
+        gaps: &'a mut Vec<Gap>,
+    ) -> Self {
         let host = Combination::default();
         Closure {
             policy,
             attachments,
+            of_users,
             roots,
             gaps,
             list: vec![host.clone()],
@@ -283,7 +351,8 @@ impl<'a> Closure<'a> {
         };
         let blocks = self.policy.blocks.iter().enumerate();
         let open = blocks.filter(|(n, b)| match b.kind {
-            BlockKind::Profile => from.profile.is_none(),
+            // What comes to a task whose profile is of some users is found out: the two cannot be had together.
+            BlockKind::Profile => from.profile.is_none_or(|p| p != *n && self.of_users[p]),
             BlockKind::Guard => !from.guards.contains(n) && !self.attachments[*n].host,
         });
         let mut roots: Vec<u32> = open.filter_map(|(n, _)| own[n]).collect();
@@ -294,7 +363,7 @@ impl<'a> Closure<'a> {
     }
 
     /// The combination after the selectors and switches `ids` matched, as a number from 1; 0 for no change.
-    fn follow(&mut self, from: &Combination, ids: &[u32]) -> u32 {
+    fn follow(&mut self, from: &Combination, ids: &[u32], kind: Kind) -> u32 {
         let n = self.policy.blocks.len();
         let mut to = from.clone();
         let mut chosen: Option<usize> = None;
@@ -313,6 +382,12 @@ impl<'a> Closure<'a> {
                 Some(other) if other != block => self.clash(from, other, block),
                 _ => chosen = Some(block),
             }
+        }
+        if let (Some(own), Some(other)) = (from.profile.filter(|p| self.of_users[*p]), chosen) {
+            if kind == Kind::Unit {
+                return REFUSED;
+            }
+            self.second(own, other);
         }
         to.profile = chosen.or(from.profile);
         if to == *from {
@@ -341,7 +416,29 @@ impl<'a> Closure<'a> {
             }
             None => format!("profile {} and profile {} attach to the same task at the same moment", name(a), name(b)),
         };
-        let gap = Gap::of_block(&self.policy.blocks[a], reason, "make their patterns exclude each other".to_owned());
-        self.gaps.push(gap);
+        let mend = match self.of_users[a] || self.of_users[b] {
+            true => {
+                "make one profile of them, without `user`, and write `by user` in the rules that are for some users"
+            }
+            false => "make their patterns exclude each other",
+        };
+        self.gaps.push(Gap::of_block(&self.policy.blocks[a], reason, mend.to_owned()));
+    }
+
+    /// A task of one profile can come to another, which it would have only as some users.
+    fn second(&mut self, own: usize, other: usize) {
+        if !self.reported.insert((own.min(other), own.max(other))) {
+            return;
+        }
+        let [own, other] = [own, other].map(|n| &self.policy.blocks[n]);
+        let reason = format!(
+            "a task of profile {}, which is of some users only, can come to profile {} as another user",
+            own.name, other.name
+        );
+        let mend = format!(
+            "leave `user` out of the subject of {}, and write `by user` in the rules that are for some users",
+            own.name
+        );
+        self.gaps.push(Gap::of_block(own, reason, mend));
     }
 }

@@ -100,7 +100,7 @@ fn stays_within(tables: &Tables, r: &mut Random) {
     for _ in 0..30 {
         let subject = 1 + r.below(kernel.header.n_subjects as usize - 1) as u32;
         let (verb, asked) = random::request(r);
-        let deciding = kernel.deciding(subject, Some(r.next()));
+        let deciding = kernel.deciding(subject, Some(r.next()), Some(r.below(5) as u32));
         let verdict = kernel.verdict(deciding, verb, &super::laws::wanted(&asked));
         assert!(verdict.is_some(), "subject {subject} {verb} {asked:?}");
         let next = kernel.after_exec(subject, random::program(r).as_bytes());
@@ -353,7 +353,7 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
         with(Profile, vec![vec![host()]]),
         with(Guard, vec![]),
         with(Guard, vec![vec![line(SelectorKey::Host, "db*")]]),
-        with(Guard, vec![vec![line(SelectorKey::User, "root")]]),
+        with(Guard, vec![vec![line(SelectorKey::User, "dave")]]),
         with(Guard, vec![vec![line(SelectorKey::Image, "nginx:*")]]),
         with(Guard, vec![vec![line(SelectorKey::Label, "app=web")]]),
         with(Profile, vec![vec![line(SelectorKey::Unit, "a.service"), line(SelectorKey::Exec, "/a")]]),

@@ -2,7 +2,7 @@
 
 use kiln_base::abi::Tables;
 
-use crate::compile::{CompileError, Gap, Options, compile};
+use crate::compile::{CompileError, Gap, Options, Users, compile_for};
 use crate::pdl::{Code, Diagnostic, Diagnostics};
 use crate::policy::Loaded;
 use crate::policy::normal::{Block, Selector};
@@ -12,9 +12,13 @@ use crate::policy::resolve::{BlockPlaces, Place};
 ///
 /// # Errors
 /// Only for a defect of Kiln itself.
-pub fn findings(loaded: &Loaded, options: &Options) -> Result<(Diagnostics, Option<Tables>), CompileError> {
+pub fn findings(
+    loaded: &Loaded,
+    options: &Options,
+    users: &Users,
+) -> Result<(Diagnostics, Option<Tables>), CompileError> {
     let mut found = loaded.warnings.clone();
-    match compile(&loaded.policy, options) {
+    match compile_for(&loaded.policy, options, users) {
         Ok(tables) => return Ok((found, Some(tables))),
         Err(error @ CompileError::Internal(_)) => return Err(error),
         Err(CompileError::Gaps(gaps)) => found.extend(gaps.iter().map(|gap| unenforced(loaded, gap))),

@@ -16,8 +16,8 @@ mod wider;
 
 use std::collections::BTreeSet;
 
-use super::Tables;
-use super::layout::Header;
+use super::{Kernel, Tables};
+use super::layout::{Header, S_DNS, S_USER};
 use super::metadata::{BlockInfo, Metadata, WindowInfo};
 use crate::model::{literal_of_pattern, template_of_pattern};
 
@@ -29,17 +29,21 @@ pub use wider::{Loss, Wider};
 /// # Errors
 /// [`Wider`], with the shortest witness.
 pub fn prove(before: &Tables, after: &Tables, more: impl IntoIterator<Item = (u32, u32)>) -> Result<(), Wider> {
-    known(&before.kernel.header)?;
-    known(&after.kernel.header)?;
+    known(&before.kernel)?;
+    known(&after.kernel)?;
     units(&before.metadata, &after.metadata)?;
     tasks::Tasks::new(before, after).prove(more)?;
     header(&before.kernel.header, &after.kernel.header)
 }
 
 /// What the proof does not follow, it does not accept.
-fn known(header: &Header) -> Result<(), Wider> {
-    if header.n_names != 0 {
+fn known(kernel: &Kernel) -> Result<(), Wider> {
+    let subjects = |flag| (1..kernel.header.n_subjects).filter_map(|n| kernel.subject(n)).any(|s| s.flags & flag != 0);
+    if kernel.header.n_names != 0 || subjects(S_DNS) {
         return Err(Wider::Unfollowed("rules by the names of hosts"));
+    }
+    if kernel.header.n_users != 0 || subjects(S_USER) {
+        return Err(Wider::Unfollowed("rules of some users"));
     }
     Ok(())
 }
@@ -68,6 +72,8 @@ fn header(before: &Header, after: &Header) -> Result<(), Wider> {
         names_start: _, // `known`: there are none
         n_names: _,
         names_key: _,
+        users_off: _, // the same
+        n_users: _,
     } = before;
     if host_verbs & !after.host_verbs != 0 {
         return Err(Wider::Header("the verbs of the host"));
@@ -87,7 +93,8 @@ fn units(before: &Metadata, after: &Metadata) -> Result<(), Wider> {
         blocks: _,   // below; where they attach is the automata's to say
         rules: _,
         units: _,
-        windows, // their definitions are compared where they matter
+        users: _, // `known`: there are none
+        windows,  // their definitions are compared where they matter
     } = after;
     for WindowInfo { name: _, window: _ } in windows {}
     let limited = |metadata: &Metadata| -> BTreeSet<String> {

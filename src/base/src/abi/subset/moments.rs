@@ -39,7 +39,7 @@ pub(super) fn deciding(
     };
     for (set, at) in sets {
         let (x, y) = (Some(open(&mine, set)), Some(open(&other, set)));
-        let pair = (before.kernel.deciding(a, x), after.kernel.deciding(b, y));
+        let pair = (before.kernel.deciding(a, x, None), after.kernel.deciding(b, y, None));
         pairs.entry(pair).or_insert_with(|| format!(" on {at}"));
     }
     Ok(pairs)
