@@ -1,6 +1,7 @@
 //! The commands as a user runs them. One test binary; each part is a module.
 
 mod agent;
+mod attacks;
 mod bake;
 mod circles;
 mod compile;
