@@ -133,6 +133,14 @@ static int run_domain(int argc, char **argv)
 	return outcome(setdomainname("kt", 2));
 }
 
+/* set-mm WHICH: says where a part of its memory lies, 5 (PR_SET_MM_START_STACK) or 8 (PR_SET_MM_ARG_START). */
+static int run_set_mm(int argc, char **argv)
+{
+	unsigned long at = (unsigned long)argv[0];
+
+	return outcome(prctl(PR_SET_MM, (unsigned long)atoi(argument(argc, argv, 0)), at, 0, 0));
+}
+
 /* A child by a number of one's own choice. */
 static int run_number(int argc, char **argv)
 {
@@ -191,6 +199,7 @@ const struct attack power_attacks[] = {
     {"power-setpcap", NULL, run_setpcap},
     {"power-owner", NULL, run_owner},
     {"power-domain", NULL, run_domain},
+    {"set-mm", NULL, run_set_mm},
     {"power-number", NULL, run_number},
     {"power-kill", prepare_nobodys, run_kill},
     {0},

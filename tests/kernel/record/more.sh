@@ -9,6 +9,7 @@ did core-pattern sysctl -w kernel.core_pattern=core
 did address sh -c 'ip address add 192.0.2.1/32 dev lo && ip address del 192.0.2.1/32 dev lo'
 did clock-set sh -c 'date -s "@$(date +%s)"'
 did hostname sh -c 'echo kt >/proc/sys/kernel/hostname'
+did bus systemctl start dbus.service
 did transient systemd-run --wait --quiet /bin/true
 did transient-shell systemd-run --wait --quiet --property=PrivateTmp=yes /bin/sh -c 'id'
 did property systemctl set-property --runtime nginx.service CPUWeight=50
@@ -35,6 +36,6 @@ did job sh -c 'mkdir -p /etc/cron.d && echo "# none" >/etc/cron.d/kt && rm /etc/
 did raw perl -e 'socket(my $s, 2, 3, 1) or die $!'
 did trace perl -e 'my $p = fork; if (!$p) { sleep 30; exit } syscall(101, 16, $p, 0, 0) == 0 or die $!; kill 9, $p'
 sleep 3
-sed -n 's/^{"schema":"kiln.violation.v1"/wrongly &/p' /kiln/events
+grep -v '"profile":"!sentinel"' /kiln/events | sed -n 's/^{"schema":"kiln.violation.v1"/wrongly &/p'
 # Only now: who enters nginx's unit is bound, and is refused and reported.
 sh -c 'echo 0 >/sys/fs/cgroup/system.slice/nginx.service/cgroup.procs && cat /etc/shadow' >/dev/null 2>&1 || echo bound
