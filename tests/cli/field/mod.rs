@@ -90,6 +90,7 @@ fn counts() {
         ("capability sets", judges::SETS.len()),
         ("ways in which objects name libraries: glibc", judges::loader::objects_of("glibc").len()),
         ("ways in which objects name libraries: musl", judges::loader::objects_of("musl").len()),
+        ("events of Tetragon", crate::gate::tetragon::EVENTS),
         ("package databases", judges::dpkg::databases().len()),
     ] {
         assert_eq!(row(of), (count, count), "{of}");
