@@ -44,8 +44,7 @@ pub struct Database {
 impl Database {
     /// Reads the database.
     pub fn read(root: &Root) -> Result<Database, RootError> {
-        let mut db = Database::default();
-        db.moved = links(root);
+        let mut db = Database { moved: links(root), ..Database::default() };
         let top = ["/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/var/run/", "/var/lock/"];
         db.merged = db.moved.iter().filter(|(from, _)| top.contains(&&**from)).cloned().collect();
         db.divert(root);
