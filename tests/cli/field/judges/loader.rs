@@ -152,7 +152,7 @@ fn compare(kind: &str, text: &str, loader: &str) -> Option<String> {
     let app = if text.contains("/o/bin/app") { "/o/bin/app" } else { "/app" };
     let mut list = Command::new("unshare");
     list.args(["-r", "chroot"]).arg(dir).args([at, "--list", app]);
-    let Some(output) = run(&mut list) else { return None };
+    let output = run(&mut list)?;
     let listed = String::from_utf8_lossy(&output.stdout).into_owned();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if said.contains("unshare failed") {
