@@ -16,9 +16,9 @@ mod wider;
 
 use std::collections::BTreeSet;
 
-use super::{Kernel, Tables};
 use super::layout::{Header, S_DNS, S_USER};
 use super::metadata::{BlockInfo, Metadata, WindowInfo};
+use super::{Kernel, Tables};
 use crate::model::{literal_of_pattern, template_of_pattern};
 
 pub use wider::{Loss, Wider};

@@ -150,8 +150,7 @@ impl<'a> Tasks<'a> {
     fn limits(&self, a: u32, b: u32) -> Result<(), Wider> {
         let (Some(old), Some(new)) = (info(self.before, a), info(self.after, b)) else { return Ok(()) };
         // What holds at all times; what holds in a window is kept word by word.
-        let (least, now) =
-            (self.before.metadata.limits(old, |_| false), self.after.metadata.limits(new, |_| false));
+        let (least, now) = (self.before.metadata.limits(old, |_| false), self.after.metadata.limits(new, |_| false));
         let action = |info: &LimitInfo| info.outcome.action.unwrap_or(Action::Alert);
         let wider = |(resource, (most, limit)): (&Resource, &(u64, &LimitInfo))| {
             let kept = now.get(resource).is_some_and(|(amount, after)| {
