@@ -109,6 +109,13 @@ fn each_key_has_one_role_and_each_number_comes_once() {
     let kept = store.tightened(&trusted).unwrap().unwrap();
     assert!(kept.digest == less.digest && kept.seen > 1_700_000_000);
     store.see_tightened().unwrap();
+    // Who confirms it again, with the clock set back meanwhile, makes it no longer.
+    let mut less = less;
+    for seen in [u64::from(u32::MAX), 0] {
+        less.seen = seen;
+        store.keep_tightened(&less).unwrap();
+        assert_eq!(store.tightened(&trusted).unwrap().unwrap().seen, u64::from(u32::MAX));
+    }
     // Another image does not trust what this one left, and damage is no policy.
     assert_eq!(store.tightened(&without).unwrap_err().exit_code(), 10);
     // What the build signed next ends it.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use kiln_base::abi::Tables;
-use kiln_base::abi::layout::{LABEL_HOST, S_PROFILE};
+use kiln_base::abi::layout::{LABEL_HOST, S_PROFILE, S_VARIES};
 use kiln_base::abi::metadata::{HOST_KEY, SubjectInfo};
 use kiln_base::bundle::write_aside;
 use kiln_base::event::rfc3339;
@@ -76,16 +76,25 @@ fn is_in_force(told: &Audited, maps: &Maps) -> bool {
     now_ns() < told.until_ns && maps.active().is_some_and(|index| maps.state.serial(index) == told.serial)
 }
 
+/// The policy's serial of a generation's number, which has more where the policy is tightened.
+fn plain(number: u64) -> u64 {
+    number & u64::from(u32::MAX)
+}
+
+fn is_of(serial: u64, told: &Audited) -> bool {
+    serial == told.serial || serial == plain(told.serial)
+}
+
 /// With what was noted of who asked; where that is lost, what the kernel has.
 fn described(run: &Path, maps: &Maps, told: &Audited) -> Audit {
     let unit = unit_of_cgroup(&told.cgroup).to_owned();
     let bytes = read_optional(&note_path(run), MOST_NOTE).ok().flatten().unwrap_or_default();
-    let noted = serde_json::from_slice::<Audit>(&bytes).ok().filter(|n| n.unit == unit && n.serial == told.serial);
+    let noted = serde_json::from_slice::<Audit>(&bytes).ok().filter(|n| n.unit == unit && is_of(n.serial, told));
     let key = |label: u32| maps.labels_given().ok()?.key(label).map(str::to_owned);
     noted.unwrap_or_else(|| Audit {
         unit,
         subject: key(told.label).unwrap_or_else(|| format!("label-{}", told.label)),
-        serial: told.serial,
+        serial: plain(told.serial),
         until: time(told.until_ns),
         uid: 0,
         login: None,
@@ -125,7 +134,7 @@ pub fn begin(engine: &mut Engine, unit: &str, seconds: u64, caller: &Caller) -> 
     };
     // First: who finds it in force finds who asked for it.
     write_aside(&note_path(&engine.places.run), &serde_json::to_vec(&audit).unwrap_or_default(), 0o600)?;
-    let told = Audited { until_ns, serial: audit.serial, label: own, guards, cgroup: cgroup_name(unit) };
+    let told = Audited { until_ns, serial: records.active.number(), label: own, guards, cgroup: cgroup_name(unit) };
     engine.maps.state.set_audited(&told).map_err(|e| AgentError::kernel(Step::TellAudit, e))?;
     Ok(audit)
 }
@@ -194,5 +203,7 @@ fn subject_of<'t>(engine: &Engine, tables: &'t Tables, unit: &str) -> Result<&'t
 fn guards_of<'t>(tables: &'t Tables, info: &SubjectInfo) -> Option<&'t SubjectInfo> {
     let same = |s: &&SubjectInfo| s.profile.is_none() && !s.quarantined() && s.guards == info.guards;
     let own = info.key.split_once('|')?.1;
-    tables.metadata.subjects.iter().filter(same).find(|s| s.key.strip_prefix('|') == Some(own))
+    // What they say must be the same at any time and for any user: the programs ask it of one subject.
+    let fixed = |s: &&SubjectInfo| tables.kernel.subject(s.index).is_some_and(|k| k.flags & S_VARIES == 0);
+    tables.metadata.subjects.iter().filter(same).filter(fixed).find(|s| s.key.strip_prefix('|') == Some(own))
 }

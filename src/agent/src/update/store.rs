@@ -275,11 +275,10 @@ impl Store {
         let path = self.path(&format!("{TIGHTENED}{}.tables", policy.digest.hex()));
         write_aside(&path, &policy.file, 0o600)?;
         let signature = String::from_utf8_lossy(&policy.signature).into_owned();
-        self.write_tightened(&Kept {
-            tables: policy.digest,
-            signature,
-            seen: policy.seen.max(wall_ns() / 1_000_000_000),
-        })?;
+        // Who confirms read the policy anew, and does not know how late it was already.
+        let before = self.read_tightened().ok().flatten().map_or(0, |kept| kept.seen);
+        let seen = policy.seen.max(before).max(wall_ns() / 1_000_000_000);
+        self.write_tightened(&Kept { tables: policy.digest, signature, seen })?;
         self.sweep_tightened(Some(&path));
         Ok(())
     }

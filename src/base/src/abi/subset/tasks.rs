@@ -12,7 +12,7 @@ use crate::abi::subset::product::Product;
 use crate::abi::subset::request;
 use crate::abi::subset::subject::{Found, compare, quarantine};
 use crate::abi::subset::wider::Wider;
-use crate::model::{Action, KernelOp, Resource};
+use crate::model::{Action, Resource};
 
 const HOST: u32 = 1;
 const SENTINEL: u32 = 2;
@@ -159,19 +159,18 @@ impl<'a> Tasks<'a> {
             });
             (!kept).then_some(*resource)
         };
-        let timed = timed(&self.after.metadata, new);
-        let lost = timed_lost(&timed, &self.before.metadata, old);
-        match least.iter().find_map(wider).or(lost) {
+        let (before, after) = (bounds(&self.before.metadata, old), bounds(&self.after.metadata, new));
+        match least.iter().find_map(wider).or_else(|| lost(&before, &after)).or_else(|| weaker(&before, &after)) {
             Some(resource) => Err(Wider::Limit { subject: name(new), resource }),
             None => Ok(()),
         }
     }
 
-    /// Tasks of one label may trace each other where tracing is refused as a detour only: who is two by the first policy is
-    /// not one by the second.
+    /// Tasks of one label may do to each other what others may not, as tracing, reading of /proc and lending of rings: who
+    /// is two by the first policy is not one by the second.
     fn merged(&mut self, a: u32, b: u32) -> Result<(), Wider> {
         let Some(s) = self.after.kernel.subject(b) else { return Ok(()) };
-        if s.flags & S_QUARANTINE != 0 || s.kernel_detour >> KernelOp::Ptrace as u8 & 1 == 0 {
+        if s.flags & S_QUARANTINE != 0 {
             return Ok(());
         }
         if *self.one.entry(b).or_insert(a) == a {
@@ -182,7 +181,7 @@ impl<'a> Tasks<'a> {
             how: format!("a task of {}", name(self.before, a)),
             before: format!("a label other than that of {}", name(self.before, self.one[&b])),
             after: name(self.after, b),
-            rule: "tasks that may not trace each other are kept apart",
+            rule: "tasks of two labels are kept apart",
         })
     }
 
@@ -273,28 +272,49 @@ impl Tasks<'_> {
     }
 }
 
-/// The limits of a subject that hold in a window, with what the window is.
-fn timed<'a>(metadata: &'a Metadata, subject: &SubjectInfo) -> Vec<(&'a LimitInfo, Option<&'a WindowInfo>)> {
-    let blocks = metadata.blocks.iter().filter(|block| subject.bound_by(block));
-    let window = |limit: &LimitInfo| metadata.windows.iter().find(|w| Some(&w.name) == limit.during.as_ref());
-    let limits = blocks.flat_map(|block| &block.limits).filter(|limit| limit.during.is_some());
-    limits.map(|limit| (limit, window(limit))).collect()
+/// A limit that binds a subject, and the window in which alone it does.
+#[derive(PartialEq)]
+struct Bound<'a> {
+    limit: &'a LimitInfo,
+    window: Option<&'a WindowInfo>,
 }
 
-/// A resource that a window's limit of the first policy bounds, and none of the second does with the same words.
-fn timed_lost(
-    now: &[(&LimitInfo, Option<&WindowInfo>)],
-    metadata: &Metadata,
-    subject: &SubjectInfo,
-) -> Option<Resource> {
-    let before = timed(metadata, subject);
-    let kept = |(limit, window): &(&LimitInfo, Option<&WindowInfo>)| {
-        let same = |(other, of): &(&LimitInfo, Option<&WindowInfo>)| {
-            other.amounts == limit.amounts && other.outcome == limit.outcome && of == window
-        };
-        window.is_some() && now.iter().any(same)
+impl Bound<'_> {
+    /// Whether they say the same, wherever they are written.
+    fn same(&self, other: &Bound<'_>) -> bool {
+        let (a, b) = (self.limit, other.limit);
+        a.amounts == b.amounts && a.outcome == b.outcome && a.during == b.during && self.window == other.window
+    }
+
+    fn action(&self) -> Action {
+        self.limit.outcome.action.unwrap_or(Action::Alert)
+    }
+}
+
+/// The limits that bind a subject at some time.
+fn bounds<'a>(metadata: &'a Metadata, subject: &SubjectInfo) -> Vec<Bound<'a>> {
+    let window = |limit: &LimitInfo| metadata.windows.iter().find(|w| Some(&w.name) == limit.during.as_ref());
+    let blocks = metadata.blocks.iter().filter(|block| subject.bound_by(block));
+    blocks.flat_map(|block| &block.limits).map(|limit| Bound { limit, window: window(limit) }).collect()
+}
+
+/// What a window's limit of the first policy bounds, and none of the second does with the same words.
+fn lost(before: &[Bound<'_>], after: &[Bound<'_>]) -> Option<Resource> {
+    let timed = |bound: &&Bound<'_>| bound.limit.during.is_some();
+    let gone = |bound: &&Bound<'_>| bound.window.is_none() || !after.iter().any(|other| other.same(bound));
+    before.iter().filter(timed).find(gone).and_then(|bound| bound.limit.amounts.keys().next().copied())
+}
+
+/// What the second policy bounds anew with a response that is not the first's: the least limit is the one that counts, so
+/// that it would take the first's response away while it holds.
+fn weaker(before: &[Bound<'_>], after: &[Bound<'_>]) -> Option<Resource> {
+    let new = after.iter().filter(|bound| !before.iter().any(|other| other.same(bound)));
+    let mut amounts = new.flat_map(|bound| bound.limit.amounts.keys().map(move |resource| (bound, *resource)));
+    let answers = |resource: Resource, new: &Bound<'_>| {
+        let mut old = before.iter().filter(|b| b.limit.amounts.contains_key(&resource) && b.action() != Action::Alert);
+        old.any(|old| old.action() != new.action())
     };
-    before.iter().find(|limit| !kept(limit)).and_then(|(limit, _)| limit.amounts.keys().next().copied())
+    amounts.find(|(bound, resource)| answers(*resource, bound)).map(|(_, resource)| resource)
 }
 
 impl Found {
