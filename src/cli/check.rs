@@ -94,7 +94,8 @@ fn compiled(args: &Args, loaded: &Loaded) -> anyhow::Result<Diagnostics> {
     let oldest = || image.map_or(KernelVersion::BASELINE, |image| prepare::oldest_kernel(image, args.partition));
     let digest = crate::policy::digest(&loaded.policy);
     let options = Options { policy: digest, serial: 1, kernel: args.kernel.unwrap_or_else(oldest) };
-    let (mut found, tables) = findings::findings(loaded, &options)?;
+    let about = image.map(|image| prepare::about(image, args.partition)).transpose()?;
+    let (mut found, tables) = findings::findings(loaded, &options, about.as_ref())?;
     if let Some((image, tables)) = image.zip(tables) {
         let missing = prepare::missing(image, args.partition, &tables.to_bytes()?)?;
         found.extend(findings::absent(loaded, &missing));

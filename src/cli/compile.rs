@@ -13,7 +13,7 @@ use crate::bundle::write_aside;
 use crate::compile::{self, CompileError, Gap, KernelVersion, Options};
 use crate::model::Digest;
 use crate::policy;
-use crate::prepare::proof;
+use crate::prepare::{self, proof};
 
 /// Example: kiln compile nginx.pdl -o nginx.tables --serial 2
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,12 @@ pub struct Args {
     /// The policy's serial: higher than that of any version published before.
     #[arg(long, default_value_t = 1)]
     serial: u64,
+    /// The root file system or raw disk image for which it is: what `label` and `image` ask for is read there.
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<PathBuf>,
+    /// The root partition's number, where the image has several candidates.
+    #[arg(long, value_name = "N", requires = "image")]
+    partition: Option<u32>,
 }
 
 /// What was made, or what could not be.
@@ -77,7 +83,8 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let digest = policy::digest(&loaded.policy);
     let options = Options { policy: digest, serial: args.serial, kernel: args.kernel };
     let progress = out.progress("compiling");
-    let result = compile::compile(&loaded.policy, &options);
+    let about = args.image.as_deref().map(|image| prepare::about(image, args.partition)).transpose()?;
+    let result = compile::compile_for(&loaded.policy, &options, about.as_ref());
     progress.finish_and_clear();
     let mut tables = match result {
         Ok(tables) => tables,

@@ -70,7 +70,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
         None => 1 + client.versions()?.iter().filter(|v| v.name == name).map(|v| v.serial).max().unwrap_or(0),
     };
     progress.set_message("compiling the policy");
-    let policy = prepare::load(&args.file, serial, args.kernel).map_err(|error| told(error, out))?;
+    let policy = prepare::load(&args.file, serial, args.kernel, None).map_err(|error| told(error, out))?;
     let length = policy.tables.len();
     anyhow::ensure!(length <= MAX_TABLES, "the tables have {length} bytes; a POS takes at most {MAX_TABLES}");
     let (statement, envelope) = match (&key, signed) {

@@ -1,6 +1,7 @@
 //! What compiler, agent and kernel programs agree on: the layout of `bpf/include/abi.h`, the tables file, and an
 //! interpreter of the tables that decides as the kernel programs do.
 
+pub mod hosts;
 pub mod kernel;
 pub mod layout;
 pub mod metadata;

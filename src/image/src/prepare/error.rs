@@ -11,6 +11,7 @@ use super::policy::PolicyError;
 use super::selector::SelectorError;
 use super::sign::SignError;
 use super::trust::TrustFilesError;
+use crate::bake::BakeError;
 
 /// A request that cannot be baked, whatever the image is.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,9 @@ pub enum PrepareError {
     /// The policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The image does not say what it is.
+    #[error(transparent)]
+    Image(#[from] BakeError),
     /// The secret key.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -55,7 +55,8 @@ pub fn prove(tables: &Tables) -> Result<(), ProofError> {
     }
     let kernel = metadata.kernel.parse().map_err(|_| ProofError::Differs("the kernel version"))?;
     let options = Options { policy: found, serial: metadata.serial, kernel };
-    let again = compile::compile(&policy, &options).map_err(|_| ProofError::Differs("the rules"))?;
+    let again = compile::compile_for(&policy, &options, metadata.image.as_ref())
+        .map_err(|_| ProofError::Differs("the rules"))?;
     if again.kernel.to_bytes() != tables.kernel.to_bytes() {
         return Err(ProofError::Differs("the kernel's numbers"));
     }

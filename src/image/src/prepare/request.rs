@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kiln_base::abi::Tables;
 use kiln_base::bundle::{Envelope, MAX_ENVELOPE, PolicyStatement, SigningKey, TrustedKeys};
+use kiln_lang::compile::KernelVersion;
 
 use super::error::PrepareError;
 use super::file::read_bounded;
-use super::policy::{self, PolicyFile};
+use super::policy::{self, PolicyError, PolicyFile};
 use super::selector::{self, Selector};
-use super::{sign, trust};
+use super::{missing, sign, trust};
 use crate::bake::{self, BakeError, KernelCheck, Options, Payload, Report, UnitSelector};
 
 /// Largest agent: the static one has 2 to 8 MiB.
@@ -80,7 +82,7 @@ impl Request {
     pub fn prepare(self) -> Result<Ready, PrepareError> {
         let name = self.name.clone().map_or_else(|| sign::name_of(&self.policy), Ok)?;
         let kernel = policy::oldest_kernel(&self.target, self.partition);
-        let policy = policy::load(&self.policy, self.serial, kernel)?;
+        let policy = self.policy_for(kernel)?;
         let key = self.key.as_deref().map(SigningKey::read).transpose()?;
         let trust = trust::files(&self.trust, key.as_ref())?;
         let (envelope, statement) = signature(&self.policy, &policy, key.as_ref(), name, &trust)?;
@@ -96,6 +98,7 @@ impl Request {
         let payload = Payload {
             units: Vec::new(),
             programs: selector::programs(&policy.tables)?,
+            absent: missing::absent(&policy.tables)?,
             agent_path,
             agent,
             tables: policy.tables,
@@ -114,6 +117,22 @@ impl Request {
             partition: self.partition,
         };
         Ok(Ready { target: self.target, output: self.output, selectors, payload, options })
+    }
+}
+
+impl Request {
+    /// The policy for the image. An image that cannot be read is refused by the bake itself, with its reason, where the
+    /// policy does not ask what the image is.
+    fn policy_for(&self, kernel: KernelVersion) -> Result<PolicyFile, PrepareError> {
+        let load = |image| policy::load(&self.policy, self.serial, kernel, image);
+        match missing::about(&self.target, self.partition) {
+            Ok(image) => Ok(load(Some(&image))?),
+            Err(error) => match load(None) {
+                Ok(policy) if Tables::read(&policy.tables)?.metadata.image.is_none() => Ok(policy),
+                Ok(_) | Err(PolicyError::Gaps { .. }) => Err(error.into()),
+                Err(other) => Err(other.into()),
+            },
+        }
     }
 }
 

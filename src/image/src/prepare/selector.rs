@@ -39,6 +39,8 @@ struct Bound {
     /// By text of a selector: name and whether it is a profile.
     blocks: Vec<(String, bool, Vec<String>)>,
     subjects: Vec<(Option<String>, Vec<String>)>,
+    /// Whether lines of profiles differ in how specific they are.
+    ranked: bool,
     /// By index of a subject, from 1, its filter of system calls.
     calls: Vec<Option<CallFilter>>,
 }
@@ -49,9 +51,10 @@ impl Selector {
     /// # Errors
     /// Where the tables are not ones that the compiler wrote.
     pub fn all(tables: &[u8]) -> Result<Vec<Selector>, SelectorError> {
-        let Tables { kernel, metadata } = Tables::read(tables)?;
+        let Tables { kernel, metadata, .. } = Tables::read(tables)?;
         let bound = std::rc::Rc::new(Bound {
             kernel,
+            ranked: metadata.image.is_some(),
             blocks: metadata.blocks.into_iter().map(|b| (b.name, b.kind == BlockKind::Profile, b.units)).collect(),
             calls: metadata.subjects.iter().map(|s| s.calls.clone()).collect(),
             subjects: metadata.subjects.into_iter().map(|s| (s.profile, s.guards)).collect(),
@@ -70,6 +73,10 @@ impl Selector {
         let subject = self.tables.kernel.after_unit(HOST, cgroup_name(unit).as_bytes());
         self.tables.calls.get(subject as usize - 1)?.as_ref()
     }
+}
+
+fn matches(pattern: &str, unit: &str) -> bool {
+    Pattern::parse(pattern).is_ok_and(|p| p.matches(unit.as_bytes()))
 }
 
 fn automaton(pattern: &Pattern) -> Result<Dfa, SelectorError> {
@@ -108,9 +115,16 @@ impl UnitSelector for Selector {
         let subject = self.tables.kernel.after_unit(HOST, cgroup_name(unit).as_bytes());
         let Some((profile, guards)) = self.tables.subjects.get(subject as usize - 1) else { return false };
         let mut blocks = self.tables.blocks.iter().filter(|(_, _, units)| units.contains(&self.text)).peekable();
+        // Of two profiles with lines of different keys the more specific one attaches: the compiler decided which.
+        let other = |own: &String| {
+            let has = |(name, is_profile, units): &(String, bool, Vec<String>)| {
+                *is_profile && profile.as_ref() == Some(name) && units.iter().any(|u| matches(u, unit))
+            };
+            profile.as_ref() != Some(own) && self.tables.ranked && self.tables.blocks.iter().any(has)
+        };
         blocks.peek().is_some()
             && blocks.all(|(name, is_profile, _)| match is_profile {
-                true => profile.as_ref() == Some(name),
+                true => profile.as_ref() == Some(name) || other(name),
                 false => guards.contains(name),
             })
     }

@@ -41,6 +41,9 @@ pub enum CompileError {
         "the policy's subjects differ at more than {0} moments in all; use fewer windows in guards of many subjects"
     )]
     Moments(usize),
+    /// More sets of patterns of host names than there can be tables.
+    #[error("the policy tells more than {0} kinds of hosts apart; use fewer patterns after `host`")]
+    Hosts(usize),
     /// A glob that the checker should have refused.
     #[error("{origin}: {error}")]
     Glob {

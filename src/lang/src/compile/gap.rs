@@ -67,6 +67,12 @@ pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
     gaps
 }
 
+/// Whether a line asks what an image is called or which labels its units have.
+pub(super) fn asks_image(policy: &Policy) -> bool {
+    let keys = policy.blocks.iter().flat_map(|b| b.subjects.iter().flatten()).map(|s| s.key);
+    keys.into_iter().any(|key| matches!(key, SelectorKey::Image | SelectorKey::Label))
+}
+
 fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
     let mut lines = 0;
     for selector in block.subjects.iter().flatten() {
@@ -74,6 +80,8 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
         let Selector { key, pattern } = selector;
         let known = match key {
             SelectorKey::Exec | SelectorKey::Unit => true,
+            // `lines` has what they mean on a machine.
+            SelectorKey::Image | SelectorKey::Label => true,
             SelectorKey::Host => pattern.0 == "*",
             _ => false,
         };

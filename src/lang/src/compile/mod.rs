@@ -8,9 +8,13 @@ mod decision;
 mod emit;
 mod error;
 mod gap;
+mod hosts;
 #[cfg(test)]
 pub(crate) mod laws;
 mod limit;
+mod lines;
+#[cfg(test)]
+mod machines;
 mod moment;
 #[cfg(test)]
 mod native;
@@ -32,21 +36,63 @@ mod decide;
 pub use calls::call_filter;
 pub use error::CompileError;
 pub use gap::Gap;
+pub use lines::absent;
 pub use options::{KernelVersion, Options, ParseKernelError};
 
+use std::collections::BTreeSet;
+
 use kiln_base::abi::Tables;
+use kiln_base::abi::metadata::{ImageInfo, Metadata};
+
+use lines::Machine;
 
 use crate::policy::normal::Policy;
 
-/// Compiles a policy. The same policy and options give the same tables.
+/// Compiles a policy for any image. The same policy and options give the same tables.
+///
+/// # Errors
+/// [`CompileError`].
 pub fn compile(policy: &Policy, options: &Options) -> Result<Tables, CompileError> {
+    compile_for(policy, options, None)
+}
+
+/// Compiles a policy for an image, which says what `label` and `image` in it mean. Where the policy names hosts by
+/// patterns, there are tables for each set of them that can match at once.
+///
+/// # Errors
+/// [`CompileError`].
+pub fn compile_for(policy: &Policy, options: &Options, image: Option<&ImageInfo>) -> Result<Tables, CompileError> {
+    moment::check(policy)?;
+    let (mut gaps, mut made) = (Vec::new(), Vec::new());
+    let hosts = hosts::of(policy)?;
+    let none = BTreeSet::new();
+    for hosts in std::iter::once(&none).chain(&hosts.sets) {
+        match on_machine(policy, options, Machine { image, hosts }) {
+            Ok(tables) => made.push(tables),
+            Err(CompileError::Gaps(found)) => gaps.extend(found),
+            Err(other) => return Err(other),
+        }
+    }
+    gaps.extend(hosts::gaps(policy));
+    if !gaps.is_empty() {
+        let mut all = Vec::new();
+        gaps.into_iter().for_each(|gap| {
+            if !all.contains(&gap) {
+                all.push(gap)
+            }
+        });
+        return Err(CompileError::Gaps(all));
+    }
+    let first = made.remove(0);
+    let metadata = Metadata { hosts: hosts.info, ..first.metadata };
+    Ok(Tables::with(first.kernel, metadata, made)?)
+}
+
+/// The tables of a machine.
+fn on_machine(policy: &Policy, options: &Options, machine: Machine<'_>) -> Result<Tables, CompileError> {
     let mut gaps = gap::find(policy, options.kernel);
     gaps.extend(calls::gaps(policy));
     limit::find(policy, &mut gaps);
-    moment::check(policy)?;
-    let plan = subjects::plan(policy, &mut gaps)?;
-    if !gaps.is_empty() {
-        return Err(CompileError::Gaps(gaps));
-    }
-    emit::emit(policy, options, plan)
+    let plan = subjects::plan(policy, machine, &mut gaps)?;
+    if gaps.is_empty() { emit::emit(policy, options, plan, machine) } else { Err(CompileError::Gaps(gaps)) }
 }

@@ -7,9 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use kiln_base::abi::layout;
 use kiln_base::abi::metadata::{HOST_KEY, QUARANTINE, SENTINEL_KEY};
+use kiln_base::model::{cgroup_name, literal_of_pattern};
 
 use super::CompileError;
 use super::gap::{Gap, quarantines};
+use super::lines::{self, At, Line, Machine};
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
 use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Selector, SelectorKey};
 
@@ -34,13 +36,16 @@ pub(super) struct Combination {
 /// How a block comes to a task.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Attachment {
-    pub(super) units: Vec<Pattern>,
-    pub(super) exec: Vec<Pattern>,
+    /// Each with how specific its line is.
+    pub(super) units: Vec<(SelectorKey, Pattern)>,
+    pub(super) exec: Vec<(SelectorKey, Pattern)>,
     pub(super) host: bool,
 }
 
 /// The subjects of a policy and how a task comes from one to another.
 pub(super) struct Plan {
+    /// Per block.
+    pub(super) lines: Vec<Vec<Line>>,
     pub(super) attachments: Vec<Attachment>,
     /// Sorted by key; the first is the host's. Its place is not its index: see [`Plan::index`].
     pub(super) combinations: Vec<Combination>,
@@ -70,6 +75,49 @@ impl Plan {
     }
 }
 
+/// The units and programs of a block, by pattern.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub(super) units: BTreeSet<String>,
+    pub(super) exec: BTreeSet<String>,
+}
+
+impl Plan {
+    /// What comes to each block. What a more specific line of another profile takes away is left out.
+    pub(super) fn named(&self) -> Vec<Named> {
+        let mut out: Vec<Named> = (0..self.lines.len()).map(|_| Named::default()).collect();
+        // Lines of units that are equally specific take nothing from each other.
+        let all = self.lines.iter().flatten();
+        let ranks: BTreeSet<_> = all.filter(|l| matches!(l.at, At::Units(_))).map(|l| l.rank).collect();
+        let keeps =
+            |block: usize, unit: &str| ranks.len() < 2 || self.attachments[block].host || self.keeps(block, unit);
+        for (block, lines) in self.lines.iter().enumerate() {
+            for line in lines {
+                match &line.at {
+                    At::Units(units) => out[block].units.extend(units.iter().filter(|u| keeps(block, u)).cloned()),
+                    At::Exec(exec) => drop(out[block].exec.insert(exec.clone())),
+                    At::Nowhere | At::Everywhere | At::Joined => {}
+                }
+            }
+        }
+        out
+    }
+
+    /// Whether a block has a unit of a pattern in the end; of one with wildcards, whether it has any unit at all.
+    fn keeps(&self, block: usize, pattern: &str) -> bool {
+        let start = self.starts[0].1;
+        let binds = |accept: u32| {
+            let n = if accept == HOST { 0 } else { accept.saturating_sub(SENTINEL) as usize };
+            let combination = self.combinations.get(n).filter(|_| accept != 0);
+            combination.is_some_and(|c| c.profile == Some(block) || c.guards.contains(&block))
+        };
+        match literal_of_pattern(pattern) {
+            Some(unit) => binds(self.next.run(start, cgroup_name(&unit).as_bytes())),
+            None => self.next.accepts_from(start).into_iter().any(binds),
+        }
+    }
+}
+
 /// `profile|guard,guard`, the same in every generation.
 pub(super) fn key(blocks: &[Block], c: &Combination) -> String {
     let name = |n: &usize| blocks[*n].name.as_str();
@@ -83,9 +131,10 @@ pub(super) fn key(blocks: &[Block], c: &Combination) -> String {
 }
 
 /// Finds the subjects. What cannot attach, or attaches two profiles at once, is added to `gaps`.
-pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, CompileError> {
+pub(super) fn plan(policy: &Policy, machine: Machine<'_>, gaps: &mut Vec<Gap>) -> Result<Plan, CompileError> {
+    let lines = lines::of(policy, machine, gaps);
     let attachments: Vec<Attachment> =
-        policy.blocks.iter().map(|b| attachment(policy, b, gaps)).collect::<Result<_, CompileError>>()?;
+        policy.blocks.iter().zip(&lines).map(|(b, l)| attachment(b, l, gaps)).collect::<Result<_, CompileError>>()?;
     let mut nfa = Nfa::new();
     let roots = Roots::build(policy, &attachments, &mut nfa)?;
     let mut closure = Closure::new(policy, &attachments, &roots, gaps);
@@ -127,44 +176,29 @@ pub(super) fn plan(policy: &Policy, gaps: &mut Vec<Gap>) -> Result<Plan, Compile
     if combinations.len() > MOST {
         return Err(CompileError::Subjects(MOST));
     }
-    Ok(Plan { starts, combinations, attachments, next })
+    Ok(Plan { lines, starts, combinations, attachments, next })
 }
 
-/// Reads a block's selectors. Selectors that the tables cannot express were reported by `gap`.
-fn attachment(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) -> Result<Attachment, CompileError> {
+/// What a block's lines come to. Those that the tables cannot express were reported by `gap`.
+fn attachment(block: &Block, lines: &[Line], gaps: &mut Vec<Gap>) -> Result<Attachment, CompileError> {
     let mut out = Attachment::default();
-    for line in &block.subjects {
-        let everywhere = |s: &&Selector| s.key == SelectorKey::Host && s.pattern.0 == "*";
-        let rest: Vec<&Selector> = line.iter().filter(|s| !everywhere(s)).collect();
-        let parse = |text: &str| {
-            Pattern::parse(text)
-                .map_err(|error| CompileError::Glob { origin: format!("{} {}", block.kind, block.name), error })
-        };
-        match rest[..] {
-            [] if block.kind == BlockKind::Profile => gaps.push(Gap::of_block(
-                block,
-                "a profile for every task of the host would bind the programs that start all others".to_owned(),
-                "attach the profile by `subject unit \"…\";` or `subject exec \"…\";`, and write a guard for what \
-                 no program may do"
-                    .to_owned(),
-            )),
-            [] => out.host = true,
-            [Selector { key: SelectorKey::Unit, pattern }] => {
-                // The kernel programs see names of cgroups: of a unit, or `_` and a unit (cg_escape() of systemd).
-                let unit = parse(&pattern.0)?;
-                out.units.extend([unit.not_beginning_with(b'_'), unit.behind(b'_')]);
+    let parse = |text: &str| {
+        Pattern::parse(text)
+            .map_err(|error| CompileError::Glob { origin: format!("{} {}", block.kind, block.name), error })
+    };
+    for Line { rank, at } in lines {
+        match at {
+            At::Nowhere => {}
+            At::Everywhere => out.host |= lines::everywhere(block, gaps),
+            At::Units(units) => {
+                for text in units {
+                    // The kernel programs see names of cgroups: of a unit, or `_` and a unit (cg_escape() of systemd).
+                    let unit = parse(text)?;
+                    out.units.extend([(*rank, unit.not_beginning_with(b'_')), (*rank, unit.behind(b'_'))]);
+                }
             }
-            [Selector { key: SelectorKey::Exec, pattern }] => out.exec.push(parse(&pattern.0)?),
-            [_] => {} // a key that `gap` reports
-            // The switch of the unit's own profile is the way in.
-            _ if switched(policy, block, line) => {}
-            _ => gaps.push(Gap::of_block(
-                block,
-                "the kernel programs attach by one selector at a time, and this line joins several".to_owned(),
-                "give one selector in a line; to bind one program of a unit, attach a profile to the unit and switch \
-                 with `allow exec … as …`"
-                    .to_owned(),
-            )),
+            At::Exec(text) => out.exec.push((*rank, parse(text)?)),
+            At::Joined => gaps.push(lines::joined(block)),
         }
     }
     Ok(out)
@@ -195,14 +229,17 @@ pub(super) fn switched(policy: &Policy, block: &Block, line: &[Selector]) -> boo
     block.kind == BlockKind::Profile && owners.peek().is_some() && owners.all(switches)
 }
 
+/// How many keys a selector can have.
+const RANKS: usize = 6;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Exec,
     Unit,
 }
 
-/// Where each block's patterns hang. The id of a selector is its block; of a switch the number of blocks and twice its
-/// place in `switches`; of an exception of that switch, one more.
+/// Where each block's patterns hang. The id of a selector is its block times [`RANKS`] and how specific its line is; of a
+/// switch the number of blocks times [`RANKS`] and twice its place in `switches`; of an exception of that switch, one more.
 struct Roots {
     /// The blocks that switches lead to.
     switches: Vec<usize>,
@@ -225,16 +262,16 @@ impl Roots {
         let mut roots = Roots { switches: Vec::new(), unit: none(), exec: none(), switch: none() };
         for (block, a) in attachments.iter().enumerate() {
             for (root, patterns) in [(&mut roots.unit[block], &a.units), (&mut roots.exec[block], &a.exec)] {
-                for pattern in patterns {
+                for (rank, pattern) in patterns {
                     let root = *root.get_or_insert_with(|| nfa.root());
-                    nfa.add(root, pattern, block as u32);
+                    nfa.add(root, pattern, (block * RANKS + *rank as usize) as u32);
                 }
             }
             for rule in &policy.blocks[block].rules {
                 let Object::File { paths, except, switch: Some(target), .. } = &rule.object else { continue };
                 let Some(target) = profiles.get(target.as_str()) else { continue };
                 let root = *roots.switch[block].get_or_insert_with(|| nfa.root());
-                let id = n + 2 * roots.switches.len();
+                let id = n * RANKS + 2 * roots.switches.len();
                 roots.switches.push(*target);
                 let except = except.iter().map(|path| (path, id + 1));
                 for (path, id) in paths.iter().map(|path| (path, id)).chain(except) {
@@ -295,25 +332,28 @@ impl<'a> Closure<'a> {
 
     /// The combination after the selectors and switches `ids` matched, as a number from 1; 0 for no change.
     fn follow(&mut self, from: &Combination, ids: &[u32]) -> u32 {
-        let n = self.policy.blocks.len();
+        let n = self.policy.blocks.len() * RANKS;
         let mut to = from.clone();
-        let mut chosen: Option<usize> = None;
+        let mut chosen: Option<(usize, usize)> = None;
         for (place, id) in ids.iter().enumerate() {
-            let block = match (*id as usize).checked_sub(n) {
-                None => *id as usize,
+            let (block, rank) = match (*id as usize).checked_sub(n) {
+                None => (*id as usize / RANKS, *id as usize % RANKS),
                 // An exception, or a switch whose exception matched, too: the ids are sorted.
                 Some(switch) if switch % 2 == 1 || ids.get(place + 1) == Some(&(id + 1)) => continue,
-                Some(switch) => self.roots.switches[switch / 2],
+                Some(switch) => (self.roots.switches[switch / 2], 0),
             };
             if self.policy.blocks[block].kind == BlockKind::Guard {
                 to.guards.insert(block);
                 continue;
             }
+            // The most specific line wins, and of several profiles with equal ones none can.
             match chosen {
-                Some(other) if other != block => self.clash(from, other, block),
-                _ => chosen = Some(block),
+                Some((least, _)) if least < rank => {}
+                Some((least, other)) if least == rank && other != block => self.clash(from, other, block),
+                _ => chosen = Some((rank, block)),
             }
         }
+        let chosen = chosen.map(|(_, block)| block);
         to.profile = chosen.or(from.profile);
         if to == *from {
             return 0;

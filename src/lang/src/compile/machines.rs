@@ -1,0 +1,132 @@
+//! Where blocks attach on one machine or another ≡ the evaluator.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiln_base::abi::Tables;
+use kiln_base::abi::metadata::ImageInfo;
+use kiln_base::model::{cgroup_name, quote_pattern};
+
+use super::laws::options;
+use super::random::Random;
+use super::tests::block;
+use super::*;
+use crate::policy::eval::{Evaluator, Task};
+use crate::policy::normal::{Block, BlockKind, Glob, Selector, SelectorKey};
+
+const UNITS: [&str; 7] =
+    ["a.service", "b.service", "web.service", "c@1.service", "c@2.service", "memory.x.service", "d\\x2dd.service"];
+const NAMES: [&str; 3] = ["acme-web:3", "acme-db:3", "other"];
+const LABELS: [&str; 3] = ["web", "db", "app=web"];
+
+fn image(r: &mut Random) -> ImageInfo {
+    let mut labels = BTreeMap::new();
+    for unit in ["a.service", "b.service", "web.service", "c@.service", "memory.x.service", "d\\x2dd.service"] {
+        let own: BTreeSet<String> = LABELS.iter().filter(|_| r.one_in(3)).map(|l| (*l).to_owned()).collect();
+        if !own.is_empty() {
+            labels.insert(unit.to_owned(), own);
+        }
+    }
+    ImageInfo { name: (!r.one_in(4)).then(|| (*r.pick(&NAMES)).to_owned()), labels }
+}
+
+fn labels_of(image: &ImageInfo, unit: &str) -> Vec<String> {
+    let template = unit.split_once('@').map(|(stem, _)| format!("{stem}@.service"));
+    let own = image.labels.get(unit).or_else(|| image.labels.get(&template?));
+    own.into_iter().flatten().cloned().collect()
+}
+
+fn selector(r: &mut Random, key: SelectorKey) -> Selector {
+    let pattern = match key {
+        SelectorKey::Unit if r.one_in(2) => quote_pattern(*r.pick::<&str>(&UNITS)),
+        SelectorKey::Unit => (*r.pick(&["*.service", "c@*.service", "*b.service", "{a,c@1}.service"])).to_owned(),
+        SelectorKey::Label => (*r.pick(&["web", "*", "app=*", "d?", "none"])).to_owned(),
+        SelectorKey::Image => (*r.pick(&["acme-*", "acme-web:*", "*", "other", "nobody"])).to_owned(),
+        _ => "*".to_owned(),
+    };
+    Selector { key, pattern: Glob(pattern) }
+}
+
+/// A policy of which lines join what does not change while a machine runs.
+fn policy(r: &mut Random) -> Policy {
+    use SelectorKey::{Host, Image, Label, Unit};
+    let mut blocks = Vec::new();
+    for n in 0..1 + r.below(4) {
+        let kind = if r.one_in(2) { BlockKind::Profile } else { BlockKind::Guard };
+        let shapes: [&[SelectorKey]; 9] = [
+            &[Unit],
+            &[Label],
+            &[Label, Label],
+            &[Label, Unit],
+            &[Image, Unit],
+            &[Image, Label],
+            &[Host, Unit],
+            &[Image, Label, Unit, Host],
+            if kind == BlockKind::Guard { &[Image] } else { &[Unit] },
+        ];
+        let line = |r: &mut Random| r.pick(&shapes).iter().map(|key| selector(r, *key)).collect();
+        let subjects = (0..1 + r.below(2)).map(|_| line(r)).collect();
+        blocks.push(Block { name: format!("x{n}"), subjects, ..block(kind, Vec::new()) });
+    }
+    blocks.sort_by_key(|b| (b.kind, b.name.clone()));
+    Policy { edition: 1, windows: BTreeMap::new(), blocks }
+}
+
+/// What the tables bind of a unit: its profile and all its guards.
+fn bound(tables: &Tables, unit: &str) -> (Option<String>, BTreeSet<String>) {
+    let subject = tables.kernel.after_unit(1, cgroup_name(unit).as_bytes());
+    let info = &tables.metadata.subjects[subject as usize - 1];
+    (info.profile.clone(), info.guards.iter().cloned().collect())
+}
+
+#[test]
+fn blocks_attach_on_each_machine_as_the_evaluator_says() {
+    let (mut compiled, mut profiles, mut guards, mut refused) = (0, 0, 0, 0);
+    for seed in 0..500 {
+        let mut r = Random(seed);
+        let (policy, image) = (policy(&mut r), image(&mut r));
+        let evaluator = Evaluator::new(&policy).unwrap();
+        let host = "web-3";
+        let expect = |unit: &str| {
+            let labels = labels_of(&image, unit);
+            let (image, unit) = (image.name.clone(), Some(unit.to_owned()));
+            let task = Task { image, unit, labels, host: Some(host.to_owned()), ..Task::default() };
+            let attached = evaluator.attach(&task);
+            let name = |n: usize| policy.blocks[n].name.clone();
+            (attached.profile.map(name), attached.guards.into_iter().map(name).collect::<BTreeSet<_>>())
+        };
+        let tables = match compile_for(&policy, &options(), Some(&image)) {
+            Ok(tables) => tables,
+            Err(CompileError::Gaps(gaps)) => {
+                let known = |g: &Gap| g.reason.contains("at the same moment") || g.reason.contains("joins several");
+                assert!(gaps.iter().all(known), "seed {seed}: {gaps:?}\n{policy:#?}");
+                refused += 1;
+                continue;
+            }
+            Err(other) => panic!("seed {seed}: {other}\n{policy:#?}"),
+        };
+        compiled += 1;
+        for unit in UNITS {
+            let (is, should) = (bound(&tables, unit), expect(unit));
+            assert_eq!(is, should, "seed {seed} {unit} {image:?}\n{policy:#?}");
+            profiles += usize::from(should.0.is_some());
+            guards += should.1.len();
+        }
+    }
+    assert!(
+        compiled > 200 && profiles > 200 && guards > 200 && refused > 10,
+        "{compiled} {profiles} {guards} {refused}"
+    );
+}
+
+#[test]
+fn without_an_image_nobody_knows_labels_and_names() {
+    for key in [SelectorKey::Image, SelectorKey::Label] {
+        let line = vec![Selector { key, pattern: Glob("*".to_owned()) }];
+        let blocks = vec![Block { subjects: vec![line], ..block(BlockKind::Guard, Vec::new()) }];
+        let policy = Policy { edition: 1, windows: BTreeMap::new(), blocks };
+        let Err(CompileError::Gaps(gaps)) = compile(&policy, &options()) else { panic!("{key:?} compiles") };
+        assert!(gaps[0].mend.contains("--image"), "{gaps:?}");
+        let tables = compile_for(&policy, &options(), Some(&ImageInfo::default())).unwrap();
+        assert!(tables.metadata.image.is_some() && !tables.metadata.blocks[0].host);
+    }
+}
