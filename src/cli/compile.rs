@@ -91,7 +91,7 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
         Err(CompileError::Internal(error)) => return Err(CompileError::Internal(error).into()),
         Err(error) => return refuse(error, args.kernel, out),
     };
-    proof::relate(&mut tables.metadata, &args.files[0]);
+    proof::relate(&mut tables, &args.files[0]);
     let bytes = tables.to_bytes()?;
     write_aside(&args.output, &bytes, 0o644).with_context(|| format!("cannot write {}", args.output.display()))?;
     let kernel = args.kernel;

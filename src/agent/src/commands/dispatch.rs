@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use kiln_base::bundle::TrustedKeys;
 use kiln_base::event::Evidence;
 
 use crate::bpf;
@@ -20,6 +19,7 @@ use crate::machine::journal;
 use crate::machine::lines;
 use crate::update::engine::Engine;
 use crate::update::store::Verified;
+use crate::update::trusted::Trusted;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -164,7 +164,7 @@ fn print_evidence(evidence: &Evidence, json: bool) {
 }
 
 fn verify(places: &Places, json: bool) -> Result<()> {
-    let trusted = TrustedKeys::read(&places.trust())?;
+    let trusted = Trusted::read(places)?;
     let policy = Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted)?;
     let object = kiln_base::model::Digest::of(bpf::object::bytes());
     let s = &policy.statement;

@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use kiln_base::bundle::TrustedKeys;
 use kiln_base::event::Evidence;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -18,6 +17,7 @@ use crate::machine::lines;
 use crate::machine::process::{notify, watched};
 use crate::pos;
 use crate::update::engine::Engine;
+use crate::update::trusted::Trusted;
 use crate::update::{back, release, stay, take, windows};
 
 /// Longest sleep: the deadline of an update is looked at this often.
@@ -118,7 +118,7 @@ pub fn run(places: Places) -> Result<()> {
 pub fn handle(engine: &mut Engine, request: Request) -> Result<Option<Evidence>> {
     match request {
         Request::Update { tables, signature, assignment, confirm_within } => {
-            let trusted = TrustedKeys::read(&engine.places.trust())?;
+            let trusted = Trusted::read(&engine.places)?;
             let instance = instance(engine);
             let policy = take::read(&trusted, &tables, &signature, assignment.as_deref(), instance.as_deref())?;
             take::apply(engine, &policy, confirm_within).map(Some)

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod files;
+pub mod host;
 pub mod journal;
 pub mod lines;
 pub mod lock;

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use kiln_base::abi::Tables;
 use kiln_base::abi::tables::MAX_FILE;
-use kiln_base::bundle::{Assignment, Envelope, MAX_ENVELOPE, PolicyStatement, TrustedKeys, write_aside};
+use kiln_base::bundle::{Assignment, Envelope, MAX_ENVELOPE, PolicyStatement, write_aside};
 use kiln_base::model::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{AgentError, FileFault, Number, Result, TablesFault};
 use crate::machine::files::{read_bounded, read_optional};
+use crate::update::trusted::Trusted;
 
 const MAX_STATE: u64 = 64 * 1024;
 
@@ -38,7 +39,7 @@ pub struct Marks {
 pub struct Verified {
     /// What was signed.
     pub statement: PolicyStatement,
-    /// The tables, checked.
+    /// The tables of this host, checked.
     pub tables: Tables,
     /// Digest of the tables file.
     pub digest: Digest,
@@ -72,11 +73,11 @@ impl Verified {
     ///
     /// # Errors
     /// If any signature, digest, number or part of the tables does not hold. `place` names the file in errors.
-    pub fn check(place: &str, file: Vec<u8>, signature: Vec<u8>, trusted: &TrustedKeys) -> Result<Verified> {
+    pub fn check(place: &str, file: Vec<u8>, signature: Vec<u8>, trusted: &Trusted) -> Result<Verified> {
         let statement = PolicyStatement::verify(&Envelope::parse(&signature)?, trusted)?;
         statement.covers(&file)?;
         let fail = |fault| AgentError::Tables { place: place.to_owned(), fault };
-        let tables = Tables::read(&file).map_err(|e| fail(e.into()))?;
+        let tables = Tables::read(&file).map_err(|e| fail(e.into()))?.on_host(&trusted.host);
         if tables.metadata.serial != statement.serial {
             return Err(fail(TablesFault::Serial { tables: tables.metadata.serial, statement: statement.serial }));
         }
@@ -91,7 +92,7 @@ impl Verified {
     ///
     /// # Errors
     /// As [`Verified::check`], or if a file cannot be read.
-    pub fn read(tables: &Path, signature: &Path, trusted: &TrustedKeys) -> Result<Verified> {
+    pub fn read(tables: &Path, signature: &Path, trusted: &Trusted) -> Result<Verified> {
         let file = read_bounded(tables, MAX_FILE as u64)?;
         let envelope = read_bounded(signature, MAX_ENVELOPE as u64)?;
         Verified::check(&tables.display().to_string(), file, envelope, trusted)
@@ -101,7 +102,7 @@ impl Verified {
     ///
     /// # Errors
     /// If it is not signed by the POS, not for this instance, or not for this policy.
-    pub fn assigned(mut self, envelope: &Envelope, instance: &str, trusted: &TrustedKeys) -> Result<Verified> {
+    pub fn assigned(mut self, envelope: &Envelope, instance: &str, trusted: &Trusted) -> Result<Verified> {
         let assignment = Assignment::verify(envelope, trusted)?;
         assignment.agrees(&self.statement, instance)?;
         self.sequence = assignment.sequence;
@@ -217,7 +218,7 @@ impl Store {
     ///
     /// # Errors
     /// If its files are damaged or not signed any more (a key was withdrawn with a new image).
-    pub fn last_good(&self, trusted: &TrustedKeys) -> Result<Option<Verified>> {
+    pub fn last_good(&self, trusted: &Trusted) -> Result<Option<Verified>> {
         let path = self.path("good.json");
         let Some(bytes) = read_optional(&path, 2 * MAX_ENVELOPE as u64)? else { return Ok(None) };
         let record: Good =

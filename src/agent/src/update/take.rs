@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kiln_base::bundle::{Envelope, MAX_ENVELOPE, TrustedKeys};
+use kiln_base::bundle::{Envelope, MAX_ENVELOPE};
 use kiln_base::event::Evidence;
 
 use crate::error::{AgentError, Number, Result};
@@ -12,6 +12,7 @@ use crate::update::engine::Engine;
 use crate::update::stay;
 use crate::update::store::{Store, Verified};
 use crate::update::switch::switch;
+use crate::update::trusted::Trusted;
 
 /// Makes a verified policy active. With `confirm_within` (seconds) it must be confirmed in that time, or the policy
 /// before comes back; without, the proof confirms it.
@@ -46,7 +47,7 @@ pub fn apply(engine: &mut Engine, policy: &Verified, confirm_within: Option<u64>
 /// # Errors
 /// If a file cannot be read or a signature does not hold.
 pub fn read(
-    trusted: &TrustedKeys,
+    trusted: &Trusted,
     tables: &Path,
     signature: &Path,
     assignment: Option<&Path>,

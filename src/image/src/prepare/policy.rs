@@ -146,7 +146,7 @@ pub fn load(
         CompileError::Gaps(_) => PolicyError::Gaps { path: path.to_owned(), error },
         source => PolicyError::Compile { path: path.to_owned(), source },
     })?;
-    proof::relate(&mut tables.metadata, path);
+    proof::relate(&mut tables, path);
     Ok(PolicyFile { tables: tables.to_bytes()?, source: Some(text) })
 }
 

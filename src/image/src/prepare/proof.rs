@@ -57,7 +57,8 @@ pub fn prove(tables: &Tables) -> Result<(), ProofError> {
     let options = Options { policy: found, serial: metadata.serial, kernel };
     let again = compile::compile_for(&policy, &options, metadata.image.as_ref())
         .map_err(|_| ProofError::Differs("the rules"))?;
-    if again.kernel.to_bytes() != tables.kernel.to_bytes() {
+    let parts = |tables: &Tables| tables.all().map(|one| one.kernel.to_bytes()).collect::<Vec<_>>();
+    if parts(&again) != parts(tables) {
         return Err(ProofError::Differs("the kernel's numbers"));
     }
     // Where a rule was written is a hint; all else counts.
@@ -67,11 +68,13 @@ pub fn prove(tables: &Tables) -> Result<(), ProofError> {
         metadata.blocks.iter_mut().flat_map(|block| &mut block.limits).for_each(|limit| limit.origin.clear());
         metadata
     };
-    let limits = metadata.blocks.iter().flat_map(|block| &block.limits).map(|limit| &limit.origin);
-    let mut origins = metadata.rules.iter().map(|rule| &rule.origin).chain(limits);
-    let origins = origins.all(|origin| !origin.chars().any(char::is_control));
-    if !origins || placeless(&again.metadata) != placeless(metadata) {
-        return Err(ProofError::Differs("the descriptions"));
+    for (again, metadata) in again.all().zip(tables.all()).map(|(again, one)| (&again.metadata, &one.metadata)) {
+        let limits = metadata.blocks.iter().flat_map(|block| &block.limits).map(|limit| &limit.origin);
+        let mut origins = metadata.rules.iter().map(|rule| &rule.origin).chain(limits);
+        let origins = origins.all(|origin| !origin.chars().any(char::is_control));
+        if !origins || placeless(again) != placeless(metadata) {
+            return Err(ProofError::Differs("the descriptions"));
+        }
     }
     Ok(())
 }
@@ -86,7 +89,7 @@ pub fn same(tables: &Tables, path: &Path, found: Digest) -> Result<(), ProofErro
 }
 
 /// Says where rules were written relative to the policy's file, so that how that was named does not count.
-pub fn relate(metadata: &mut Metadata, main: &Path) {
+pub fn relate(tables: &mut Tables, main: &Path) {
     let here = std::env::current_dir().unwrap_or_default();
     let parts = |path: &Path| -> Vec<String> {
         let whole = super::source::tidy(&here.join(path));
@@ -95,7 +98,8 @@ pub fn relate(metadata: &mut Metadata, main: &Path) {
     };
     let mut base = parts(main);
     base.pop();
-    for rule in &mut metadata.rules {
+    let others = tables.others.iter_mut().map(|other| &mut other.metadata);
+    for rule in [&mut tables.metadata].into_iter().chain(others).flat_map(|metadata| &mut metadata.rules) {
         let Some((file, line)) = rule.origin.rsplit_once(':') else { continue };
         if file.starts_with('<') || file.starts_with("std/") {
             continue;

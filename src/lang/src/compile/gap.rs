@@ -81,8 +81,7 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
         let known = match key {
             SelectorKey::Exec | SelectorKey::Unit => true,
             // `lines` has what they mean on a machine.
-            SelectorKey::Image | SelectorKey::Label => true,
-            SelectorKey::Host => pattern.0 == "*",
+            SelectorKey::Image | SelectorKey::Label | SelectorKey::Host => true,
             _ => false,
         };
         if *key == SelectorKey::Unit && !names_units(&pattern.0) {

@@ -16,6 +16,7 @@ use crate::policy::normal::{Block, BlockKind, Glob, Selector, SelectorKey};
 const UNITS: [&str; 7] =
     ["a.service", "b.service", "web.service", "c@1.service", "c@2.service", "memory.x.service", "d\\x2dd.service"];
 const NAMES: [&str; 3] = ["acme-web:3", "acme-db:3", "other"];
+const HOSTS: [&str; 5] = ["web-3", "web-", "db-3", "db-10", ""];
 const LABELS: [&str; 3] = ["web", "db", "app=web"];
 
 fn image(r: &mut Random) -> ImageInfo {
@@ -41,7 +42,7 @@ fn selector(r: &mut Random, key: SelectorKey) -> Selector {
         SelectorKey::Unit => (*r.pick(&["*.service", "c@*.service", "*b.service", "{a,c@1}.service"])).to_owned(),
         SelectorKey::Label => (*r.pick(&["web", "*", "app=*", "d?", "none"])).to_owned(),
         SelectorKey::Image => (*r.pick(&["acme-*", "acme-web:*", "*", "other", "nobody"])).to_owned(),
-        _ => "*".to_owned(),
+        _ => (*r.pick(&["web-*", "*", "db-[0-9]", "{web,db}-3", "web-3"])).to_owned(),
     };
     Selector { key, pattern: Glob(pattern) }
 }
@@ -52,7 +53,7 @@ fn policy(r: &mut Random) -> Policy {
     let mut blocks = Vec::new();
     for n in 0..1 + r.below(4) {
         let kind = if r.one_in(2) { BlockKind::Profile } else { BlockKind::Guard };
-        let shapes: [&[SelectorKey]; 9] = [
+        let shapes: [&[SelectorKey]; 10] = [
             &[Unit],
             &[Label],
             &[Label, Label],
@@ -60,8 +61,9 @@ fn policy(r: &mut Random) -> Policy {
             &[Image, Unit],
             &[Image, Label],
             &[Host, Unit],
+            &[Host, Label],
             &[Image, Label, Unit, Host],
-            if kind == BlockKind::Guard { &[Image] } else { &[Unit] },
+            if kind == BlockKind::Guard { if r.one_in(2) { &[Image] } else { &[Host] } } else { &[Unit] },
         ];
         let line = |r: &mut Random| r.pick(&shapes).iter().map(|key| selector(r, *key)).collect();
         let subjects = (0..1 + r.below(2)).map(|_| line(r)).collect();
@@ -80,13 +82,12 @@ fn bound(tables: &Tables, unit: &str) -> (Option<String>, BTreeSet<String>) {
 
 #[test]
 fn blocks_attach_on_each_machine_as_the_evaluator_says() {
-    let (mut compiled, mut profiles, mut guards, mut refused) = (0, 0, 0, 0);
+    let (mut compiled, mut profiles, mut guards, mut refused, mut kinds) = (0, 0, 0, 0, 0);
     for seed in 0..500 {
         let mut r = Random(seed);
         let (policy, image) = (policy(&mut r), image(&mut r));
         let evaluator = Evaluator::new(&policy).unwrap();
-        let host = "web-3";
-        let expect = |unit: &str| {
+        let expect = |unit: &str, host: &str| {
             let labels = labels_of(&image, unit);
             let (image, unit) = (image.name.clone(), Some(unit.to_owned()));
             let task = Task { image, unit, labels, host: Some(host.to_owned()), ..Task::default() };
@@ -105,16 +106,23 @@ fn blocks_attach_on_each_machine_as_the_evaluator_says() {
             Err(other) => panic!("seed {seed}: {other}\n{policy:#?}"),
         };
         compiled += 1;
-        for unit in UNITS {
-            let (is, should) = (bound(&tables, unit), expect(unit));
-            assert_eq!(is, should, "seed {seed} {unit} {image:?}\n{policy:#?}");
-            profiles += usize::from(should.0.is_some());
-            guards += should.1.len();
+        let read = Tables::read(&tables.to_bytes().unwrap()).unwrap();
+        assert_eq!(read.to_bytes().unwrap(), tables.to_bytes().unwrap());
+        kinds += read.others.len();
+        for host in HOSTS {
+            let own = read.clone().on_host(host.as_bytes());
+            assert!(own.others.is_empty() && own.metadata.hosts.is_none());
+            for unit in UNITS {
+                let (is, should) = (bound(&own, unit), expect(unit, host));
+                assert_eq!(is, should, "seed {seed} {host} {unit} {image:?}\n{policy:#?}");
+                profiles += usize::from(should.0.is_some());
+                guards += should.1.len();
+            }
         }
     }
     assert!(
         compiled > 200 && profiles > 200 && guards > 200 && refused > 10,
-        "{compiled} {profiles} {guards} {refused}"
+        "{compiled} {profiles} {guards} {refused} {kinds}"
     );
 }
 

@@ -94,5 +94,8 @@ fn on_machine(policy: &Policy, options: &Options, machine: Machine<'_>) -> Resul
     gaps.extend(calls::gaps(policy));
     limit::find(policy, &mut gaps);
     let plan = subjects::plan(policy, machine, &mut gaps)?;
+    if gaps.is_empty() {
+        limit::lost(policy, &plan, &mut gaps);
+    }
     if gaps.is_empty() { emit::emit(policy, options, plan, machine) } else { Err(CompileError::Gaps(gaps)) }
 }

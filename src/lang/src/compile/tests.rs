@@ -348,7 +348,7 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
     let cases = [
         with(Profile, vec![vec![host()]]),
         with(Guard, vec![]),
-        with(Guard, vec![vec![line(SelectorKey::Host, "db*")]]),
+        with(Profile, vec![vec![line(SelectorKey::Host, "db*")]]),
         with(Guard, vec![vec![line(SelectorKey::User, "root")]]),
         with(Guard, vec![vec![line(SelectorKey::Image, "nginx:*")]]),
         with(Guard, vec![vec![line(SelectorKey::Label, "app=web")]]),
