@@ -138,3 +138,70 @@ fn without_an_image_nobody_knows_labels_and_names() {
         assert!(tables.metadata.image.is_some() && !tables.metadata.blocks[0].host);
     }
 }
+
+fn of(text: &str) -> Policy {
+    use crate::pdl::{NoFiles, Source};
+    let source = Source::new("t.pdl", &format!("pdl 1;\n{text}"));
+    crate::policy::load(&[source], &NoFiles).unwrap_or_else(|e| panic!("{}", e.render(false)))
+}
+
+#[test]
+fn tables_for_hosts_that_do_not_belong_together_are_refused() {
+    let policy =
+        of(r#"guard a { subject host "web-*"; deny kernel bpf; } guard b { subject host "*-3"; deny kernel kexec; }"#);
+    let good = compile(&policy, &options()).unwrap();
+    let on: Vec<&[String]> = good.all().map(|one| &one.metadata.on[..]).collect();
+    assert_eq!(on, [&[][..], &["*-3".to_owned()], &["*-3".to_owned(), "web-*".to_owned()], &["web-*".to_owned()]]);
+    type Change = fn(&mut Tables);
+    let changes: [Change; 12] = [
+        |t| t.metadata.hosts = None,
+        |t| t.others.truncate(2),
+        |t| t.others.clear(),
+        |t| t.others.push(t.others[0].clone()),
+        |t| t.others[1].metadata.on = t.others[0].metadata.on.clone(),
+        |t| t.others[0].metadata.serial += 1,
+        |t| t.others[0].metadata.hosts = t.metadata.hosts.clone(),
+        |t| t.metadata.hosts.iter_mut().for_each(|h| h.rows[1][0] = 4000),
+        |t| t.metadata.hosts.iter_mut().for_each(|h| h.tables[1] = 9),
+        |t| t.metadata.hosts.iter_mut().for_each(|h| h.tables.fill(0)),
+        |t| t.metadata.hosts.iter_mut().for_each(|h| h.class.truncate(200)),
+        |t| t.metadata.hosts.iter_mut().for_each(|h| h.class[97] = 200),
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        let mut bad = good.clone();
+        change(&mut bad);
+        assert!(bad.to_bytes().is_ok_and(|bytes| Tables::read(&bytes).is_err()), "change {n}");
+    }
+    // Nor tables within those within.
+    let mut deep = good.clone();
+    deep.others[0].others = vec![good.others[1].clone()];
+    assert!(Tables::read(&deep.to_bytes().unwrap()).is_err());
+}
+
+#[test]
+fn more_kinds_of_hosts_than_there_are_tables_for_are_refused() {
+    let some = |n: usize| {
+        let lines: String = (0..n).map(|n| format!("subject host \"h{n}\";")).collect();
+        compile(&of(&format!("guard g {{ {lines} deny kernel bpf; }}")), &options())
+    };
+    assert_eq!(some(31).unwrap().others.len(), 31);
+    assert!(matches!(some(32), Err(CompileError::Hosts(_))));
+}
+
+#[test]
+fn what_a_more_specific_line_would_take_away_on_some_machines_is_said() {
+    let image = ImageInfo { name: Some("acme".to_owned()), ..ImageInfo::default() };
+    let say = |text: &str| match compile_for(&of(text), &options(), Some(&image)) {
+        Ok(_) => String::new(),
+        Err(CompileError::Gaps(gaps)) => gaps.into_iter().map(|g| g.reason).collect::<Vec<_>>().join("\n"),
+        Err(other) => panic!("{other}"),
+    };
+    let special = r#"profile s { subject image "acme", unit "a.service"; governs exec; allow exec "/a"; }"#;
+    let limited = r#"profile l { subject unit "a.service"; governs exec; limit pids 5; allow exec "/a"; }"#;
+    assert!(say(&format!("{special} {limited}")).contains("its limits hold nothing"));
+    assert_eq!(say(&format!("{} {limited}", special.replace("acme", "other"))), "");
+    let calls = r#"profile c { subject unit "a.service"; governs syscall; allow syscall @system-service; }"#;
+    let some = special.replace("image \"acme\"", "host \"web-*\", image \"acme\"");
+    assert!(say(&format!("{some} {calls}")).contains("one filter of system calls on all hosts"));
+    assert_eq!(say(&format!("{special} {calls}")), "");
+}
