@@ -17,6 +17,11 @@ pub struct Trusted {
 }
 
 impl Trusted {
+    /// These keys, on a host with this name.
+    pub fn new(keys: TrustedKeys, host: &[u8]) -> Trusted {
+        Trusted { keys, host: host.to_vec() }
+    }
+
     /// Reads both.
     ///
     /// # Errors

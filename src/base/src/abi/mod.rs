@@ -15,6 +15,7 @@ mod error;
 #[cfg(test)]
 mod mirror;
 mod timed;
+mod within;
 
 pub use error::TablesError;
 pub use kernel::Kernel;

@@ -19,7 +19,7 @@ use super::hosts::MAX_HOSTS;
 use super::kernel::{HEADER_BYTES, Kernel};
 use super::layout::USABLE_WORDS;
 use super::metadata::Metadata;
-use super::{check, hosts};
+use super::{check, within};
 use crate::model::Digest;
 
 const MAGIC: &[u8; 8] = b"KILNTAB1";
@@ -62,8 +62,24 @@ impl Tables {
     pub fn with(kernel: Kernel, metadata: Metadata, others: Vec<Tables>) -> Result<Tables, TablesError> {
         check::check(&kernel, &metadata)?;
         let tables = Tables { kernel, metadata, others };
-        hosts::check(&tables)?;
+        let others: Vec<&Metadata> = tables.others.iter().map(|other| &other.metadata).collect();
+        within::check(&tables.metadata, &others)?;
         Ok(tables)
+    }
+
+    /// The tables of a machine with this host name.
+    pub fn on_host(mut self, name: &[u8]) -> Tables {
+        let Some(hosts) = self.metadata.hosts.take() else { return self };
+        let mut others = std::mem::take(&mut self.others);
+        match (hosts.find(name) as usize).checked_sub(1).filter(|n| *n < others.len()) {
+            Some(n) => others.swap_remove(n),
+            None => self,
+        }
+    }
+
+    /// All that a machine can have: the first, and those within.
+    pub fn all(&self) -> impl Iterator<Item = &Tables> {
+        std::iter::once(self).chain(&self.others)
     }
 
     /// The bytes of the file: the same for the same tables.

@@ -38,7 +38,9 @@ fn name(image: &dyn Image) -> Result<Option<String>, BakeError> {
 
 fn labels(image: &dyn Image) -> Result<BTreeMap<String, BTreeSet<String>>, BakeError> {
     let files = unit_files(image)?;
-    let main = files.iter().filter(|(_, stands_for)| stands_for.is_none()).map(|(name, _)| name.clone());
+    // A link to a file that is not among the units is a unit of the link's name.
+    let own = |stands_for: &Option<String>| stands_for.as_ref().is_none_or(|unit| !files.contains_key(unit));
+    let main = files.iter().filter(|(_, stands_for)| own(stands_for)).map(|(name, _)| name.clone());
     let mut names: BTreeSet<String> = main.collect();
     let mut more = instances(image)?;
     more.retain(|i| template(i).is_some_and(|t| names.contains(&t)));
@@ -170,6 +172,9 @@ mod tests {
             // An alias is the same unit.
             ("etc/systemd/system/www.service", "-> /usr/lib/systemd/system/web.service"),
             ("etc/systemd/system/www.service.d/30-alias.conf", "[Unit]\nX-Kiln-Labels=alias\n"),
+            // A unit that lies elsewhere has the name of its link.
+            ("opt/app/app.service", "[Unit]\nX-Kiln-Labels=linked\n"),
+            ("etc/systemd/system/linked.service", "-> /opt/app/app.service"),
             ("usr/lib/systemd/system/plain.service", "[Unit]\n# X-Kiln-Labels=no\n"),
             ("usr/lib/systemd/system/a.socket", "[Unit]\nX-Kiln-Labels=no\n"),
         ])
@@ -177,7 +182,8 @@ mod tests {
         assert_eq!(labels_of(&found, "web.service"), ["alias", "more", "tier=front", "web", "x"]);
         assert_eq!(labels_of(&found, "db.service"), ["db"]);
         assert_eq!(labels_of(&found, "own.service"), ["admin"]);
-        assert_eq!(found.labels.len(), 3, "{found:?}");
+        assert_eq!(labels_of(&found, "linked.service"), ["linked"]);
+        assert_eq!(found.labels.len(), 4, "{found:?}");
     }
 
     #[test]

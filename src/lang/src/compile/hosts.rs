@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kiln_base::abi::hosts::{HostsInfo, MAX_HOSTS};
+use kiln_base::abi::hosts::{HostsInfo, MAX_HOSTS, MAX_STATES};
 
 use super::CompileError;
 use super::calls;
@@ -47,7 +47,7 @@ pub(super) fn of(policy: &Policy) -> Result<Hosts, CompileError> {
         }
     }
     let mut sets: Vec<BTreeSet<String>> = Vec::new();
-    let mut subset = Subset::new(&nfa, nfa.classes(), Limits::default());
+    let mut subset = Subset::new(&nfa, nfa.classes(), Limits { states: MAX_STATES, ..Limits::default() });
     subset.start(&[root], |ids| {
         let set: BTreeSet<String> =
             patterns.iter().enumerate().filter(|(n, _)| ids.contains(&(*n as u32))).map(|(_, p)| p.clone()).collect();
@@ -63,6 +63,9 @@ pub(super) fn of(policy: &Policy) -> Result<Hosts, CompileError> {
     })?;
     if sets.len() >= MAX_HOSTS {
         return Err(CompileError::Hosts(MAX_HOSTS));
+    }
+    if sets.is_empty() {
+        return Ok(Hosts::default());
     }
     let dfa = subset.finish();
     // Sets in an order of their own, whatever the automaton's is.

@@ -7,9 +7,8 @@ use kiln_base::abi::metadata::ImageInfo;
 use kiln_base::model::{pattern_in_quotes, quote_pattern};
 
 use super::gap::Gap;
-use super::subjects::switched;
 use crate::policy::glob::{Budget, Cut, Matcher, witness};
-use crate::policy::normal::{Block, BlockKind, Policy, Selector, SelectorKey};
+use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Selector, SelectorKey};
 
 /// What does not change while the machine runs.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +84,31 @@ fn at(policy: &Policy, block: &Block, line: &[Selector], machine: Machine<'_>, g
         (_, None) if switched(policy, block, line) => At::Nowhere,
         _ => At::Joined,
     }
+}
+
+/// Whether the line names one program of a unit, and every profile of that unit switches to this one at that program: the
+/// line then says nothing that the switches do not do.
+fn switched(policy: &Policy, block: &Block, line: &[Selector]) -> bool {
+    let of = |key: SelectorKey| line.iter().filter(|s| s.key == key).map(|s| &s.pattern).collect::<Vec<_>>();
+    let ([unit], [exec], 2) = (&of(SelectorKey::Unit)[..], &of(SelectorKey::Exec)[..], line.len()) else {
+        return false;
+    };
+    let switches = |owner: &Block| {
+        owner.rules.iter().any(|r| match &r.object {
+            Object::File { paths, except, switch: Some(target), .. } => {
+                let whole = r.effect == Effect::Allow && r.conditions.is_empty() && except.is_empty();
+                whole && *target == block.name && paths.contains(exec)
+            }
+            _ => false,
+        })
+    };
+    // Only the profile with exactly that unit is known to be what such a task has.
+    let owns = |b: &&Block| {
+        b.kind == BlockKind::Profile
+            && b.subjects.iter().any(|l| matches!(&l[..], [s] if s.key == SelectorKey::Unit && s.pattern == **unit))
+    };
+    let mut owners = policy.blocks.iter().filter(owns).peekable();
+    block.kind == BlockKind::Profile && owners.peek().is_some() && owners.all(switches)
 }
 
 /// The units of the image that have all the labels, and that the pattern matches.

@@ -161,7 +161,7 @@ fn tables_for_hosts_that_do_not_belong_together_are_refused() {
         |t| t.others[1].metadata.on = t.others[0].metadata.on.clone(),
         |t| t.others[0].metadata.serial += 1,
         |t| t.others[0].metadata.hosts = t.metadata.hosts.clone(),
-        |t| t.metadata.hosts.iter_mut().for_each(|h| h.rows[1][0] = 4000),
+        |t| t.metadata.hosts.iter_mut().for_each(|h| h.rows[1][0] = 1023),
         |t| t.metadata.hosts.iter_mut().for_each(|h| h.tables[1] = 9),
         |t| t.metadata.hosts.iter_mut().for_each(|h| h.tables.fill(0)),
         |t| t.metadata.hosts.iter_mut().for_each(|h| h.class.truncate(200)),

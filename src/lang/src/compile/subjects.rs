@@ -13,7 +13,7 @@ use super::CompileError;
 use super::gap::{Gap, quarantines};
 use super::lines::{self, At, Line, Machine};
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
-use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Selector, SelectorKey};
+use crate::policy::normal::{Block, BlockKind, Object, Policy, SelectorKey};
 
 /// Index of the host's subject.
 pub(super) const HOST: u32 = 1;
@@ -202,31 +202,6 @@ fn attachment(block: &Block, lines: &[Line], gaps: &mut Vec<Gap>) -> Result<Atta
         }
     }
     Ok(out)
-}
-
-/// Whether the line names one program of a unit, and every profile of that unit switches to this one at that program: the
-/// line then says nothing that the switches do not do.
-pub(super) fn switched(policy: &Policy, block: &Block, line: &[Selector]) -> bool {
-    let of = |key: SelectorKey| line.iter().filter(|s| s.key == key).map(|s| &s.pattern).collect::<Vec<_>>();
-    let ([unit], [exec], 2) = (&of(SelectorKey::Unit)[..], &of(SelectorKey::Exec)[..], line.len()) else {
-        return false;
-    };
-    let switches = |owner: &Block| {
-        owner.rules.iter().any(|r| match &r.object {
-            Object::File { paths, except, switch: Some(target), .. } => {
-                let whole = r.effect == Effect::Allow && r.conditions.is_empty() && except.is_empty();
-                whole && *target == block.name && paths.contains(exec)
-            }
-            _ => false,
-        })
-    };
-    // Only the profile with exactly that unit is known to be what such a task has.
-    let owns = |b: &&Block| {
-        b.kind == BlockKind::Profile
-            && b.subjects.iter().any(|l| matches!(&l[..], [s] if s.key == SelectorKey::Unit && s.pattern == **unit))
-    };
-    let mut owners = policy.blocks.iter().filter(owns).peekable();
-    block.kind == BlockKind::Profile && owners.peek().is_some() && owners.all(switches)
 }
 
 /// How many keys a selector can have.
