@@ -115,7 +115,7 @@ fn labels_and_the_name_of_the_image_say_what_is_bound() {
     let all = "confines app@.service, one.service, own.service\n";
     write("  subject label \"web\";");
     check().success();
-    kiln(dir.path()).args(["check", "p.pdl"]).assert().code(1).stdout(contains("P0601").and(contains("--image")));
+    kiln(dir.path()).args(["check", "p.pdl"]).assert().code(1).stderr(contains("P0601").and(contains("--image")));
     bake(dir.path(), "p.pdl").assert().success().stdout(contains(all));
     // The same in two steps; and not for another image.
     let compile = ["compile", "p.pdl", "-o", "p.tables", "--image", "root"];
@@ -130,10 +130,10 @@ fn labels_and_the_name_of_the_image_say_what_is_bound() {
     check().success();
     bake(dir.path(), "p.pdl").assert().success().stdout(contains("confines app@.service, own.service\n"));
     write("  subject label \"none\";");
-    check().code(1).stdout(contains("P0602").and(contains("p.pdl:3:")).and(contains("label \"none\"")));
+    check().code(1).stderr(contains("P0602").and(contains("p.pdl:3:")).and(contains("label \"none\"")));
     bake(dir.path(), "p.pdl").assert().code(2).stderr(contains("label \"none\""));
     write("  subject unit \"one.service\";\n  subject image \"other\", unit \"bare.service\";");
-    check().code(1).stdout(contains("P0602").and(contains("p.pdl:4:")).and(contains("its name is acme-web:3")));
+    check().code(1).stderr(contains("P0602").and(contains("p.pdl:4:")).and(contains("its name is acme-web:3")));
     let lenient = ["--allow-missing-units"];
     let found = "confines one.service, own.service\n";
     bake(dir.path(), "p.pdl")
