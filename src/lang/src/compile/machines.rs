@@ -38,7 +38,7 @@ fn labels_of(image: &ImageInfo, unit: &str) -> Vec<String> {
 
 fn selector(r: &mut Random, key: SelectorKey) -> Selector {
     let pattern = match key {
-        SelectorKey::Unit if r.one_in(2) => quote_pattern(*r.pick::<&str>(&UNITS)),
+        SelectorKey::Unit if r.one_in(2) => quote_pattern(r.pick::<&str>(&UNITS)),
         SelectorKey::Unit => (*r.pick(&["*.service", "c@*.service", "*b.service", "{a,c@1}.service"])).to_owned(),
         SelectorKey::Label => (*r.pick(&["web", "*", "app=*", "d?", "none"])).to_owned(),
         SelectorKey::Image => (*r.pick(&["acme-*", "acme-web:*", "*", "other", "nobody"])).to_owned(),
