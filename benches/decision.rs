@@ -16,7 +16,7 @@ use decide::{Decide, Request};
 const SUBJECT: u32 = 3;
 
 fn request(path: &[u8], copy: bool) -> Request<'_> {
-    Request { subject: SUBJECT, verb: 0, kind: 0, bit: 0, net: [0; 19], path, now: 0, copy }
+    Request { subject: SUBJECT, verb: 0, kind: 0, bit: 0, net: [0; 19], path, now: 0, user: None, copy }
 }
 
 fn decisions(c: &mut Criterion) {

@@ -385,7 +385,7 @@ int BPF_PROG(kiln_inet_conn_request, struct sock *sk, struct sk_buff *skb, struc
 	label = kiln_listener(sk, active, &about.pid);
 	if (!label)
 		return 0;
-	entry = kiln_enter_label(&who, active, label, V(ACCEPT));
+	entry = kiln_enter_label(&who, active, label, kiln_user_of(sk), V(ACCEPT));
 	if (entry == KILN_PASS)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)

@@ -55,9 +55,9 @@ static __always_inline bool kiln_poisons(void)
 }
 
 /* What changes a file that the hook does not know. */
-static __always_inline int kiln_check_unknown(u32 verb)
+static __always_inline int kiln_check_unknown(u32 verb, u32 quiet)
 {
-	struct kiln_about about = {.kind = KILN_O_PATH, .pos = PATH_FAIL, .reason = KILN_R_PATH};
+	struct kiln_about about = {.kind = KILN_O_PATH, .pos = PATH_FAIL, .reason = KILN_R_PATH, .quiet = quiet};
 	struct kiln_scratch *s;
 	struct kiln_who who = {};
 	int entry = kiln_enter(&who, 1u << verb), ret;
@@ -101,7 +101,7 @@ int BPF_PROG(kiln_capable, const struct cred *cred, struct user_namespace *ns, i
 	if (!ret && ((cap == CAP_SYS_ADMIN && kiln_mounts()) || (cap == CAP_SYS_CHROOT && kiln_enters())))
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_MOUNT, quiet);
 	if (!ret && cap == CAP_SYS_ADMIN && kiln_poisons())
-		ret = kiln_check_unknown(KILN_MODIFY);
+		ret = kiln_check_unknown(KILN_MODIFY, quiet);
 	if (!ret && cap == CAP_SYS_MODULE && kiln_removes_module())
 		ret = kiln_check_bit(KILN_KERNEL, KILN_K_MODULE, quiet);
 	return ret;

@@ -22,6 +22,7 @@ struct kiln_datagram {
 	u32 quiet;
 	u32 answer; /* the socket has sent to where it comes from */
 	u32 denies;
+	u32 user;     /* whose socket it is */
 	u16 own, its; /* ports */
 	u8 net[20];
 };
@@ -56,7 +57,7 @@ __noinline u32 kiln_judge_datagram(struct kiln_datagram *g, u32 label)
 	who.t = kiln_generation(g->id.generation);
 	if (!who.t)
 		return KILN_UNKNOWN_SUBJECT;
-	who.s = kiln_subject_now(who.t, g->id.generation, label);
+	who.s = kiln_subject_now(who.t, g->id.generation, label, g->user);
 	if (!who.s)
 		return KILN_UNKNOWN_SUBJECT;
 	g->denies = 0;
@@ -65,7 +66,8 @@ __noinline u32 kiln_judge_datagram(struct kiln_datagram *g, u32 label)
 	__builtin_memcpy(about.net, g->net, sizeof(about.net));
 	if (g->answer) {
 		kiln_key_port(about.net, g->its);
-		d = kiln_decision_at(who.t, kiln_net_index(&who, &about, true));
+		index = kiln_net_index(&who, &about, true);
+		d = kiln_decision_at(who.t, kiln_connect_index(&who, &about, index));
 		if (d && !(d->deny & V(CONNECT)))
 			return 0;
 	}
@@ -105,6 +107,7 @@ static __always_inline bool kiln_read_datagram(struct kiln_datagram *g, struct s
 	u8 port[2] = {};
 
 	g->net[0] = kiln_protocol(sk);
+	g->user = kiln_user_of(sk);
 	if (!kiln_key_source(g->net, skb))
 		return false;
 	if (g->net[0] == IPPROTO_ICMP)
@@ -293,6 +296,7 @@ static __always_inline int kiln_check_queue(struct kiln_queue *q, void *head)
 	q->head = (u64)head;
 	q->at = (u64)BPF_CORE_READ((struct sk_buff_head *)head, next);
 	q->over = q->index = 0;
+	q->g.user = kiln_user_of((struct sock *)q->sk);
 	bpf_loop(KILN_QUEUE, kiln_queue_step, q, 0);
 	if (q->index && kiln_tell_datagram(&q->g, q->label, q->index))
 		return -EPERM;

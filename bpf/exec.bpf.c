@@ -63,7 +63,7 @@ static __noinline int kiln_execute(struct linux_binprm *bprm)
 	kiln_forget_switch(bprm, current);
 	if (!word && !((active >> 32) & (V(EXEC) | KILN_HOST_EXEC)))
 		return 0;
-	entry = kiln_enter_label(&who, active, word ? (u32)word : KILN_LABEL_HOST, V(EXEC));
+	entry = kiln_enter_label(&who, active, word ? (u32)word : KILN_LABEL_HOST, KILN_USER_CURRENT, V(EXEC));
 	if (entry == KILN_PASS && !starting && !who.s->exec_start)
 		return 0;
 	s = kiln_scratch_take();

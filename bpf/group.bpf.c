@@ -200,7 +200,7 @@ int BPF_PROG(kiln_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 		return 0;
 	label = kiln_group_label(cgrp);
 	/* Also below a slice that has a label: the unit is that slice's, and has what its own name brings. */
-	kiln_enter_label(&who, active, label ? label : KILN_LABEL_HOST, 0);
+	kiln_enter_label(&who, active, label ? label : KILN_LABEL_HOST, KILN_USER_CURRENT, 0);
 	own = kiln_label_of(who.t, kiln_unit_subject(&who, cgrp));
 	if (own) {
 		label = own;
@@ -226,6 +226,7 @@ static __always_inline void kiln_forget_group(struct cgroup *cgrp)
 	bpf_map_delete_elem(&kiln_cgroups, &id);
 	bpf_map_delete_elem(&kiln_quarantined, &key);
 	bpf_map_delete_elem(&kiln_traffics, &id);
+	bpf_map_delete_elem(&kiln_throttled, &id);
 }
 
 /* No task lives in it, and none will. */
@@ -284,7 +285,7 @@ static __always_inline u32 kiln_joined(struct kiln_who *who, struct cgroup *grou
 	struct kiln_subject *given;
 
 	if (next)
-		kiln_enter_label(who, kiln_active(), next, 0);
+		kiln_enter_label(who, kiln_active(), next, KILN_USER_CURRENT, 0);
 	if (!who->t || !who->s)
 		return KILN_LABEL_SENTINEL;
 	own = kiln_label_of(who->t, kiln_unit_subject(who, kiln_labelled_group(group)));
@@ -317,7 +318,7 @@ static __always_inline void kiln_attach(struct task_struct *moved, struct cgroup
 	if ((u32)word) {
 		if (exempt || (u32)word == label)
 			return;
-		kiln_enter_label(&who, kiln_active(), word, 0);
+		kiln_enter_label(&who, kiln_active(), word, KILN_USER_CURRENT, 0);
 		if (!who.s || who.s->flags & KILN_S_SENTINEL)
 			return;
 		next = kiln_joined(&who, group, label);

@@ -74,6 +74,10 @@ static __always_inline int kiln_check_acting_as(struct task_struct *other)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
 		return kiln_refuse_here(&who.id, KILN_O_KERNEL, KILN_K_PTRACE, KILN_KERNEL | kiln_broken(entry));
+	/* Nor another user's, where it matters which one asks. */
+	if (who.s->flags & KILN_S_USER &&
+	    BPF_CORE_READ(other, real_cred, euid.val) != bpf_get_current_task_btf()->real_cred->euid.val)
+		return kiln_decide_bit(&who, KILN_KERNEL, KILN_K_PTRACE, 0);
 	if (who.s->kernel_detour >> KILN_K_PTRACE & 1 && kiln_is_bound(other->group_leader, who.id.label))
 		return 0;
 	return kiln_decide_bit(&who, KILN_KERNEL, KILN_K_PTRACE, 0);

@@ -43,6 +43,7 @@
 #include "attributes.bpf.c"
 #include "accept.bpf.c"
 #include "datagram.bpf.c"
+#include "dns.bpf.c"
 #include "many.bpf.c"
 #include "net.bpf.c"
 #include "sctp.bpf.c"

@@ -30,12 +30,26 @@ static __always_inline bool kiln_affords(struct kiln_traffic *traffic, const u32
 	return false;
 }
 
+/* What a unit may send or get, whose own rate is `rate`, while it is throttled; 0: as much as it likes. */
+static __always_inline u64 kiln_throttled_rate(u64 id, u64 rate)
+{
+	struct kiln_throttle *entry;
+
+	if (!*(volatile u64 *)&kiln_state.throttles)
+		return rate;
+	entry = bpf_map_lookup_elem(&kiln_throttled, &id);
+	if (!entry || *(volatile u64 *)&entry->until_ns <= bpf_ktime_get_boot_ns())
+		return rate;
+	return rate && rate < KILN_THROTTLE_RATE ? rate : KILN_THROTTLE_RATE;
+}
+
 static __always_inline bool kiln_metered(struct __sk_buff *skb, const u32 way)
 {
 	struct kiln_traffic *traffic, none = {};
 	u64 id = 0, above;
 	struct kiln_limit *limit;
 	u32 label = 0, *found;
+	u64 rate;
 
 	/* The lowest that has a label is the unit's own; slices above it may have one, too. */
 	for (u32 level = 1; level <= KILN_UNIT_DEPTH; level++) {
@@ -51,7 +65,8 @@ static __always_inline bool kiln_metered(struct __sk_buff *skb, const u32 way)
 	if (!label)
 		return true;
 	limit = kiln_limit_of(label);
-	if (!limit || !limit->rate[way])
+	rate = kiln_throttled_rate(id, limit ? limit->rate[way] : 0);
+	if (!rate)
 		return true;
 	traffic = bpf_map_lookup_elem(&kiln_traffics, &id);
 	if (!traffic) {
@@ -59,18 +74,18 @@ static __always_inline bool kiln_metered(struct __sk_buff *skb, const u32 way)
 		traffic = bpf_map_lookup_elem(&kiln_traffics, &id);
 	}
 	/* Without memory to count it, nothing passes. */
-	return traffic && kiln_affords(traffic, way, limit->rate[way], skb->len);
+	return traffic && kiln_affords(traffic, way, rate, skb->len);
 }
 
 SEC("cgroup_skb/ingress")
-NEEDS("rates")
+NEEDS("rates throttles")
 KILN_METER(kiln_ingress)
 {
 	return kiln_metered(skb, KILN_IN);
 }
 
 SEC("cgroup_skb/egress")
-NEEDS("rates")
+NEEDS("rates throttles")
 KILN_METER(kiln_egress)
 {
 	return kiln_metered(skb, KILN_OUT) ? 1 : KILN_CONGESTED;

@@ -50,7 +50,7 @@ static __noinline bool kiln_is_false_unit(struct inode *dir, struct dentry *dent
 	if (!group || !kiln_unified(group) || kiln_group_label(group))
 		return false;
 	level = BPF_CORE_READ(group, level) + 1;
-	kiln_enter_label(&who, kiln_active(), KILN_LABEL_HOST, 0);
+	kiln_enter_label(&who, kiln_active(), KILN_LABEL_HOST, KILN_USER_CURRENT, 0);
 	/* Of the folder itself, too, which would be one of those above. */
 	if (level > 1 && !kiln_below_slices(group, level))
 		return false;

@@ -44,10 +44,14 @@ static __always_inline int kiln_check_ring(struct file *file)
 	struct kiln_who who = {};
 	int entry, ret;
 
-	if (label == made)
+	if (label == made && !kiln_by_user(label ? label : KILN_LABEL_HOST))
 		return 0;
-	/* Whoever of both is bound decides; the receiver first. */
-	entry = kiln_enter_label(&who, kiln_active(), label ? label : made, verbs);
+	/* Whoever of both is bound decides; the receiver first. As which user the maker acts is not known. */
+	entry = kiln_enter_label(&who, kiln_active(),
+				 label	? label
+				 : made ? made
+					: KILN_LABEL_HOST,
+				 label == made || label ? KILN_USER_CURRENT : KILN_USER_NONE, verbs);
 	if ((u32)kiln_active() == KILN_INACTIVE || entry == KILN_PASS)
 		return 0;
 	s = kiln_scratch_take();

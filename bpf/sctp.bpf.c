@@ -30,7 +30,7 @@ static __noinline int kiln_sctp_added(struct sock *sk, struct sockaddr *address,
 		label = active >> 32 & V(CONNECT) ? KILN_LABEL_HOST : 0;
 	if (!label)
 		return 0;
-	entry = kiln_enter_label(&who, active, label, V(ACCEPT) | V(CONNECT));
+	entry = kiln_enter_label(&who, active, label, kiln_user_of(sk), V(ACCEPT) | V(CONNECT));
 	if (entry == KILN_PASS)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
@@ -120,7 +120,7 @@ int BPF_PROG(kiln_sctp_assoc_request, struct sctp_association *asoc, struct sk_b
 	label = kiln_listener(sk, active, &w.pid);
 	if (!label)
 		return 0;
-	entry = kiln_enter_label(&who, active, label, V(ACCEPT));
+	entry = kiln_enter_label(&who, active, label, kiln_user_of(sk), V(ACCEPT));
 	if (entry == KILN_PASS)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)
@@ -158,7 +158,7 @@ int BPF_PROG(kiln_sctp_assoc_established, struct sctp_association *asoc, struct 
 		label = active >> 32 & V(CONNECT) ? KILN_LABEL_HOST : 0;
 	if (!label)
 		return 0;
-	entry = kiln_enter_label(&who, active, label, V(CONNECT));
+	entry = kiln_enter_label(&who, active, label, kiln_user_of(sk), V(CONNECT));
 	if (entry == KILN_PASS)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)

@@ -22,7 +22,7 @@
 pub mod cli;
 
 pub use kiln_agent as agent;
-pub use kiln_base::{abi, bundle, event, model, wire};
+pub use kiln_base::{abi, bundle, event, model, window, wire};
 pub use kiln_derive::{self as derive, manifest};
 pub use kiln_gate as gate;
 pub use kiln_image::{bake, operator, prepare};

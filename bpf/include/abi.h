@@ -27,6 +27,9 @@
 #define KILN_NET_KEY 19u  /* protocol, 16 bytes of address, port; see below */
 #define KILN_SUBJECT_WINDOWS 8
 #define KILN_NO_WINDOW 63u
+#define KILN_UNSURE_WINDOW 62u	/* open while it is not known which windows are */
+#define KILN_USER_SELECTORS 24u /* of a policy */
+#define KILN_USERS 256u		/* that a policy distinguishes */
 
 /* Verbs are bit numbers in every mask below. */
 enum kiln_verb {
@@ -113,9 +116,10 @@ struct kiln_subject {
 	__u32 guard_start; /* ... DFA state; where no state accepts they refuse nothing, ... */
 	__u32 guard_fail;  /* ... and decision where that name is unknown */
 	/*
-	 * If KILN_S_TIMED: which windows matter, by their bits; KILN_NO_WINDOW fills up. The word of `words` at `row`
-	 * plus one bit for each of them that is open, the first the lowest, is the index of the subject that decides
-	 * then; 0: this one, which also decides where it is not known what is open.
+	 * If KILN_S_VARIES: what matters of the time and the user, by bits; KILN_NO_WINDOW fills up. Bits below
+	 * KILN_WINDOWS are windows, the KILN_USER_SELECTORS above them are selectors of users. The word of `words` at
+	 * `row` plus one bit for each of them that is open or matches, the first the lowest, is the index of the
+	 * subject that decides then; 0: this one, which also decides where it is not known what is.
 	 */
 	__u8 window[KILN_SUBJECT_WINDOWS];
 	__u32 row;
@@ -126,7 +130,11 @@ struct kiln_subject {
 #define KILN_S_PROFILE 1u    /* a profile is part of it; guards may still be added: walk where a start is not 0 */
 #define KILN_S_SENTINEL 2u   /* the reserved subject that the agent uses to prove enforcement */
 #define KILN_S_QUARANTINE 4u /* another subject in quarantine */
-#define KILN_S_TIMED 8u	     /* what it is permitted hangs on the time: nothing of it is remembered */
+#define KILN_S_TIMED 8u	     /* what it is permitted hangs on the time ... */
+#define KILN_S_USER 16u	     /* ... or on the user: nothing of it is remembered */
+#define KILN_S_VARIES (KILN_S_TIMED | KILN_S_USER)
+
+#define KILN_S_DNS 32u /* some rule permits it connections by the name of their peer */
 
 /*
  * required_hooks_lo: bit n, below 16, says that verb n is governed by a subject other than the sentinel's.
@@ -137,6 +145,8 @@ struct kiln_subject {
 #define KILN_H_PEER (1u << 18)	   /* a rule on accept names addresses: who connects decides, not the port alone */
 #define KILN_H_DATAGRAM (1u << 19) /* a datagram can be refused when it arrives */
 #define KILN_H_RATES (1u << 20)	   /* a limit is a rate of network traffic */
+#define KILN_H_THROTTLE (1u << 23) /* a rule, or a limit that is met, throttles a unit */
+#define KILN_H_DNS (1u << 22)	   /* a rule permits connections by the name of their peer */
 
 struct kiln_header {
 	__u32 magic;
@@ -156,6 +166,12 @@ struct kiln_header {
 	__u32 n_rows;	  /* words behind the outcome references */
 	__u8 path_class[256]; /* byte -> class, for paths, unix sockets and unit names */
 	__u8 net_class[256];
+	__u32
+	    names_start; /* DFA state for names of hosts; accepts are numbers of sets of patterns; 0: no rule has one */
+	__u32 n_names;	 /* of such sets: at most KILN_NAME_SETS */
+	__u64 names_key; /* a digest of all the patterns, above a byte for the number of a set */
+	/* Words behind the rows: a user in the low half, by whom they are sorted; above, which selectors match. */
+	__u32 users_off, n_users;
 };
 
 #define KILN_WORDS ((KILN_TABLES_BYTES - (KILN_SLOTS + KILN_SUBJECTS) * 4 - sizeof(struct kiln_header)) / 8)
@@ -171,7 +187,8 @@ struct kiln_header {
  * 1979.)
  *
  * A network object is the string: protocol number (IPPROTO_*), address as 16
- * bytes (IPv4 as ::ffff:a.b.c.d, RFC 4291 2.5.5.2), port big-endian.
+ * bytes (IPv4 as ::ffff:a.b.c.d, RFC 4291 2.5.5.2), port big-endian. Where the address is one of a name, one byte
+ * more: the number of the set of patterns that match the name.
  * A unix socket's object is its path; an abstract name has '@' in front.
  */
 #define KILN_FINAL 0x80000000u
@@ -195,6 +212,9 @@ struct kiln_tables {
 #define KILN_INACTIVE 0xffffffffu
 #define KILN_TURN_SHIFT 8
 
+#define KILN_AUDIT_PIECE 15
+#define KILN_AUDIT_PIECES 18
+
 /* The value of kiln_state. Only `active` decides; `serial` names the generations in events. */
 struct kiln_state {
 	__u64 active;
@@ -205,6 +225,14 @@ struct kiln_state {
 	__u64 moving;  /* address of the process that is being moved to another cgroup, and KILN_MOVING_LABELLED */
 	__u64 backing; /* the bits of f_mode by which this kernel tells a file below an overlay's; 0: not seen yet */
 	__u64 quarantines; /* not 0: kiln_quarantined may have an entry */
+	/*
+	 * The one unit that an operator has put into audit mode: until when (CLOCK_BOOTTIME; 0: none), under which
+	 * serial, its label and, above that, the label of its guards alone, and its cgroup's name, in pieces of
+	 * KILN_AUDIT_PIECE bytes and a zero.
+	 */
+	__u64 audit_until, audit_serial, audit_labels;
+	__u64 audit_unit[2 * KILN_AUDIT_PIECES];
+	__u64 throttles;   /* not 0: kiln_throttled may have an entry */
 };
 #define KILN_MOVING_LABELLED 1ull /* it has a label where it comes from */
 
@@ -267,6 +295,20 @@ struct kiln_quarantine {
 	__u32 pad;
 };
 #define KILN_QUARANTINES 1024u
+
+/* A unit that is throttled, by the id of its cgroup. */
+struct kiln_throttle {
+	__u64 time_ns;	/* CLOCK_BOOTTIME: since when */
+	__u64 until_ns; /* until when, unless it is asked for again */
+	__u64 serial;	/* as in an event */
+	__u32 label;
+	__u32 rule; /* KILN_NO_RULE: a limit that was met */
+	__u32 pid;  /* of the process that was refused; 0: a limit that was met */
+	__u32 pad;
+};
+#define KILN_THROTTLES 1024u
+#define KILN_THROTTLE_NS 600000000000ull /* ten minutes */
+#define KILN_THROTTLE_RATE 1000000ull	 /* bits a second, in each direction */
 
 /*
  * What a task finds by its cgroup without a look-up: at the cgroup's place, which its address gives. Several cgroups
@@ -355,6 +397,30 @@ struct kiln_traffic {
 	__u64 passed[2], dropped[2]; /* bytes */
 };
 #define KILN_BURST 200000000ull /* nanoseconds ahead of its rate that a unit may be */
+
+#define KILN_NAME_SETS 255u
+
+/* Whom the machine asks for addresses of names. The agent writes it. */
+#define KILN_SERVERS 8u
+struct kiln_resolvers {
+	__u64 netns; /* number of the machine's network namespace: nobody is believed in another */
+	__u64 n;
+	__u64 server[KILN_SERVERS][2]; /* addresses as in a network key */
+};
+
+/*
+ * The addresses that names lead to, by some bits of the address. An entry counts while `until` is to come; one that
+ * does not may be taken for another.
+ */
+#define KILN_LEARNED_PLACES 1024u
+#define KILN_LEARNED_WAYS 16u
+struct kiln_learned {
+	struct {
+		__u64 address[2];
+		__u64 name;  /* names_key, and the number of the set */
+		__u64 until; /* CLOCK_BOOTTIME */
+	} entry[KILN_LEARNED_WAYS];
+};
 
 /* What an event is about. */
 enum kiln_object { KILN_O_PATH = 0, KILN_O_NET = 1, KILN_O_UNIX = 2, KILN_O_CAPABILITY = 3, KILN_O_KERNEL = 4 };

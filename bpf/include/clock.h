@@ -59,14 +59,14 @@ static __always_inline u64 kiln_windows_at(u32 generation, u64 now)
 }
 
 /*
- * The index of the subject that decides now for a timed one; itself where it is not known what is open. A global
- * function, so that the verifier looks at it once a program.
+ * The index of the subject that decides now for one that varies, where these selectors match the user; itself where it
+ * is not known what is open or who asks. A global function, so that the verifier looks at it once a program.
  */
-__noinline u32 kiln_deciding(u32 generation, u32 index)
+__noinline u32 kiln_deciding(u32 generation, u32 index, u32 matching)
 {
 	struct kiln_tables *t = kiln_generation(generation);
 	struct kiln_subject *s;
-	u64 open, key = 0, *entry;
+	u64 open = 0, key = 0, *entry;
 	u32 bit;
 
 	if (!t)
@@ -74,9 +74,18 @@ __noinline u32 kiln_deciding(u32 generation, u32 index)
 	s = kiln_subject_at(t, index);
 	if (!s)
 		return index;
-	open = kiln_windows_at(generation, KILN_WALL_SECONDS());
-	if (open == KILN_UNKNOWN_WINDOWS)
-		return index;
+	if (s->flags & KILN_S_TIMED)
+		open = kiln_windows_at(generation, KILN_WALL_SECONDS());
+	if (open == KILN_UNKNOWN_WINDOWS) {
+		if (!(s->flags & KILN_S_USER))
+			return index;
+		open = 1ull << KILN_UNSURE_WINDOW;
+	}
+	if (s->flags & KILN_S_USER) {
+		if (matching == KILN_UNKNOWN_USER)
+			return index;
+		open |= (u64)matching << KILN_WINDOWS;
+	}
 #pragma unroll
 	for (bit = 0; bit < KILN_SUBJECT_WINDOWS; bit++)
 		key |= (open >> (s->window[bit] & 63) & 1) << bit;

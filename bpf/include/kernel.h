@@ -275,7 +275,7 @@ typedef struct kernel_cap_struct {
 	u32 cap[2];
 } kernel_cap_t;
 struct cred {
-	kuid_t uid, euid;
+	kuid_t uid, euid, fsuid;
 	kgid_t gid, egid;
 	kernel_cap_t cap_inheritable, cap_permitted;
 };
@@ -322,7 +322,14 @@ struct sk_buff;
 struct sk_buff_head {
 	struct sk_buff *next;
 };
+struct net {
+	struct ns_common ns;
+};
+typedef struct {
+	struct net *net;
+} possible_net_t;
 struct sock_common {
+	possible_net_t skc_net;
 	__be16 skc_dport;
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -359,6 +366,7 @@ struct sock {
 	u8 sk_userlocks : 4; /* a whole byte in later kernels */
 	struct sock_cgroup_data sk_cgrp_data;
 	struct sk_buff_head sk_receive_queue;
+	kuid_t sk_uid;
 	struct bpf_local_storage *sk_bpf_storage;
 };
 struct udp_sock {

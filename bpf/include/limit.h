@@ -3,9 +3,11 @@
 #ifndef KILN_LIMIT_H
 #define KILN_LIMIT_H
 
-/* A packet, as programs at cgroups see it (include/uapi/linux/bpf.h). Its length is all that is read. */
+/* A packet, as programs at cgroups see it (include/uapi/linux/bpf.h). */
 struct __sk_buff {
 	__u32 len;
+	__u32 between[41];
+	struct bpf_sock *sk;
 };
 
 #define CAP_SYS_RESOURCE 24

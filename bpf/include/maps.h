@@ -126,6 +126,13 @@ struct {
 } kiln_quarantined SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, KILN_THROTTLES);
+	__type(key, u64);
+	__type(value, struct kiln_throttle);
+} kiln_throttled SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
@@ -155,6 +162,22 @@ struct {
 	__type(key, int);
 	__type(value, struct kiln_receiver);
 } kiln_receivers SEC(".maps");
+
+/* Whom the machine asks for addresses; the agent's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct kiln_resolvers);
+} kiln_servers SEC(".maps");
+
+/* What name servers have answered. The programs' alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KILN_LEARNED_PLACES);
+	__type(key, u32);
+	__type(value, struct kiln_learned);
+} kiln_names SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

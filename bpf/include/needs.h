@@ -10,6 +10,8 @@
  *   kernel:mount, …  some subject governs the kernel operation; each name of verb.rs
  *   exec_changes     some exec changes a subject (KILN_H_EXEC)
  *   rates            some limit is a rate of network traffic (KILN_H_RATES)
+ *   throttles        some rule or limit throttles a unit (KILN_H_THROTTLE)
+ *   names            some rule permits connections by the name of their peer (KILN_H_DNS)
  *   peers            some rule on accept names addresses (KILN_H_PEER)
  *   datagrams        some profile governs accept, or some rule refuses datagrams (KILN_H_DATAGRAM)
  *   narrowed         and only where a task may hold what the policy would not permit now

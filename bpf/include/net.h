@@ -191,18 +191,29 @@ static __always_inline u32 kiln_net_index(struct kiln_who *who, struct kiln_abou
 	return index ? index : who->s->net_default;
 }
 
+#include "learned.h"
+
+/* The decision on a key to which the subject connects, where the address alone does not permit it. */
+static __always_inline u32 kiln_connect_index(struct kiln_who *who, struct kiln_about *about, u32 index)
+{
+	return who->s->flags & KILN_S_DNS ? kiln_named_index(who->t, about, who->s->net_start, index) : index;
+}
+
 /* Decides a key for `who`. */
 static __always_inline int kiln_decide_net(struct kiln_who *who, struct kiln_about *about, u32 verb, bool ok)
 {
 	u32 index = kiln_net_index(who, about, ok);
-	struct kiln_decision *d = kiln_decision_at(who->t, index);
+	struct kiln_decision *d;
 	struct kiln_scratch *s;
 	int ret;
 
+	if (ok && verb == KILN_CONNECT)
+		index = kiln_connect_index(who, about, index);
+	d = kiln_decision_at(who->t, index);
 	if (d && !((d->deny | d->would | d->watch) & (1u << verb)))
 		return 0;
 	s = kiln_scratch_take();
-	ret = kiln_answer(&who->id, kiln_apply(&who->id, s, about, index, 1u << verb));
+	ret = kiln_apply_here(who, s, about, index, 1u << verb, true);
 	if (s)
 		kiln_scratch_give(s);
 	return ret;

@@ -2,10 +2,14 @@
 /*
  * Quarantine: who broke a rule that asks for it gets another label, that of its own subject in quarantine. What that
  * subject is refused is in the tables like all else; so nobody who is not in quarantine pays for it, and nothing that
- * was remembered of the label before is valid.
+ * was remembered of the label before is valid. And throttle, which needs no label.
  */
 #ifndef KILN_QUARANTINE_H
 #define KILN_QUARANTINE_H
+
+/* What a rule asks for in kiln_answer(): its number, and whether it is a throttle. */
+#define KILN_RULE_MASK 0x1fffffff
+#define KILN_ASKS_THROTTLE 0x20000000
 
 /* The first eight bytes of a name as a number. */
 #define KILN_NAME8(a, b, c, d, e, f, g, h)                                                                             \
@@ -155,6 +159,44 @@ static __always_inline bool kiln_is_slice(struct cgroup *unit)
 	return last == KILN_NAME8('.', 's', 'l', 'i', 'c', 'e', 0, 0);
 }
 
+static const struct kiln_throttle kiln_no_throttle = {};
+
+/*
+ * Throttles the unit in which the current task is. Its traffic is held to less from now on (limit.bpf.c), the rest is
+ * the agent's to do, by the entry. Nobody is throttled who could not be put into quarantine, and no process outside of
+ * a unit. Where the table is full the refusal is all that follows.
+ */
+__noinline int kiln_throttle(u32 generation, u32 rule)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct cgroup *unit = kiln_labelled_group(task->cgroups->dfl_cgrp);
+	u64 id, now = bpf_ktime_get_boot_ns();
+	struct kiln_throttle *entry;
+	u32 label;
+
+	if (!unit || kiln_keeps_the_machine(unit) || kiln_is_slice(unit))
+		return 0;
+	id = BPF_CORE_READ(unit, kn, id);
+	label = kiln_label_by_id(id);
+	if (!label || kiln_is_the_hosts(label))
+		return 0;
+	__sync_lock_test_and_set(&kiln_state.throttles, 1);
+	/* Filled in its place: the stack is used up by who calls this. */
+	bpf_map_update_elem(&kiln_throttled, &id, &kiln_no_throttle, BPF_NOEXIST);
+	entry = bpf_map_lookup_elem(&kiln_throttled, &id);
+	if (!entry)
+		return 0;
+	if (*(volatile u64 *)&entry->until_ns <= now) {
+		entry->time_ns = now;
+		entry->serial = kiln_serial(generation);
+		entry->label = label;
+		entry->rule = rule & KILN_RULE_MASK;
+		entry->pid = task->tgid;
+	}
+	*(volatile u64 *)&entry->until_ns = now + KILN_THROTTLE_NS;
+	return 0;
+}
+
 static const struct kiln_quarantine kiln_no_quarantine = {};
 
 /*
@@ -187,7 +229,7 @@ __noinline bool kiln_quarantine(u32 generation, u32 rule)
 		key.start = leader->start_boottime;
 	}
 	__sync_lock_test_and_set(&kiln_state.quarantines, 1);
-	/* Filled in its place: the stack is used up by who calls this. */
+	/* Filled in its place, for the stack. */
 	if (bpf_map_update_elem(&kiln_quarantined, &key, &kiln_no_quarantine, BPF_ANY))
 		return false;
 	entry = bpf_map_lookup_elem(&kiln_quarantined, &key);
@@ -208,13 +250,18 @@ __noinline bool kiln_quarantine(u32 generation, u32 rule)
 
 /*
  * What a decision says to the current task. `answer`: 0, -EPERM, or the number of the rule that asks for quarantine,
- * and one more: it is done here, where the stack suffices. Who cannot be put into quarantine is ended.
+ * or with KILN_ASKS_THROTTLE for a throttle, and one more: it is done here, where the stack suffices. Who cannot be put
+ * into quarantine is ended.
  */
 static __always_inline int kiln_answer(const struct kiln_ids *ids, int answer)
 {
 	/* What systemd's own code does in the unit's name, before the unit's program runs, is the host's. */
-	if (answer > 0 && ids->label != KILN_LABEL_HOST && !kiln_quarantine(ids->generation, answer - 1))
-		bpf_send_signal(9);
+	if (answer > 0 && ids->label != KILN_LABEL_HOST) {
+		if ((answer - 1) & KILN_ASKS_THROTTLE)
+			kiln_throttle(ids->generation, answer - 1);
+		else if (!kiln_quarantine(ids->generation, answer - 1))
+			bpf_send_signal(9);
+	}
 	return answer ? -EPERM : 0;
 }
 

@@ -83,6 +83,7 @@ static __always_inline int kiln_compare_names(struct kiln_who *who, const struct
 	struct kiln_decision *had, *gets;
 	u32 gained;
 
+	about->firm = host;
 	/* The old name last: its path stays in the scratch for the report. */
 	kiln_find(&new, who, view, s, to_mnt, to, host);
 	kiln_find(&old, who, view, s, from_mnt, from, host);
@@ -103,7 +104,7 @@ static __always_inline int kiln_compare_names(struct kiln_who *who, const struct
 	gained = had->deny & ~gets->deny & KILN_CARRIED;
 	if (!gained)
 		gained = had->would & ~(gets->would | gets->deny | had->deny) & KILN_CARRIED;
-	return gained ? kiln_answer(&who->id, kiln_apply(&who->id, s, about, old.index, gained)) : 0;
+	return gained ? kiln_apply_here(who, s, about, old.index, gained, false) : 0;
 }
 
 static __always_inline int kiln_check_renaming(struct vfsmount *from_mnt, struct dentry *from, struct vfsmount *to_mnt,

@@ -41,6 +41,7 @@ static __always_inline struct kiln_tables *kiln_generation(u32 generation)
 	return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
 }
 
+#include "user.h"
 #include "clock.h"
 
 /* The index of a label's subject; 0: none, which no subject has. */
@@ -79,18 +80,36 @@ static __always_inline u32 kiln_label_of(struct kiln_tables *t, u32 subject)
 	return t->label_of[at];
 }
 
-/* The subject of a label that decides now; NULL: none. */
-static __always_inline struct kiln_subject *kiln_subject_now(struct kiln_tables *t, u32 generation, u32 label)
+/* Whether it matters to a label's subject which user asks: then one label does not say that two are alike. */
+static __always_inline bool kiln_by_user(u32 label)
+{
+	struct kiln_tables *t = kiln_generation(kiln_index(kiln_active()));
+	struct kiln_subject *s = t ? kiln_subject_of(t, label) : NULL;
+
+	return s && s->flags & KILN_S_USER;
+}
+
+/* The index of the one that decides for `s`. One call behind the other, for the sake of the stack. */
+static __always_inline u32 kiln_varied(struct kiln_subject *s, u32 generation, u32 index, u64 user)
+{
+	u32 matching = s->flags & KILN_S_USER ? kiln_user_matches(generation, user) : 0;
+
+	return kiln_deciding(generation, index, matching);
+}
+
+/* The subject of a label that decides now for a user; NULL: none. */
+static __always_inline struct kiln_subject *kiln_subject_now(struct kiln_tables *t, u32 generation, u32 label, u64 user)
 {
 	u32 index = kiln_subject_index(t, label);
 	struct kiln_subject *s = index ? kiln_subject_at(t, index) : NULL;
 
-	if (s && s->flags & KILN_S_TIMED)
-		s = kiln_subject_at(t, kiln_deciding(generation, index));
+	if (s && s->flags & KILN_S_VARIES)
+		s = kiln_subject_at(t, kiln_varied(s, generation, index, user));
 	return s;
 }
 
-static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u32 label, u32 verbs)
+/* `user`: as whom is asked, for the subjects to which that matters (user.h). */
+static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u32 label, u64 user, u32 verbs)
 {
 	u32 index;
 
@@ -103,8 +122,8 @@ static __always_inline int kiln_enter_label(struct kiln_who *who, u64 active, u3
 	who->s = index ? kiln_subject_at(who->t, index) : NULL;
 	if (!who->s)
 		return KILN_DECIDE;
-	if (who->s->flags & KILN_S_TIMED) {
-		index = kiln_deciding(who->id.generation, index);
+	if (who->s->flags & KILN_S_VARIES) {
+		index = kiln_varied(who->s, who->id.generation, index, user);
 		who->s = kiln_subject_at(who->t, index);
 		if (!who->s)
 			return KILN_DECIDE;
@@ -163,8 +182,8 @@ static __always_inline int kiln_enter_as(struct kiln_who *who, const struct kiln
 		if (pass >> KILN_PASS_BITS == key && (pass & any || (pass & verbs) == verbs))
 			return KILN_PASS;
 	}
-	entry = kiln_enter_label(who, active, label, verbs);
-	if (remembers && pass >> KILN_PASS_BITS != key && who->s && !(who->s->flags & KILN_S_TIMED)) {
+	entry = kiln_enter_label(who, active, label, KILN_USER_CURRENT, verbs);
+	if (remembers && pass >> KILN_PASS_BITS != key && who->s && !(who->s->flags & KILN_S_VARIES)) {
 		pass = key << KILN_PASS_BITS | kiln_pass_of(who->s);
 		*(volatile u64 *)&kiln_mark(me->place)->pass = pass;
 		if (pass & any)

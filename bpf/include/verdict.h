@@ -11,12 +11,15 @@ struct kiln_about {
 	u32 pos;    /* where the path begins in the scratch; PATH_FAIL: none */
 	u32 quiet;  /* decide, do not report: a probe that the kernel itself does not audit */
 	u32 pid;    /* the subject's process where it is not the current task; else 0 */
+	u32 firm;   /* by the guards alone: no audit spares it */
 	u8 net[20]; /* the network key */
 };
 
+#include "audit.h"
+
 /*
  * The functions below that are not inline are global: the verifier looks at
- * them once a program. `what` is the verb, and the verdict in the second byte.
+ * them once a program. `what` is the verb, the verdict in the second byte, and KILN_SPARED.
  */
 __noinline int kiln_report(struct kiln_ids *id, struct kiln_scratch *s, struct kiln_about *about,
 			   struct kiln_outcome *outcome, u32 what)
@@ -28,8 +31,14 @@ __noinline int kiln_report(struct kiln_ids *id, struct kiln_scratch *s, struct k
 		return 0;
 	e = &s->event;
 	kiln_event_task(e);
-	if (about->pid)
+	/* Of the task that a packet interrupts nothing is told; the agent looks who the process is. */
+	if (about->pid && about->pid != e->pid) {
 		e->pid = e->tid = about->pid;
+		e->start_time_ns = e->cgroup_id = 0;
+		e->ppid = 0;
+		e->uid = ~0u;
+		__builtin_memset(e->comm, 0, sizeof(e->comm));
+	}
 	e->generation = kiln_serial(id->generation);
 	e->label = id->label;
 	e->rule = ~0u;
@@ -41,10 +50,12 @@ __noinline int kiln_report(struct kiln_ids *id, struct kiln_scratch *s, struct k
 		e->severity = outcome->severity;
 		e->action = outcome->action;
 		e->mode = outcome->mode;
-		/* The host is never put into quarantine. */
-		if (id->label == KILN_LABEL_HOST && e->action == KILN_QUARANTINE)
+		/* The host is never put into quarantine, nor throttled. */
+		if (id->label == KILN_LABEL_HOST && (e->action == KILN_QUARANTINE || e->action == KILN_THROTTLE))
 			e->action = KILN_ALERT;
 	}
+	if (what & KILN_SPARED)
+		e->mode = KILN_AUDIT;
 	e->verb = what & 0xff;
 	e->verdict = what >> 8;
 	e->reason = outcome && outcome->reason ? outcome->reason : about->reason;
@@ -104,7 +115,10 @@ static __always_inline int kiln_respond(struct kiln_outcome *outcome)
 {
 	if (outcome->action == KILN_KILL)
 		bpf_send_signal(9);
-	return outcome->action == KILN_QUARANTINE ? (int)(outcome->rule & 0x3fffffff) + 1 : -EPERM;
+	if (outcome->action != KILN_QUARANTINE && outcome->action != KILN_THROTTLE)
+		return -EPERM;
+	return (int)((outcome->rule & KILN_RULE_MASK) | (outcome->action == KILN_THROTTLE ? KILN_ASKS_THROTTLE : 0)) +
+	       1;
 }
 
 /* By these it would no longer be the agent that does it. */
@@ -117,7 +131,7 @@ __noinline int kiln_apply(struct kiln_ids *id, struct kiln_scratch *s, struct ki
 	struct kiln_outcome *outcome;
 	struct kiln_decision *d;
 	struct kiln_tables *t;
-	u32 verdict, bits;
+	u32 verdict, bits, spared = verbs & KILN_SPARED;
 	u64 verb;
 
 	if (!id || !about)
@@ -137,15 +151,17 @@ __noinline int kiln_apply(struct kiln_ids *id, struct kiln_scratch *s, struct ki
 		    (about->kind == KILN_O_PATH || about->kind == KILN_O_UNIX) && kiln_is_agent())
 			return 0;
 		bits = d->deny & verbs;
-		verdict = KILN_V_DENIED;
-		kiln_count(KILN_C_DENIED);
+		verdict = spared ? KILN_V_WOULD_DENY : KILN_V_DENIED;
+		kiln_count(spared ? KILN_C_WOULD : KILN_C_DENIED);
 	} else if (d->would & verbs) {
 		bits = d->would & verbs;
 		verdict = KILN_V_WOULD_DENY;
 		kiln_count(KILN_C_WOULD);
+		spared = 0;
 	} else {
 		bits = d->watch & verbs;
 		verdict = KILN_V_WATCHED;
+		spared = 0;
 	}
 	verb = kiln_lowest(bits);
 	barrier_var(verb);
@@ -154,10 +170,19 @@ __noinline int kiln_apply(struct kiln_ids *id, struct kiln_scratch *s, struct ki
 	barrier_var(verb);
 	outcome = kiln_outcome_at(t, d->outcome[verb]);
 	if (s && !about->quiet)
-		kiln_report(id, s, about, outcome, verb | verdict << 8);
+		kiln_report(id, s, about, outcome, verb | verdict << 8 | spared);
 	if (verdict != KILN_V_DENIED)
 		return 0;
-	return outcome && !about->pid ? kiln_respond(outcome) : -EPERM;
+	return outcome && !about->pid && !about->quiet ? kiln_respond(outcome) : -EPERM;
+}
+
+/* The same for the current task, which may be in audit mode. */
+static __always_inline int kiln_apply_here(struct kiln_who *who, struct kiln_scratch *s, struct kiln_about *about,
+					   u32 index, u32 verbs, const bool net)
+{
+	if (kiln_audits() && kiln_spared(&who->id, s, about, verbs, net))
+		verbs |= KILN_SPARED;
+	return kiln_answer(&who->id, kiln_apply(&who->id, s, about, index, verbs));
 }
 
 static __always_inline int kiln_decide(struct kiln_who *who, struct kiln_scratch *s, struct kiln_about *about,
@@ -167,7 +192,7 @@ static __always_inline int kiln_decide(struct kiln_who *who, struct kiln_scratch
 
 	if (d && !((d->deny | d->would | d->watch) & verbs))
 		return 0;
-	return kiln_answer(&who->id, kiln_apply(&who->id, s, about, index, verbs));
+	return kiln_apply_here(who, s, about, index, verbs, false);
 }
 
 /* What the state after s->path[s->pos..end] accepts. */
@@ -306,7 +331,7 @@ __noinline int kiln_apply_bit(struct kiln_ids *id, u32 verb, u32 bit, u32 quiet)
 	u64 mask = 1ull << (bit & 63), *refs;
 	struct kiln_scratch *s;
 	struct kiln_tables *t;
-	u32 at, verdict;
+	u32 at, verdict, spared = 0;
 
 	if (!id)
 		return -EPERM;
@@ -324,18 +349,20 @@ __noinline int kiln_apply_bit(struct kiln_ids *id, u32 verb, u32 bit, u32 quiet)
 		/* A guard of the whole host must not keep the agent from bpf(2) and from reading who runs. */
 		if (id->label == KILN_LABEL_HOST && kiln_is_agent())
 			return 0;
-		verdict = KILN_V_DENIED;
-		kiln_count(KILN_C_DENIED);
+		spared = quiet & KILN_SPARED;
+		verdict = spared ? KILN_V_WOULD_DENY : KILN_V_DENIED;
+		kiln_count(spared ? KILN_C_WOULD : KILN_C_DENIED);
 	} else if (mask & (cap ? subject->cap_would : subject->kernel_would)) {
 		verdict = KILN_V_WOULD_DENY;
 		kiln_count(KILN_C_WOULD);
 	} else {
 		verdict = KILN_V_WATCHED;
 	}
+	quiet &= ~KILN_SPARED;
 	if (!quiet) {
 		s = kiln_scratch_take();
 		if (s) {
-			kiln_report(id, s, &about, outcome, verb | verdict << 8);
+			kiln_report(id, s, &about, outcome, verb | verdict << 8 | spared);
 			kiln_scratch_give(s);
 		}
 	}
@@ -353,6 +380,8 @@ static __always_inline int kiln_decide_bit(struct kiln_who *who, u32 verb, u32 b
 
 	if (!(any >> (bit & 63) & 1))
 		return 0;
+	if (kiln_audits() && kiln_spared_bit(&who->id, verb, bit))
+		quiet |= KILN_SPARED;
 	return kiln_answer(&who->id, kiln_apply_bit(&who->id, verb, bit, quiet));
 }
 

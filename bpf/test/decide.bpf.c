@@ -32,6 +32,7 @@ struct test_request {
 	u32 copy; /* 0: the path is in the scratch from the run before */
 	u8 net[20];
 	u32 now; /* seconds of the wall clock */
+	u64 user; /* user.h */
 	u8 path[KILN_PATH_MAX];
 };
 #define TEST_UNRESOLVED 99u
@@ -149,7 +150,7 @@ static __always_inline int test_decide(struct test_request *r)
 
 	if (r->verb >= KILN_VERBS)
 		return -EPERM;
-	entry = kiln_enter_label(&who, 0, r->label, 1u << r->verb);
+	entry = kiln_enter_label(&who, 0, r->label, r->user, 1u << r->verb);
 	if (entry == KILN_PASS)
 		return 0;
 	if (entry == KILN_BROKEN || !who.s)

@@ -31,6 +31,9 @@ pub struct Args {
     /// Address of the POS, https://HOST:PORT. Without it the machine learns it from its join credential.
     #[arg(long, value_name = "URL")]
     pos: Option<String>,
+    /// Let no operator put a unit of this image into audit mode (`kiln-agent audit`).
+    #[arg(long)]
+    forbid_audit: bool,
     /// The policy's serial, when PDL is given; higher for each version.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     serial: u64,
@@ -86,6 +89,7 @@ impl Args {
             trust: self.trust,
             agent: self.agent,
             pos: self.pos,
+            forbid_audit: self.forbid_audit,
             serial: self.serial,
             name: self.name,
             source: self.source,

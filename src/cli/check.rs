@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::sources::{self, Report, report};
 use super::{Exit, Format, Out};
-use crate::compile::{KernelVersion, Options};
+use crate::compile::{Image, KernelVersion, Options, Users};
 use crate::findings;
 use crate::pdl::Diagnostics;
 use crate::policy::Loaded;
@@ -34,7 +34,8 @@ pub struct Args {
     /// The oldest kernel that must enforce the policy [default: the image's oldest, else 6.1].
     #[arg(long, value_name = "VERSION")]
     kernel: Option<KernelVersion>,
-    /// A root file system or raw disk image: units and programs that it does not have are errors.
+    /// A root file system or raw disk image: units and programs that it does not have are errors, and
+    /// names of users are those of its /etc/passwd.
     #[arg(long, value_name = "IMAGE")]
     image: Option<PathBuf>,
     /// The root partition's number, where the image has several candidates.
@@ -94,8 +95,9 @@ fn compiled(args: &Args, loaded: &Loaded) -> anyhow::Result<Diagnostics> {
     let oldest = || image.map_or(KernelVersion::BASELINE, |image| prepare::oldest_kernel(image, args.partition));
     let digest = crate::policy::digest(&loaded.policy);
     let options = Options { policy: digest, serial: 1, kernel: args.kernel.unwrap_or_else(oldest) };
+    let users = image.map_or_else(Users::default, |image| prepare::users(image, args.partition));
     let about = image.map(|image| prepare::about(image, args.partition)).transpose()?;
-    let (mut found, tables) = findings::findings(loaded, &options, about.as_ref())?;
+    let (mut found, tables) = findings::findings(loaded, &options, Image { users: &users, info: about.as_ref() })?;
     if let Some((image, tables)) = image.zip(tables) {
         let missing = prepare::missing(image, args.partition, &tables.to_bytes()?)?;
         found.extend(findings::absent(loaded, &missing));

@@ -14,7 +14,7 @@ use crate::bundle::{SigningKey, write_aside};
 pub struct Args {
     /// The folder for the keys; made where it does not exist.
     dir: PathBuf,
-    /// The keys' name: NAME.key and NAME.pub. `policy…` may sign policies, `pos…` assignments.
+    /// The keys' name: NAME.key and NAME.pub. `policy…` may sign policies, `pos…` assignments, `tighten…` tightened policies.
     #[arg(long, default_value = "policy", value_name = "NAME")]
     name: String,
 }
@@ -28,11 +28,11 @@ struct Made {
 
 /// Makes a key pair; never replaces one.
 pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
-    let role = args.name.starts_with("policy") || args.name.starts_with("pos");
+    let role = ["policy", "pos", "tighten"].iter().any(|role| args.name.starts_with(role));
     let plain = args.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     anyhow::ensure!(
         role && plain,
-        "the name `{}` does not tell what the key may sign; begin it with `policy` or `pos`, then letters, digits, `-`, `_` or `.`",
+        "the name `{}` does not tell what the key may sign; begin it with `policy`, `pos` or `tighten`, then letters, digits, `-`, `_` or `.`",
         args.name
     );
     fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;

@@ -18,6 +18,7 @@ mod seccomp;
 mod sign;
 pub mod sources;
 mod status;
+mod tighten;
 mod violations;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -59,6 +60,8 @@ enum Command {
     Bake(bake::Args),
     /// Sign a compiled policy.
     Sign(sign::Args),
+    /// Prove that a policy is a subset of the build's, and sign it to stand in for that for a time.
+    Tighten(tighten::Args),
     /// Compile a policy to the tables that the kernel reads.
     Compile(compile::Args),
     Seccomp(seccomp::Args),
@@ -95,6 +98,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Eval(args) => eval::run(args, &mut out),
         Command::Bake(args) => bake::run(args, &mut out),
         Command::Sign(args) => sign::run(args, &mut out),
+        Command::Tighten(args) => tighten::run(args, &mut out),
         Command::Compile(args) => compile::run(args, &mut out),
         Command::Seccomp(args) => seccomp::run(args, &mut out),
         Command::Derive(args) => derive::run(args, &mut out),

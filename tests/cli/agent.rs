@@ -117,7 +117,7 @@ fn the_store_keeps_the_last_good_policy_and_the_highest_numbers() {
     // Accepted and never confirmed: not loaded at boot, and never accepted again.
     assert_eq!(store.last_good(&build.trusted).unwrap().unwrap().statement.serial, 2);
     let marks = store.marks().unwrap();
-    assert_eq!(marks, Marks { serial: 3, sequence: 7, confirmed: 2, confirmed_sequence: 0 });
+    assert_eq!(marks, Marks { serial: 3, sequence: 7, confirmed: 2, ..Marks::default() });
     for (serial, sequence) in [(1, 0), (2, 0), (3, 0), (3, 8), (4, 7), (4, 1)] {
         let offered = Verified { sequence, ..build.verified(serial) };
         let error = Store::check_new(&marks, &offered).unwrap_err();
@@ -172,6 +172,76 @@ fn usage_and_exit_codes() {
         let output = agent().args(wrong).assert().code(2).get_output().clone();
         assert!(output.stdout.is_empty() && !output.stderr.is_empty());
     }
+}
+
+/// An event of an object that a verb was refused for.
+fn refused(verb: &str, object: &str) -> String {
+    serde_json::json!({"schema": "kiln.violation.v1", "time": "2026-01-05T09:00:00.000000001Z", "seq": 9, "verdict": "denied",
+        "profile": "web", "block_kind": "profile", "rule": "no rule of profile web permits it", "verb": verb,
+        "object": object, "mode": "enforce", "severity": "medium", "action": "alert", "pid": 812, "tid": 812, "ppid": 1,
+        "uid": 33, "comm": "web", "start_time_ns": 1, "cgroup_id": 2, "generation": 3, "subject": "web|",
+        "unit": "web.service"})
+    .to_string()
+}
+
+/// What `explain` says would permit a request is a rule of PDL, and permits it.
+#[test]
+fn what_explain_says_permits_it_does() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("web.pdl");
+    for (verb, object) in [
+        ("read", "/etc/shadow"),
+        ("exec", "/srv/a b/[x]*"),
+        ("modify", "/srv/\"quoted\""),
+        ("connect", "tcp:10.0.0.1:443"),
+        ("connect", "udp:[2001:db8::1]:53"),
+        ("accept", "tcp:192.0.2.7:80"),
+        ("bind", "udp:[::1]:53"),
+        ("connect", "unix:/run/x.sock"),
+        ("connect", "unix:@abstract"),
+        ("capability", "net_admin"),
+        ("kernel", "bpf"),
+    ] {
+        let said = agent().args(["explain", &refused(verb, object), "--format", "json"]).assert().success();
+        let said: serde_json::Value = serde_json::from_slice(&said.get_output().stdout).unwrap();
+        assert_eq!(said["schema"], "kiln.explain.v1");
+        let rule = said["permit"]["rule"].as_str().unwrap();
+        let eval = |rules: &str| {
+            let policy = format!("pdl 1;\nprofile web {{ subject unit \"web.service\"; {rules} }}\n");
+            fs::write(&path, policy).unwrap();
+            let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+            kiln.arg("eval").arg(&path).args(["--subject", "unit=web.service", "--verb", verb, "--object", object]);
+            kiln.assert()
+        };
+        eval("").code(1);
+        eval(rule).code(0);
+    }
+}
+
+#[test]
+fn explain_takes_a_line_of_the_journal_and_refuses_what_is_no_event() {
+    let line = format!("Jan 05 09:00:00 host kiln-agent[7]: {}\n", refused("read", "/etc/shadow"));
+    agent()
+        .args(["explain", "-"])
+        .write_stdin(line)
+        .assert()
+        .success()
+        .stdout(predicates::str::contains("process 812 (web) of web.service, user 33, subject web|: read /etc/shadow"));
+    for no_event in ["{}", "nothing", "[]"] {
+        agent().args(["explain", no_event]).assert().code(1);
+    }
+}
+
+#[test]
+fn completions_for_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let said = agent().args(["completions", shell]).assert().success();
+        assert!(String::from_utf8_lossy(&said.get_output().stdout).contains("explain"), "{shell}");
+    }
+    agent().args(["completions", "tcsh"]).assert().code(2);
+    // bash reads it.
+    let script = agent().args(["completions", "bash"]).output().unwrap().stdout;
+    Command::new("bash").args(["-n"]).write_stdin(script).assert().success();
 }
 
 #[test]

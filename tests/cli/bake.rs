@@ -61,6 +61,25 @@ fn picture(root: &Path) -> BTreeMap<PathBuf, (u32, i64, Vec<u8>)> {
 }
 
 #[test]
+fn the_image_has_the_flat_form_and_says_whether_a_unit_may_be_audited() {
+    let dir = scene();
+    let imported = "pdl 1;\nabstraction own(where: path) { allow read $where; }\n";
+    fs::write(dir.path().join("own.pdl"), imported).unwrap();
+    let text = POLICY
+        .replace("pdl 1;", "pdl 1;\nimport \"own.pdl\" as own;")
+        .replace("  allow exec", "  use own.own(\"/srv/**\");\n  allow exec");
+    fs::write(dir.path().join("nginx.pdl"), text).unwrap();
+    let baked = |name: &str| fs::read_to_string(dir.path().join("root/usr/lib/kiln").join(name)).unwrap();
+    kiln(&BAKE, dir.path()).assert().success();
+    let flat = kiln(&["expand", "nginx.pdl"], dir.path()).output().unwrap().stdout;
+    assert_eq!(baked("policy.pdl").as_bytes(), flat);
+    assert!(baked("policy.pdl").contains("allow read \"/srv/**\";") && !baked("policy.pdl").contains("import"));
+    assert!(!baked("agent.json").contains("operator_audit"));
+    kiln(&[&BAKE[..], &["--forbid-audit"]].concat(), dir.path()).assert().success();
+    assert!(baked("agent.json").contains("\"operator_audit\": \"refuse\""));
+}
+
+#[test]
 fn a_policy_goes_in_once_and_the_second_time_nothing_changes() {
     let dir = scene();
     kiln(&BAKE, dir.path()).assert().success().stdout(contains("confines nginx.service").and(contains("serial 1")));

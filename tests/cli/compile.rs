@@ -72,7 +72,7 @@ fn what_cannot_be_enforced_is_a_finding_and_writes_nothing() {
     let run = kiln().arg("compile").arg(&pdl).arg("-o").arg(&out).assert().code(1);
     let said = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
     assert!(said.contains("governs read, modify, create, delete, setattr, exec, load, bind"), "{said}");
-    assert!(said.contains("cannot throttle") && said.contains("web.pdl:11"), "{said}");
+    assert!(said.contains("does not name services") && said.contains("web.pdl:11"), "{said}");
     assert!(!out.exists());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "something half-written was left");
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use kiln::abi::metadata::ImageInfo;
-use kiln::compile::{CompileError, Options, compile_for};
+use kiln::compile::{CompileError, Image, Options, Users, compile_for};
 use kiln::model::{Resource, Verb};
 use kiln::pdl::{NoFiles, Source};
 use serde::Deserialize;
@@ -55,7 +55,7 @@ fn each_row_is_what_the_compiler_says() {
         for kernel in ["6.1", "6.12"] {
             let policy_digest = kiln::policy::digest(&policy);
             let options = Options { policy: policy_digest, serial: 1, kernel: kernel.parse().unwrap() };
-            match compile_for(&policy, &options, Some(&image)) {
+            match compile_for(&policy, &options, Image { users: &Users::default(), info: Some(&image) }) {
                 Ok(_) => assert!(row.lacking.is_none(), "{:?} compiles for {kernel}", row.names),
                 Err(CompileError::Gaps(gaps)) => assert!(row.lacking.is_some(), "{:?}: {gaps:?}", row.names),
                 Err(error) => panic!("{:?}: {error}", row.names),

@@ -1,6 +1,7 @@
 //! The commands as a user runs them. One test binary; each part is a module.
 
 mod agent;
+mod answer;
 mod bake;
 mod circles;
 mod compile;
@@ -21,6 +22,7 @@ mod pos;
 mod reach;
 mod seccomp;
 mod style;
+mod tighten;
 mod together;
 mod walk;
 mod wings;

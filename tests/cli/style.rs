@@ -20,7 +20,7 @@ const FOR_TESTS: &[(&str, &[&str])] = &[("derive", &["lang"])];
 /// Module of a member that has several, and which of the same member it may use.
 const MODULES: &[(&str, &[&str])] = &[
     ("base/src/model", &[]),
-    ("base/src/abi", &["model"]),
+    ("base/src/abi", &["model", "window"]),
     ("base/src/event", &["abi", "model"]),
     ("base/src/bundle", &["model"]),
     ("base/src/window", &["model"]),

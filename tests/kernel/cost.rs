@@ -1,8 +1,8 @@
 //! What enforcement costs, in guest instructions: `just vm-cost`.
 //!
 //! Under QEMU's icount a guest nanosecond is a guest instruction, so that the numbers repeat. Each kernel is booted
-//! three times: with no LSM beside capabilities, with AppArmor, with Kiln; the last two measure a task that no policy
-//! binds and one that a policy of the same rules binds. The costs are what is added over the first. With Kiln the same
+//! four times: with no LSM beside capabilities, with AppArmor, with Landlock, with Kiln; all but the first measure a task
+//! that no policy binds and one that a policy of the same rules binds. The costs are what is added over the first. With Kiln the same
 //! is measured before the policy is loaded, too: what it then takes is the kernel's own, for `bpf` in `lsm=`. All tasks
 //! are in a control group of the same depth.
 
@@ -16,14 +16,23 @@ use crate::case::folder;
 use crate::vm::Vm;
 use crate::{build, policy};
 
-/// Operations, as cost.c names them.
-const OPERATIONS: [&str; 4] = ["open-13", "open-36", "exec", "connect"];
+/// Operations that have a bar, as operations.c names them.
+const BARRED: [&str; 4] = ["open-13", "open-36", "exec", "connect"];
+/// All operations.
+const OPERATIONS: [&str; 12] = [
+    "open-13", "open-36", "exec", "connect", "fork", "unlink", "rename", "mmap", "mprotect", "sendto", "bind", "accept",
+];
 /// How a kernel is booted: a name, and what `lsm=` says.
 type Mode = (&'static str, &'static str);
-const MODES: [Mode; 3] = [("base", "capability"), ("apparmor", "capability,apparmor"), ("kiln", "capability,bpf")];
+const MODES: [Mode; 4] = [
+    ("base", "capability"),
+    ("apparmor", "capability,apparmor"),
+    ("landlock", "capability,landlock"),
+    ("kiln", "capability,bpf"),
+];
 /// Without these an exec's own cost moves between boots by more than what is measured: by where its addresses are, and by
 /// which objects of the kernel's allocator share their pages and how many a page holds.
-const APPEND: &str = "nokaslr norandmaps slab_nomerge slub_min_order=3";
+pub const APPEND: &str = "nokaslr norandmaps slab_nomerge slub_min_order=3";
 /// What a confined task may pay, of what AppArmor takes.
 const OF_APPARMOR: f64 = 0.8;
 /// What the loaded policy may add to an unconfined task's open and close. An empty LSM program adds 170 to 183.
@@ -59,10 +68,10 @@ fn measure(kernel: &str) -> Result<(), String> {
 }
 
 /// What the guest says in one mode.
-fn boot(kernel: &str, mode: Mode, work: &Path, programs: &[(PathBuf, &str)], lib: &Path) -> Result<String, String> {
+fn boot(kernel: &str, mode: Mode, work: &Path, programs: &[(PathBuf, String)], lib: &Path) -> Result<String, String> {
     let (name, lsm) = mode;
     std::fs::create_dir_all(work).map_err(|error| format!("{}: {error}", work.display()))?;
-    let mut vm = Vm::new(work, 900);
+    let mut vm = Vm::new(work, 2_400);
     vm.option(&["--icount", "--lsm", lsm, "--append", APPEND]);
     for (from, to) in programs {
         vm.file(from, to);
@@ -91,31 +100,38 @@ fn read(kernel: &str, said: &str, costs: &mut Costs) -> Result<(), String> {
     Ok(())
 }
 
-fn programs(work: &Path) -> Result<Vec<(PathBuf, &'static str)>, String> {
+/// The programs and files that a guest measures with, and where it has them.
+///
+/// # Errors
+/// If one does not build.
+pub fn programs(work: &Path) -> Result<Vec<(PathBuf, String)>, String> {
     let sources = folder().join("cost");
     let (cost, nothing, apparmor) = (work.join("cost"), work.join("nothing"), work.join("apparmor.bin"));
-    build::run(
-        Command::new("gcc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&cost).arg(sources.join("cost.c")),
-    )?;
+    let parts = ["cost.c", "operations.c", "landlock.c"].map(|name| sources.join(name));
+    build::run(Command::new("gcc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&cost).args(parts))?;
     build::run(
         Command::new("gcc").args(["-static", "-nostdlib", "-O1", "-o"]).arg(&nothing).arg(sources.join("nothing.c")),
     )?;
-    // The host's kernel need not have AppArmor: the features are those of the parser's own ABI file.
-    build::run(
-        Command::new("sh")
-            .arg("-c")
-            .arg("PATH=$PATH:/usr/sbin apparmor_parser -S -K -Q -M /etc/apparmor.d/abi/3.0 \"$0\" >\"$1\"")
-            .arg(sources.join("apparmor.profile"))
-            .arg(&apparmor),
-    )?;
+    parse_apparmor(&sources.join("apparmor.profile"), &apparmor)?;
     let hostname = work.join("hostname");
     policy::write(&hostname, b"guest\n")?;
-    Ok(vec![
+    let files = [
         (cost, "/kiln/cost"),
         (nothing, "/usr/sbin/nothing"),
         (apparmor, "/kiln/apparmor.bin"),
         (hostname, "/etc/hostname"),
-    ])
+    ];
+    Ok(files.map(|(from, to)| (from, to.to_owned())).into())
+}
+
+/// Compiles AppArmor's profiles.
+///
+/// # Errors
+/// What the parser says.
+pub fn parse_apparmor(text: &Path, compiled: &Path) -> Result<(), String> {
+    // The host's kernel need not have AppArmor: the features are those of the parser's own ABI file.
+    let command = "PATH=$PATH:/usr/sbin apparmor_parser -S -K -Q -M /etc/apparmor.d/abi/3.0 \"$0\" >\"$1\"";
+    build::run(Command::new("sh").args(["-c", command]).arg(text).arg(compiled)).map(drop)
 }
 
 fn added(costs: &Costs, whose: &str, operation: &str) -> Result<i64, String> {
@@ -134,14 +150,15 @@ fn loaded(costs: &Costs, whose: &str, operation: &str) -> Result<i64, String> {
 /// The table for docs/performance.md.
 fn print(kernel: &str, costs: &Costs) -> Result<(), String> {
     println!(
-        "\n| {kernel} | AppArmor confined | Kiln confined | of AppArmor | AppArmor unconfined | Kiln unconfined | of it `bpf` in `lsm=` |"
+        "\n| {kernel} | Landlock confined | AppArmor confined | Kiln confined | of AppArmor | AppArmor unconfined | Kiln unconfined | of it `bpf` in `lsm=` |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for operation in OPERATIONS {
         let of = |whose: &str| added(costs, whose, operation);
         let (theirs, ours) = (of("apparmor-confined")?, of("kiln-confined")?);
         println!(
-            "| {operation} | {theirs} | {ours} | {:.2} | {} | {} | {} |",
+            "| {operation} | {} | {theirs} | {ours} | {:.2} | {} | {} | {} |",
+            of("landlock-confined")?,
             ours as f64 / theirs as f64,
             of("apparmor-unconfined")?,
             of("kiln-unconfined")?,
@@ -160,7 +177,7 @@ fn print(kernel: &str, costs: &Costs) -> Result<(), String> {
 
 fn judge(costs: &Costs) -> Result<(), String> {
     let mut wrong = Vec::new();
-    for operation in OPERATIONS {
+    for operation in BARRED {
         let (theirs, ours) = (added(costs, "apparmor-confined", operation)?, added(costs, "kiln-confined", operation)?);
         if ours as f64 > theirs as f64 * OF_APPARMOR {
             wrong.push(format!("{operation}, confined: {ours} is more than {OF_APPARMOR} of AppArmor's {theirs}"));

@@ -6,6 +6,9 @@ mkdir -p /run/kt-private/tmp /run/kt-root
 chmod 700 /run/kt-private
 chmod 1777 /run/kt-private/tmp
 sandbox=
+# The name server of attacks that have one.
+mkdir -p /etc
+echo nameserver 127.0.0.53 >/etc/resolv.conf
 
 # attack CASE PHASE USER UNIT ATTACK [ARGUMENT]...
 attack() {
@@ -15,6 +18,8 @@ attack() {
 	# A path that is too long for rm goes aside.
 	rm -rf /tmp/kt 2>/dev/null || mv /tmp/kt "/tmp/aside.$$.$name.$phase.$user"
 	mkdir -m 1777 /tmp/kt
+	# SCTP tells its peer all addresses of the machine, so what another case added must be gone.
+	case $name in sctp_*) ip addr flush dev dummy0 2>/dev/null ;; esac
 	(set -e; "setup_$name") || echo "kt-setup $name failed"
 	if [ -n "$unit" ]; then
 		set -- --unit "/sys/fs/cgroup/system.slice/$unit" -- "$@"

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use kiln::abi::metadata::ImageInfo;
-use kiln::bundle::{PolicyStatement, SigningKey};
-use kiln::compile::{KernelVersion, Options};
+use kiln::bundle::{PolicyStatement, SigningKey, Tightening};
+use kiln::compile::{Image, KernelVersion, Options, Users};
 use kiln::model::Digest;
 use kiln::pdl::{NoFiles, Source};
 
@@ -60,8 +60,9 @@ pub fn compile(name: &str, text: &str, kernel: &str, serial: u64) -> Result<Comp
     let kernel: KernelVersion = kernel.parse().map_err(|error| format!("{kernel}: {error}"))?;
     let digest = kiln::policy::digest(&policy);
     let options = Options { policy: digest, serial, kernel };
-    let tables = kiln::compile::compile_for(&policy, &options, Some(&guest()))
-        .map_err(|error| format!("{name}: {error}: {error:?}"))?;
+    let image = Image { users: &Users::default(), info: Some(&guest()) };
+    let tables =
+        kiln::compile::compile_for(&policy, &options, image).map_err(|error| format!("{name}: {error}: {error:?}"))?;
     let tables = tables.to_bytes().map_err(|error| format!("{name}: {error}"))?;
     Ok(Compiled { tables, policy: digest, serial })
 }
@@ -88,6 +89,34 @@ pub fn image(folder: &Path) -> Result<SigningKey, String> {
     let key = SigningKey::generate().map_err(|error| error.to_string())?;
     write(&trust.join("policy.pub"), key.public().to_pem().as_bytes())?;
     Ok(key)
+}
+
+/// A new key that the agent of the image trusts for tightened policies.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn tightener(folder: &Path) -> Result<SigningKey, String> {
+    let key = SigningKey::generate().map_err(|error| error.to_string())?;
+    write(&folder.join("trust/tighten.pub"), key.public().to_pem().as_bytes())?;
+    Ok(key)
+}
+
+/// As [`seal`], for a policy that stands in for `base` until a second of the wall clock.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn tighten(
+    folder: &Path,
+    name: &str,
+    compiled: &Compiled,
+    (base, number, expires): (Digest, u64, u64),
+    key: &SigningKey,
+) -> Result<(), String> {
+    let Compiled { tables, policy, serial } = compiled;
+    let (policy, serial, name_of) = (*policy, *serial, name.to_owned());
+    let statement = Tightening { policy, tables: Digest::of(tables), base, serial, number, expires, name: name_of };
+    write(&folder.join(format!("{name}.tables")), tables)?;
+    write(&folder.join(format!("{name}.dsse.json")), statement.sign(key).to_json().as_bytes())
 }
 
 /// Writes a file.

@@ -1,9 +1,12 @@
 //! Stories: what needs more than one policy, a dead agent, or time. One shell script each, `stories/NAME.sh`, with its
 //! policies beside it: `NAME.a.pdl` has serial 1, `NAME.b.pdl` 2 and so on. All chosen stories of a kernel share a boot.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use kiln::model::Digest;
 
 use crate::case::folder;
 use crate::needs::Needs;
@@ -44,6 +47,16 @@ impl Story {
     pub fn is_for(&self, kernel: &str) -> bool {
         let kernels = self.list("kernels");
         kernels.is_empty() || kernels.iter().any(|name| name == kernel)
+    }
+
+    /// Of a policy that tightens another: `# tighten LETTER: OTHER NUMBER SECOND`, the second at which it expires.
+    fn tightens(&self, letter: &str) -> Result<Option<(String, u64, u64)>, String> {
+        let Some(text) = self.said(&format!("tighten {letter}")) else { return Ok(None) };
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let wrong = || format!("{}: tighten {letter}: {text}", self.name);
+        let [base, number, expires] = words[..] else { return Err(wrong()) };
+        let number_of = |word: &str| word.parse().map_err(|_| wrong());
+        Ok(Some((base.to_owned(), number_of(number)?, number_of(expires)?)))
     }
 
     /// Whether a line says just this.
@@ -133,18 +146,28 @@ pub fn boot(group: &Group) -> Result<String, String> {
     let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stories-{kernel}{}", needs.slug()));
     let programs = build::attacks(&work)?;
     let lib = work.join("lib");
-    let key = policy::image(&lib)?;
+    let (key, tightener) = (policy::image(&lib)?, policy::tightener(&lib)?);
     let sealed = work.join("stories");
     fs::create_dir_all(&sealed).map_err(|error| format!("{}: {error}", sealed.display()))?;
     let mut script = include_str!("stories.sh").to_owned();
     for story in stories {
-        let mut serial = 0;
+        let (mut serial, mut bases) = (0, BTreeMap::new());
         for round in 1..=story.rounds()? {
             for (letter, text) in &story.policies {
+                if let Some((base, number, expires)) = story.tightens(letter)? {
+                    let (digest, serial) =
+                        bases.get(&base).copied().ok_or_else(|| format!("{letter} is before {base}"))?;
+                    let name = format!("{}.{letter}", story.name);
+                    let compiled = policy::compile(&name, text, kernel, serial)?;
+                    policy::tighten(&sealed, &name, &compiled, (digest, number, expires), &tightener)?;
+                    continue;
+                }
                 serial += 1;
                 let again = if round == 1 { String::new() } else { round.to_string() };
                 let name = format!("{}.{letter}{again}", story.name);
-                policy::seal(&sealed, &name, &policy::compile(&name, text, kernel, serial)?, &key)?;
+                let compiled = policy::compile(&name, text, kernel, serial)?;
+                bases.insert(letter.clone(), (Digest::of(&compiled.tables), serial));
+                policy::seal(&sealed, &name, &compiled, &key)?;
             }
         }
         let name = &story.name;

@@ -36,6 +36,8 @@ pub struct Request<'a> {
     pub path: &'a [u8],
     /// The second of the wall clock at which it is asked.
     pub now: u32,
+    /// Who asks; none: nobody knows.
+    pub user: Option<u32>,
     /// Whether the path is put into the scratch first, as the LSM programs do by resolving it.
     pub copy: bool,
 }
@@ -167,15 +169,16 @@ impl Decide {
     /// Writes the request only, for [`Decide::run`].
     pub fn put(&self, r: &Request<'_>) {
         assert!(r.path.len() <= PATH_MAX);
-        let mut value = Vec::with_capacity(48 + PATH_MAX);
+        let mut value = Vec::with_capacity(56 + PATH_MAX);
         for field in [r.subject, r.verb, r.kind, r.bit, r.path.len() as u32, r.copy.into()] {
             value.extend(field.to_ne_bytes());
         }
         value.extend(r.net);
         value.resize(44, 0);
         value.extend(r.now.to_ne_bytes());
+        value.extend(r.user.map_or(2 << 32, u64::from).to_ne_bytes());
         value.extend(r.path);
-        value.resize(48 + PATH_MAX, 0);
+        value.resize(56 + PATH_MAX, 0);
         self.map("test_requests").update(&0u32.to_ne_bytes(), &value, MapFlags::ANY).unwrap();
     }
 

@@ -23,11 +23,30 @@ pub struct Config {
     pub spool_bytes: u64,
     /// What to do on a kernel that has hooks or calls that this build does not know.
     pub unknown_kernel: OnUnknown,
+    /// Whether an operator may put a unit into audit mode.
+    pub operator_audit: OperatorAudit,
+}
+
+/// What the image says of `kiln-agent audit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorAudit {
+    /// Who may end enforcement may do less, too.
+    #[default]
+    Permit,
+    /// Nobody may.
+    Refuse,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { pos: None, confirm_seconds: 60, spool_bytes: 16 << 20, unknown_kernel: OnUnknown::Report }
+        Config {
+            pos: None,
+            confirm_seconds: 60,
+            spool_bytes: 16 << 20,
+            unknown_kernel: OnUnknown::Report,
+            operator_audit: OperatorAudit::Permit,
+        }
     }
 }
 
@@ -83,6 +102,8 @@ pub struct Places {
     pub security: PathBuf,
     /// What systemd is told of units until reboot.
     pub runtime_units: PathBuf,
+    /// Files that name the machine's name servers, in the form of resolv.conf(5).
+    pub resolvers: Vec<PathBuf>,
 }
 
 impl Default for Places {
@@ -96,6 +117,11 @@ impl Default for Places {
             proc: "/proc".into(),
             security: "/sys/kernel/security".into(),
             runtime_units: "/run/systemd/system".into(),
+            resolvers: vec![
+                "/etc/resolv.conf".into(),
+                "/run/systemd/resolve/stub-resolv.conf".into(),
+                "/run/systemd/resolve/resolv.conf".into(),
+            ],
         }
     }
 }
@@ -155,6 +181,7 @@ mod tests {
             br#"{"confirm_seconds":-1}"#,
             br#"{"spool_bytes":1}"#,
             br#"{"unknown_kernel":"ignore"}"#,
+            br#"{"operator_audit":"sometimes"}"#,
             "[".repeat(10_000).as_bytes(),
         ] {
             assert!(Config::parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));

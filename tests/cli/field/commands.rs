@@ -175,7 +175,7 @@ pdl 1;
 profile p { subject unit "a.service"; allow read "/x"; }
 -- gap.pdl --
 pdl 1;
-profile p { subject unit "a.service"; governs read; allow read "/x"; deny read "/y" then throttle; }
+profile p { subject exec "/usr/bin/a"; governs read; allow read "/x"; deny read "/y" then throttle; }
 -- events.jsonl --
 {"hostname":"h","output":"x","output_fields":{"proc.name":"cat","evt.type":"openat","fd.name":"/etc/hosts"},"priority":"Notice","rule":"Read","time":"2026-01-01T00:00:00Z"}
 -- root/usr/bin/a elf interp=/lib64/ld-linux-x86-64.so.2 --

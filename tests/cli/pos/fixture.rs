@@ -167,6 +167,8 @@ pub fn violation(seq: u64) -> Violation {
         cgroup_id: 2,
         generation: 1,
         subject: "nginx|".into(),
+        unit: None,
+        exe: None,
     }
 }
 

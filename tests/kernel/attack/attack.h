@@ -41,7 +41,7 @@ extern const struct attack exec_attacks[], loader_attacks[], memory_attacks[], f
     detour_attacks[], program_attacks[], held_attacks[], peer_attacks[], reach_attacks[], keep_attacks[],
     hook_attacks[], guard_attacks[], lost_attacks[], second_attacks[], third_attacks[], fourth_attacks[],
     fifth_attacks[], sixth_attacks[], caught_attacks[], eighth_attacks[], protocol_attacks[], datagram_attacks[],
-    limit_attacks[];
+    limit_attacks[], dns_attacks, user_attacks[];
 
 /* Ends the process: the attack could not be tried. */
 __attribute__((noreturn, format(printf, 1, 2))) void unattempted(const char *format, ...);

@@ -98,7 +98,7 @@ const struct attack *find_attack(const char *name)
 	    detour_attacks, program_attacks, held_attacks,   peer_attacks,   reach_attacks,    keep_attacks,
 	    hook_attacks,   guard_attacks,   lost_attacks,   second_attacks, third_attacks,    fourth_attacks,
 	    fifth_attacks,  sixth_attacks,   caught_attacks, eighth_attacks, protocol_attacks, datagram_attacks,
-	    limit_attacks};
+	    limit_attacks,  dns_attacks, user_attacks};
 
 	for (size_t family = 0; family < sizeof(families) / sizeof(*families); family++)
 		for (const struct attack *attack = families[family]; attack->name; attack++)
@@ -233,6 +233,11 @@ int main(int argc, char **argv)
 		return run(argc, argv);
 	if (argc > 2 && strcmp(argv[1], "private") == 0)
 		return private(argc - 2, argv + 2);
+	if (argc > 2 && strcmp(argv[1], "reads") == 0) {
+		int file = open(argv[2], O_RDONLY);
+
+		child_end(file < 0 ? -errno : 0);
+	}
 	if (argc > 2 && strcmp(argv[1], "then") == 0) {
 		execv(argv[2], argv + 2);
 		return errno;

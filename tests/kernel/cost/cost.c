@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * cost [--unit DIRECTORY] [--leave DIRECTORY] [--profile NAME]: what system calls cost, in guest nanoseconds, which
- * under icount are guest instructions. Each line is `cost OPERATION NANOSECONDS LOW HIGH`: the median, the
- * least and the most of some rounds, each of which counts with its least turn. The timer's interrupts, the allocators'
- * need for a page and what the kernel does now and then fall into turns by chance, and are more than what is measured:
- * the least turn is what an operation does each time.
+ * cost [--unit DIRECTORY] [--leave DIRECTORY] [--profile NAME] [--landlock N] [--first N]: what system calls cost, in
+ * guest nanoseconds, which under icount are guest instructions. Each line is `cost OPERATION NANOSECONDS LOW HIGH`: the
+ * median, the least and the most of some rounds, each of which counts with its least turn. The timer's interrupts, the
+ * allocators' need for a page and what the kernel does now and then fall into turns by chance, and are more than what
+ * is measured: the least turn is what an operation does each time.
  *
  * With --programs yes it says instead which BPF programs ran, how often, and for how long.
  * With --unit the process first enters that cgroup; with --leave it then goes into that one; with --profile it changes
- * to that AppArmor profile.
+ * to that AppArmor profile; with --landlock N it restricts itself by
+ * Landlock with N rules more; --first N measures the first operations alone.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <linux/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,66 +22,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#define SHORT_PATH "/etc/hostname"			 /* 13 bytes */
-#define LONG_PATH "/usr/share/nginx/html/css/style.css1" /* 36 bytes */
-#define PROGRAM "/usr/sbin/nothing"
-
-static void fail(const char *what)
-{
-	printf("cost-error %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static void open_short(void)
-{
-	int file = open(SHORT_PATH, O_RDONLY);
-
-	if (file < 0)
-		fail(SHORT_PATH);
-	close(file);
-}
-
-static void open_long(void)
-{
-	int file = open(LONG_PATH, O_RDONLY);
-
-	if (file < 0)
-		fail(LONG_PATH);
-	close(file);
-}
-
-/* The child shares memory and runs on its parent's stack frame below this one until it executes. */
-static void execute(void)
-{
-	static char *const arguments[] = {(char *)PROGRAM, NULL};
-	int status;
-	pid_t child = vfork();
-
-	if (child == 0) {
-		execve(PROGRAM, arguments, NULL);
-		_exit(1);
-	}
-	if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
-		fail(PROGRAM);
-}
-
-static int client;
-
-static void connect_udp(void)
-{
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(53)};
-
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (connect(client, (struct sockaddr *)&to, sizeof(to)))
-		fail("connect");
-}
+#include "operations.h"
 
 static uint64_t now(void)
 {
@@ -93,11 +38,9 @@ static uint64_t now(void)
 }
 
 #define ROUNDS 15
-#define TURNS 300 /* of a round */
 
 struct measure {
-	const char *name;
-	void (*operation)(void);
+	const struct operation *of;
 	uint64_t rounds[ROUNDS]; /* the least turn of each */
 };
 
@@ -112,11 +55,11 @@ static void measure(struct measure *m, int round)
 {
 	uint64_t least = UINT64_MAX, start, spent;
 
-	for (int turn = 0; turn < 50; turn++)
-		m->operation();
-	for (int turn = 0; turn < TURNS; turn++) {
+	for (int turn = 0; turn < m->of->turns / 6; turn++)
+		m->of->turn();
+	for (int turn = 0; turn < m->of->turns; turn++) {
 		start = now();
-		m->operation();
+		m->of->turn();
 		spent = now() - start;
 		if (spent < least)
 			least = spent;
@@ -132,14 +75,6 @@ static void put(const char *path, const char *text)
 		fail(path);
 	close(file);
 }
-
-#define OPERATIONS 4
-static const struct measure operations[OPERATIONS] = {
-    {"open-13", open_short, {}},
-    {"open-36", open_long, {}},
-    {"connect", connect_udp, {}},
-    {"exec", execute, {}},
-};
 
 /* What the kernel counted of each BPF program (BPF_ENABLE_STATS): by id, runs and nanoseconds. */
 #define PROGRAMS 4096
@@ -181,6 +116,8 @@ static void count_programs(int sign)
 }
 
 static const char *unit, *later, *profile;
+static long landlock = -1;
+static int count = OPERATIONS; /* of operations */
 
 /* Into the cgroup and the AppArmor profile that were asked for. */
 static void enter(void)
@@ -205,9 +142,9 @@ static void enter(void)
 		snprintf(text, sizeof(text), "changeprofile %s", profile);
 		put("/proc/self/attr/apparmor/current", text);
 	}
-	client = socket(AF_INET, SOCK_DGRAM, 0);
-	if (client < 0)
-		fail("socket");
+	if (landlock >= 0)
+		restrict_by_landlock(landlock);
+	prepare_operations();
 }
 
 static void turn(int *ends)
@@ -262,18 +199,19 @@ static void take_apart(const char *name, void (*operation)(void))
 static void measure_all(void)
 {
 	struct measure *measures =
-	    mmap(NULL, sizeof(operations), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	    mmap(NULL, OPERATIONS * sizeof(*measures), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	char more[100];
 	pid_t child;
 
 	if (measures == MAP_FAILED)
 		fail("mmap");
-	memcpy(measures, operations, sizeof(operations));
+	for (int at = 0; at < OPERATIONS; at++)
+		measures[at].of = &operations[at];
 	for (int round = 0; round < ROUNDS; round++) {
 		child = fork();
 		if (!child) {
 			enter();
-			for (int at = 0; at < OPERATIONS; at++)
+			for (int at = 0; at < count; at++)
 				measure(&measures[at], round);
 			exit(0);
 		}
@@ -283,9 +221,9 @@ static void measure_all(void)
 		if (mkdir(more, 0755))
 			fail(more);
 	}
-	for (struct measure *m = measures; m < measures + OPERATIONS; m++) {
+	for (struct measure *m = measures; m < measures + count; m++) {
 		qsort(m->rounds, ROUNDS, sizeof(*m->rounds), by_size);
-		printf("cost %s %llu %llu %llu\n", m->name, (unsigned long long)m->rounds[ROUNDS / 2],
+		printf("cost %s %llu %llu %llu\n", m->of->name, (unsigned long long)m->rounds[ROUNDS / 2],
 		       (unsigned long long)m->rounds[0], (unsigned long long)m->rounds[ROUNDS - 1]);
 	}
 	fflush(stdout);
@@ -305,13 +243,17 @@ int main(int argc, char **argv)
 			later = argv[at + 1];
 		else if (strcmp(argv[at], "--profile") == 0)
 			profile = argv[at + 1];
+		else if (strcmp(argv[at], "--landlock") == 0)
+			landlock = atol(argv[at + 1]);
+		else if (strcmp(argv[at], "--first") == 0)
+			count = atoi(argv[at + 1]);
 	}
 	if (apart) {
 		/* Counting ends with this descriptor. */
 		if (bpf_call(BPF_ENABLE_STATS, &stats) < 0)
 			fail("BPF_ENABLE_STATS");
 		for (int at = 0; at < OPERATIONS; at++)
-			take_apart(operations[at].name, operations[at].operation);
+			take_apart(operations[at].name, operations[at].turn);
 		return 0;
 	}
 	measure_all();

@@ -1,5 +1,5 @@
 # Runs in the guest: what the system calls cost, in the configuration that the kernel was booted with.
-mkdir -p /var/lib/kiln /usr/share/nginx/html/css /sys/fs/cgroup/system.slice
+mkdir -p /var/lib/kiln /var/lib/nginx /usr/share/nginx/html/css /sys/fs/cgroup/system.slice
 echo page >/usr/share/nginx/html/css/style.css1
 chmod 755 /kiln/cost
 # As many control groups as a server has. What they take of the kernel's per-CPU memory is more than its first chunk has:
@@ -29,6 +29,9 @@ elif [ -e /sys/kernel/security/apparmor ]; then
 	cat /kiln/apparmor.bin >/sys/kernel/security/apparmor/.replace
 	/kiln/cost --unit $free | tell apparmor-unconfined
 	/kiln/cost --unit $free --profile kiln_cost | tell apparmor-confined
+elif grep -q landlock /sys/kernel/security/lsm 2>/dev/null; then
+	/kiln/cost --unit $free | tell landlock-unconfined
+	/kiln/cost --unit $free --landlock 0 | tell landlock-confined
 else
 	/kiln/cost --unit $free | tell base
 fi

@@ -40,6 +40,8 @@ unthrottled() {
 	sleep 2
 	is "$before" grep nr_throttled "$slice/$1/cpu.stat"
 }
+throttled_disk() { show "$1" IOWriteBandwidthMax | grep -q ' 1000000$'; }
+limited_disk() { show kl-io.service IOWriteBandwidthMax | grep -q "$1"; }
 told() { grep -q "$1" /kiln/events; }
 # share UNIT: percent of a processor that it got within some five seconds.
 share() {
@@ -101,6 +103,14 @@ END
 cat >/run/kl/sleep.pl <<'END'
 sleep 600;
 END
+cat >/run/kl/forbidden.pl <<'END'
+if (@ARGV < 2) { open my $f, "<", "/kiln/forbidden" } sleep 600;
+END
+touch /kiln/forbidden
+unit timed sleep
+unit t@ sleep MemoryMax=32M
+unit slow forbidden
+unit met pids
 unit cpu cpu
 unit memory memory
 unit own sleep MemoryMax=16M
@@ -131,6 +141,17 @@ ok "the least of two blocks" is 25165824 show kl-memory.service MemoryMax
 ok "the unit's own where that is less" is 16777216 show kl-own.service MemoryMax
 ok "an instance has its limit" is 10 show kl-i@7.service TasksMax
 ok "another has not" test "$(show kl-i@8.service TasksMax)" != 10
+
+systemctl start kl-t@1 kl-slow kl-met
+ok "an instance of a template has its limit" soon is 7 show kl-t@1.service TasksMax
+ok "in the kernel, too" is 7 cat "$slice/system-kl\\x2dt.slice/kl-t@1.service/pids.max"
+ok "the template's own where that is less" is 33554432 show kl-t@1.service MemoryMax
+ok "who reads what is forbidden is throttled" soon is 100ms show kl-slow.service CPUQuotaPerSecUSec
+ok "and has less of the disk" throttled_disk kl-slow.service
+ok "that is told" soon told '"phase":"began","action":"throttle","unit":"kl-slow.service"'
+ok "the status says it" grep -q '^throttled  kl-slow.service since .*deny read' <($agent status)
+ok "who meets a limit is throttled" soon is 100ms show kl-met.service CPUQuotaPerSecUSec
+ok "and it is told what was met" soon told '"unit":"kl-met.service","resource":"pids","limit":7,.*"action":"throttle"'
 
 systemctl start kl-cpu kl-memory kl-pids kl-files kl-own kl-other kl-i@7
 ok "a busy loop gets a fifth" between 16 24 share kl-cpu.service
@@ -169,9 +190,26 @@ ok "without the agent a unit that is restarted has its quota" between 16 24 shar
 ok "and its descriptors" soon is "40 50" limits kl-files.service
 ok "loading again changes nothing" quietly $agent load
 ok "the quota is there" is "20000 100000" cat $slice/kl-cpu.service/cpu.max
+ok "who is throttled is so without the agent" is "10000 100000" cat $slice/kl-slow.service/cpu.max
 systemctl start kiln-agent.service
+ok "and with the next" is 100ms show kl-slow.service CPUQuotaPerSecUSec
+ok "the operator lets it go" $agent release kl-slow.service
+ok "it has its processor again" soon is infinity show kl-slow.service CPUQuotaPerSecUSec
+ok "in the kernel, too" soon is "max 100000" cat $slice/kl-slow.service/cpu.max
+ok "the other is throttled still" is 100ms show kl-met.service CPUQuotaPerSecUSec
+truncate -s 32M /var/tmp/disk && mkfs.ext4 -q /var/tmp/disk && mkdir -p /mnt/kl && mount -o loop /var/tmp/disk /mnt/kl
+ok "a disk that is mounted later has its limit" soon limited_disk loop
+date -u -s "$(date -u +%F) 10:00:00" >/dev/null
+ok "outside of its window a limit does not hold" soon is 67108864 show kl-timed.service MemoryMax
+date -u -s "$(date -u +%F) 12:00:00" >/dev/null
+ok "within it does" soon is 16777216 show kl-timed.service MemoryMax
+ok "the status has that one" grep -q '^limit *kl-timed.service memory 16MiB' <($agent status)
+date -u -s "$(date -u +%F) 13:00:00" >/dev/null
+ok "and ends with it" soon is 67108864 show kl-timed.service MemoryMax
+umount /mnt/kl
 
 ok "an update comes" quietly $agent update --tables /kiln/b.tables --signature /kiln/b.dsse.json
+ok "an update to a policy without ends a throttle" soon is infinity show kl-met.service CPUQuotaPerSecUSec
 ok "it ends a quota" is infinity show kl-cpu.service CPUQuotaPerSecUSec
 sed 's/^/# cpu.max /' $slice/kl-cpu.service/cpu.max
 ok "in the kernel, too" unthrottled kl-cpu.service

@@ -45,6 +45,30 @@ check "no child is born elsewhere" is "refused EPERM" try kt-out.service child-i
 check "but below" is "worked -" try kt-out.service child-in /sys/fs/cgroup/system.slice/kt-out.service/own
 check "the limit is reported as met" until_holds 10 reported '"schema":"kiln.limit.v1".*"unit":"kt-out.service","resource":"network_out"'
 check "the status has limit and use" status_has "kt-out.service network out 400kbit/s; [0-9]* bytes, [0-9]* dropped"
+# What a refusal throttles is slow at once, by the kernel alone; then the agent tells it.
+told() { is "$1" grep -c "\"phase\":\"$2\",\"action\":\"throttle\",\"unit\":\"$3\"" /kiln/events; }
+echo x >/tmp/kt/bait
+check "who did nothing is fast" between 3000 100000000 rate kt-slow.service tcp 127.0.0.1
+check "it reads what is forbidden" is "refused EPERM" try kt-slow.service read /tmp/kt/bait
+check "it is throttled" between 1 1400 rate kt-slow.service tcp 127.0.0.1 6
+check "it is told" until_holds 10 told 1 began kt-slow.service
+check "the status says so, and until when" status_has "^throttled  kt-slow.service since .* until .*: deny read"
+check "the machine's own way in is refused" is "refused EPERM" try sshd.service read /tmp/kt/bait
+check "and is as fast as it was" between 3000 100000000 rate sshd.service tcp 127.0.0.1
+check "the throttled unit does not change what its cgroup is held to" is "refused EPERM" its kt-slow.service max system.slice/kt-slow.service/pids.max
+check "nor goes elsewhere" is "refused EPERM" its kt-slow.service 0 cgroup.procs
+kill -9 "$watcher"
+wait "$watcher"
+watcher=
+check "with the agent dead it is throttled" between 1 1400 rate kt-slow.service tcp 127.0.0.1 6
+watch_events
+check "the operator lets it go" exits 0 $agent release kt-slow.service
+check "it is fast again" between 3000 100000000 rate kt-slow.service tcp 127.0.0.1
+check "that is told, and the beginning not again" until_holds 10 told 1 released kt-slow.service
+check "not twice" told 1 began kt-slow.service
+check "throttled once more" is "refused EPERM" try kt-slow.service read /tmp/kt/bait
+rmdir "$slice/kt-slow.service"
+check "with its cgroup it ends" until_holds 10 told 1 ended kt-slow.service
 kill -9 "$watcher"
 wait "$watcher"
 watcher=

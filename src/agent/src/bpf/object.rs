@@ -35,6 +35,9 @@ pub const ORIGIN: &str = env!("KILN_BPF_ORIGIN");
 const SECTIONS: [(&str, &str); 3] =
     [(".data.state", "kiln_state"), (".bss.groups", "kiln_groups"), (".bss.clock", "kiln_clock")];
 
+/// Maps with entries of each CPU, and how many.
+const OF_EACH_CPU: [(&str, u32); 2] = [("kiln_scratches", SCRATCHES), ("kiln_answers", 1)];
+
 /// What a map is pinned as.
 fn pin_name(map: &OsStr) -> String {
     let section = SECTIONS.iter().find(|(section, _)| map == *section);
@@ -98,9 +101,9 @@ pub fn load(pins: &Pins, want: &dyn Fn(&str) -> bool) -> Result<Loaded> {
         let path = pins.maps().join(pin_name(map.name()));
         if path.exists() {
             map.reuse_pinned_map(&path).map_err(failed(ObjectStep::Share(path)))?;
-        } else if map.name() == "kiln_scratches" {
+        } else if let Some((_, each)) = OF_EACH_CPU.iter().find(|(name, _)| map.name() == *name) {
             let cpus = libbpf_rs::num_possible_cpus().map_err(failed(ObjectStep::CountCpus))?;
-            map.set_max_entries(SCRATCHES * cpus as u32).map_err(failed(ObjectStep::SizeScratches))?;
+            map.set_max_entries(each * cpus as u32).map_err(failed(ObjectStep::SizeScratches))?;
         }
     }
     said().clear();

@@ -18,7 +18,7 @@ pub struct Prog {
 }
 
 /// The program for what comes in; the kernel does not say which of the two ways a program was loaded for.
-const INGRESS: &str = "kiln_ingress";
+const INGRESS: &str = "ingress";
 /// The root of the cgroups, where programs for packets are attached.
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -67,7 +67,7 @@ impl Prog {
     /// Failures of the kernel: no LSM `bpf`, too many programs on the hook.
     pub fn attach(&self, name: &str) -> io::Result<Link> {
         if self.kind == libbpf_sys::BPF_PROG_TYPE_CGROUP_SKB {
-            let incoming = name == INGRESS;
+            let incoming = name.ends_with(INGRESS);
             let way = if incoming { libbpf_sys::BPF_CGROUP_INET_INGRESS } else { libbpf_sys::BPF_CGROUP_INET_EGRESS };
             let root = std::fs::File::open(ROOT)?;
             // SAFETY: both descriptors are open for the call; a null pointer asks for no options.

@@ -4,10 +4,28 @@ use std::io;
 use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 
-use kiln_base::abi::layout::{GENERATIONS, INACTIVE, State, TURN_SHIFT};
+use kiln_base::abi::layout::{AUDIT_PIECE, AUDIT_PIECES, GENERATIONS, INACTIVE, State, TURN_SHIFT};
 
 use crate::bpf::map::Map;
 use crate::bpf::mapping::Mapping;
+
+/// The one unit that is in audit mode, as the kernel programs know it (`bpf/include/audit.h`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    /// It ends then; nanoseconds since boot.
+    pub until_ns: u64,
+    /// It holds under this serial only.
+    pub serial: u64,
+    /// What the unit's processes have.
+    pub label: u32,
+    /// That of its guards alone.
+    pub guards: u32,
+    /// Name of the unit's cgroup.
+    pub cgroup: String,
+}
+
+/// Longest name of a cgroup.
+const MOST_NAME: usize = (AUDIT_PIECES - 1) * AUDIT_PIECE;
 
 /// `kiln_state`, mapped.
 #[derive(Debug)]
@@ -70,12 +88,99 @@ impl StateWord {
         self.0.word(offset_of!(State, quarantines)).load(Ordering::Acquire) != 0
     }
 
+    /// Tells the unit in audit mode, in the place of any other. The time comes last: while it is 0 none is.
+    ///
+    /// # Errors
+    /// If the name is longer than one of a cgroup can be.
+    pub fn set_audited(&self, unit: &Audited) -> io::Result<()> {
+        self.end_audited();
+        if unit.cgroup.len() > MOST_NAME {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let at = offset_of!(State, audit_unit);
+        for (n, word) in words_of_name(unit.cgroup.as_bytes()).into_iter().enumerate() {
+            self.0.word(at + 8 * n).store(word, Ordering::Release);
+        }
+        self.0.word(offset_of!(State, audit_serial)).store(unit.serial, Ordering::Release);
+        let labels = u64::from(unit.guards) << 32 | u64::from(unit.label);
+        self.0.word(offset_of!(State, audit_labels)).store(labels, Ordering::Release);
+        self.0.word(offset_of!(State, audit_until)).store(unit.until_ns, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// No unit is in audit mode any more.
+    pub fn end_audited(&self) {
+        self.0.word(offset_of!(State, audit_until)).store(0, Ordering::SeqCst);
+    }
+
+    /// The unit in audit mode, also where its time is over.
+    pub fn audited(&self) -> Option<Audited> {
+        let word = |at: usize| self.0.word(at).load(Ordering::Acquire);
+        let until_ns = word(offset_of!(State, audit_until));
+        let labels = word(offset_of!(State, audit_labels));
+        let name: Vec<u64> = (0..2 * AUDIT_PIECES).map(|n| word(offset_of!(State, audit_unit) + 8 * n)).collect();
+        (until_ns != 0).then(|| Audited {
+            until_ns,
+            serial: word(offset_of!(State, audit_serial)),
+            label: labels as u32,
+            guards: (labels >> 32) as u32,
+            cgroup: name_of_words(&name),
+        })
+    }
+
+    /// Whether somebody was throttled in this boot.
+    pub fn throttles(&self) -> bool {
+        self.0.word(offset_of!(State, throttles)).load(Ordering::Acquire) != 0
+    }
+
+    /// Says that somebody is.
+    pub fn set_throttles(&self) {
+        self.0.word(offset_of!(State, throttles)).store(1, Ordering::SeqCst);
+    }
+
     /// Whether tasks are known to be seen before they leave their cgroup (`KILN_MOVES_SEEN`).
     pub fn moves_seen(&self) -> bool {
         self.0.word(offset_of!(State, moves)).load(Ordering::Acquire) == 1
     }
 }
 
+/// A name in pieces, each with a zero behind it, as bpf_probe_read_kernel_str() gives them.
+fn words_of_name(name: &[u8]) -> [u64; 2 * AUDIT_PIECES] {
+    let mut words = [0; 2 * AUDIT_PIECES];
+    for (n, piece) in name.chunks(AUDIT_PIECE).take(AUDIT_PIECES).enumerate() {
+        let mut bytes = [0; 16];
+        bytes[..piece.len()].copy_from_slice(piece);
+        let whole = u128::from_le_bytes(bytes);
+        (words[2 * n], words[2 * n + 1]) = (whole as u64, (whole >> 64) as u64);
+    }
+    words
+}
+
+fn name_of_words(words: &[u64]) -> String {
+    let pieces = words.chunks(2).flat_map(|piece| {
+        let bytes: Vec<u8> = piece.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.into_iter().take(AUDIT_PIECE)
+    });
+    String::from_utf8_lossy(&pieces.take_while(|byte| *byte != 0).collect::<Vec<u8>>()).into_owned()
+}
+
 fn serial_offset(generation: u32) -> usize {
     offset_of!(State, serial) + 8 * generation.min(GENERATIONS - 1) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_any_length_goes_into_pieces_and_back() {
+        for len in [1, 14, 15, 16, 29, 30, 31, 254, MOST_NAME] {
+            let name: String = ('a'..='z').cycle().take(len).collect();
+            let words = words_of_name(name.as_bytes());
+            assert_eq!(name_of_words(&words), name);
+            // Each piece ends with a zero, and what is behind the name is empty.
+            assert!(words.chunks(2).all(|piece| piece[1] >> 56 == 0));
+            assert_eq!(words[2 * (AUDIT_PIECES - 1)..], [0, 0]);
+        }
+    }
 }

@@ -3,20 +3,22 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use kiln_base::abi::tables::MAX_FILE;
+use kiln_base::bundle::MAX_ENVELOPE;
 use kiln_base::event::Evidence;
 
 use crate::bpf;
 use crate::commands::args::{self, Args, Command};
-use crate::commands::control::{self, Answer, Request};
-use crate::commands::load;
-use crate::commands::run;
-use crate::commands::status;
+use crate::commands::control::{self, Answer, Blob, Request};
+use crate::commands::{completions, explain, handle, load, ps, run, show, status};
 use crate::config::Places;
 use crate::error::{AgentError, Holder, Refusal, Result};
 use crate::load::keep;
 use crate::load::known;
+use crate::machine::caller::Caller;
 use crate::machine::journal;
 use crate::machine::lines;
+use crate::report::acts::Act;
 use crate::update::engine::Engine;
 use crate::update::store::Verified;
 use crate::update::trusted::Trusted;
@@ -49,32 +51,25 @@ fn dispatch(args: Args, places: Places) -> Result<u8> {
         Command::Run => run::run(places)?,
         Command::Status => {
             let status = status::status(&places)?;
-            if json {
-                lines::print_line(&status)
-            } else {
-                lines::print_text(&status)
-            }
+            lines::print(&status, json);
             return Ok(u8::from(!status.enforced));
         }
         Command::Verify => verify(&places, json)?,
         Command::Kernel => return kernel_command(json),
         Command::Unload => unload(places)?,
         Command::Update { tables, signature, assignment, confirm_within } => {
-            let absolute = |p: std::path::PathBuf| {
-                std::path::absolute(&p).map_err(|source| AgentError::Read { path: p.clone(), source })
-            };
-            let assignment = assignment.map(absolute).transpose()?;
-            let request = Request::Update {
-                tables: absolute(tables)?,
-                signature: absolute(signature)?,
-                assignment,
-                confirm_within,
-            };
-            return perform(places, request, json);
+            let assignment = assignment.map(|path| Blob::read(&path, MAX_ENVELOPE)).transpose()?;
+            let (tables, signature) = (Blob::read(&tables, MAX_FILE)?, Blob::read(&signature, MAX_ENVELOPE)?);
+            return perform(places, Request::Update { tables, signature, assignment, confirm_within }, json);
         }
         Command::Confirm => return perform(places, Request::Confirm, json),
         Command::Release(who) => return perform(places, Request::Release { who }, json),
         Command::Revert => return perform(places, Request::Revert, json),
+        Command::Audit { unit, seconds } => return perform(places, Request::Audit { unit, seconds }, json),
+        Command::Show(unit) => lines::print(&show::show(&places, unit.as_deref())?, json),
+        Command::Ps => lines::print(&ps::ps(&places)?, json),
+        Command::Explain(event) => lines::print(&explain::explain(&places, &event)?, json),
+        Command::Completions(shell) => lines::print_text(&completions::script(shell)),
     }
     Ok(0)
 }
@@ -96,7 +91,7 @@ fn load_command(places: Places) -> Result<u8> {
     }
     let outcome = match load::load(places) {
         // Where an agent runs, a policy is in force; it proves so itself.
-        Err(AgentError::Busy(holder)) => match control::ask(&run, &Request::Affirm)? {
+        Err(AgentError::Busy(holder)) => match control::ask(&run, &mut Request::Affirm)? {
             Some(answer) => return finish(answer, true),
             None => return Err(AgentError::Busy(holder)),
         },
@@ -123,15 +118,16 @@ fn kernel_command(json: bool) -> Result<u8> {
 }
 
 /// Asks the running agent, or does it here if there is none.
-fn perform(places: Places, request: Request, json: bool) -> Result<u8> {
-    if let Some(answer) = control::ask(&places.run, &request)? {
+fn perform(places: Places, mut request: Request, json: bool) -> Result<u8> {
+    if let Some(answer) = control::ask(&places.run, &mut request)? {
         return finish(answer, json);
     }
     let mut engine = Engine::open(places)?;
     engine.maps.set_agent(std::process::id())?;
-    let result = run::handle(&mut engine, request);
+    let (result, act) = handle::answer(&mut engine, request, &Caller::own());
+    act.iter().for_each(Act::record);
     engine.maps.set_agent(0)?;
-    finish(Answer::Done(result?), json)
+    finish(result?, json)
 }
 
 fn finish(answer: Answer, json: bool) -> Result<u8> {
@@ -139,6 +135,14 @@ fn finish(answer: Answer, json: bool) -> Result<u8> {
         Answer::Done(evidence) => {
             if let Some(evidence) = evidence {
                 print_evidence(&evidence, json);
+            }
+            Ok(0)
+        }
+        Answer::Audited(audit) => {
+            if json {
+                lines::print_line(&serde_json::json!({"schema": "kiln.audit.v1", "audit": audit}));
+            } else {
+                lines::print_text(&format_args!("audit      {audit}"));
             }
             Ok(0)
         }
@@ -165,7 +169,7 @@ fn print_evidence(evidence: &Evidence, json: bool) {
 
 fn verify(places: &Places, json: bool) -> Result<()> {
     let trusted = Trusted::read(places)?;
-    let policy = Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted)?;
+    let policy = Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted)?.of_build()?;
     let object = kiln_base::model::Digest::of(bpf::object::bytes());
     let s = &policy.statement;
     if json {
@@ -197,6 +201,8 @@ fn unload(places: Places) -> Result<()> {
             ("MESSAGE", message),
             ("PRIORITY", "4"),
             ("SYSLOG_IDENTIFIER", "kiln-agent"),
+            ("KILN_OPERATION", "unload"),
+            ("KILN_BY", "operator"),
             ("KILN_UID", &uid),
             ("KILN_POLICY", &name),
             ("KILN_SERIAL", &serial_text),

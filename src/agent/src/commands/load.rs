@@ -9,6 +9,7 @@ use crate::load::keep;
 use crate::load::known;
 use crate::load::maps::Maps;
 use crate::machine::host;
+use crate::machine::lines;
 use crate::machine::lock::Lock;
 use crate::unknown::OnUnknown;
 use crate::update::calls;
@@ -17,6 +18,7 @@ use crate::update::engine::Engine;
 use crate::update::stay;
 use crate::update::store::{Accepted, Store, Verified};
 use crate::update::switch::switch;
+use crate::update::tighten;
 use crate::update::trusted::Trusted;
 
 /// What was done.
@@ -28,6 +30,21 @@ pub struct Outcome {
     pub problems: Vec<AgentError>,
     /// What this kernel has that this build does not know; the image permits to load all the same.
     pub unknown: Option<AgentError>,
+}
+
+/// The first policy of a boot: the build's, or what stands in for it.
+fn first(engine: &mut Engine, policy: &Verified, tightened: Option<Verified>) -> Result<Evidence> {
+    if let Some(tightened) = tightened {
+        let evidence = switch(engine, Accepted::at_boot(&tightened), None);
+        match evidence.and_then(|evidence| stay::confirm(engine).map(|()| evidence)) {
+            Ok(evidence) => return Ok(evidence),
+            // Nothing that the build did not sign keeps its own policy from being enforced.
+            Err(e) => {
+                lines::error(&format_args!("the tightened policy cannot be enforced, and the build's own is: {e}"))
+            }
+        }
+    }
+    switch(engine, Accepted::at_boot(policy), None)
 }
 
 /// Loads the newest valid policy. Where one is enforced already it stays so throughout: programs of another build are
@@ -43,7 +60,8 @@ pub fn load(places: Places) -> Result<Outcome> {
         Ok(marks) => (marks, None),
         Err(e) => (Default::default(), Some(e)),
     };
-    let baked = Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted);
+    let baked =
+        Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted).and_then(Verified::of_build);
     // Of an image that gives units other filters of system calls, the last good policy is no longer one.
     let fits = |good: Option<Verified>| good.map(|g| calls::check(&places, &g).map(|()| g)).transpose();
     let good = store.last_good(&trusted).and_then(fits);
@@ -76,13 +94,17 @@ pub fn load(places: Places) -> Result<Outcome> {
         engine.settle()?;
     }
     let evidence = if fresh {
-        switch(&mut engine, Accepted::at_boot(&policy), None)
+        first(&mut engine, &policy, tighten::kept(&store, &trusted, &policy))
     } else {
         let records = engine.records()?;
         if policy.statement.serial > records.active.serial {
             switch(&mut engine, Accepted::at_boot(&policy), None)
         } else {
-            stay::affirm(&mut engine)
+            match tighten::end_if_over(&mut engine) {
+                Ok(None) => stay::affirm(&mut engine),
+                Ok(Some(evidence)) => Ok(evidence),
+                Err(e) => Err(e),
+            }
         }
     };
     // Fresh programs learn it only now that they are attached.

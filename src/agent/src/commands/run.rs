@@ -3,22 +3,22 @@
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use kiln_base::event::Evidence;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::bpf::pins::Pins;
-use crate::commands::control::{self, Answer, Request};
+use crate::commands::control::{self, Answer};
+use crate::commands::handle;
 use crate::config::Places;
-use crate::error::{AgentError, Refusal, Result, Step};
-use crate::limit::watch::Watch;
+use crate::error::{AgentError, Result, Step};
+use crate::load::servers;
 use crate::machine::clock::now_ns;
-use crate::machine::files::read_optional;
 use crate::machine::lines;
 use crate::machine::process::{notify, watched};
 use crate::pos;
+use crate::report::acts::{Act, Operation};
 use crate::update::engine::Engine;
-use crate::update::trusted::Trusted;
-use crate::update::{back, release, stay, take, windows};
+use crate::update::limits::Keep;
+use crate::update::{audit, back, tighten, windows};
 
 /// Longest sleep: the deadline of an update is looked at this often.
 const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -46,7 +46,9 @@ pub fn run(places: Places) -> Result<()> {
     let listener = control::listen(&engine.places.run)?;
     engine.maps.set_agent(std::process::id())?;
     engine.settle()?;
-    let (mut away, mut schedule, mut watch) = (false, windows::Watch::default(), Watch::default());
+    let (mut away, mut schedule, mut keep) = (false, windows::Watch::default(), Keep::default());
+    let mut tightened = tighten::Watch::default();
+    let mut told = servers::Told::default();
     notify("READY=1");
     watched();
     loop {
@@ -55,7 +57,7 @@ pub fn run(places: Places) -> Result<()> {
         let ready = {
             // Without a POS its place is taken by the listener once more.
             let inbox = pos.as_ref().map_or(listener.as_fd(), |(inbox, _)| inbox.as_fd());
-            let met = watch.told().unwrap_or(listener.as_fd());
+            let met = keep.watch.told().unwrap_or(listener.as_fd());
             let mut fds = [
                 PollFd::new(engine.events.ring(), PollFlags::IN),
                 PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
@@ -73,30 +75,34 @@ pub fn run(places: Places) -> Result<()> {
         if ended {
             break;
         }
-        if asked && let Some((stream, request)) = control::accept(&listener) {
-            let answer = match handle(&mut engine, request) {
-                Ok(evidence) => Answer::Done(evidence),
-                Err(e) => {
-                    lines::error(&e);
-                    Answer::Failed { code: e.exit_code(), error: e.to_string() }
-                }
-            };
+        if asked && let Some((stream, request, caller)) = control::accept(&listener) {
+            let (answer, act) = handle::answer(&mut engine, request, &caller);
+            act.iter().for_each(Act::tell);
+            let answer = answer.unwrap_or_else(|e| {
+                lines::error(&e);
+                Answer::Failed { code: e.exit_code(), error: e.to_string() }
+            });
             control::answer(stream, &answer);
             trim();
         }
         if let Some((inbox, spool)) = &pos {
             spool.set_lost(engine.maps.counters().map_or(0, |c| c.dropped));
             while let Some((ask, reply)) = inbox.next() {
-                let _ = reply.send(serve(&mut engine, ask).map_err(|e| e.to_string()));
+                let _ = reply.send(handle::serve(&mut engine, ask).map_err(|e| e.to_string()));
                 trim();
             }
         }
         dead_man(&mut engine);
+        audit::watch(&engine).iter().for_each(Act::tell);
+        tightened.look(&mut engine);
         if let Err(e) = engine.watch_responses() {
             lines::error(&e);
         }
         schedule.look(&engine);
-        limits(&engine, &mut watch);
+        keep.look(&mut engine);
+        if let Err(e) = told.look(&engine.places, &engine.maps) {
+            lines::error(&e);
+        }
         // What is enforced stays so; it is said once.
         let was = std::mem::replace(&mut away, !engine.in_place());
         if away && !was {
@@ -111,61 +117,6 @@ pub fn run(places: Places) -> Result<()> {
     engine.maps.set_agent(0)
 }
 
-/// Carries out a request.
-///
-/// # Errors
-/// Of the request; the agent goes on.
-pub fn handle(engine: &mut Engine, request: Request) -> Result<Option<Evidence>> {
-    match request {
-        Request::Update { tables, signature, assignment, confirm_within } => {
-            let trusted = Trusted::read(&engine.places)?;
-            let instance = instance(engine);
-            let policy = take::read(&trusted, &tables, &signature, assignment.as_deref(), instance.as_deref())?;
-            take::apply(engine, &policy, confirm_within).map(Some)
-        }
-        Request::Confirm => stay::confirm(engine).map(|()| None),
-        Request::Revert => {
-            if engine.records()?.pending.is_none() {
-                return Err(Refusal::Confirmed.into());
-            }
-            back::revert(engine).map(Some)
-        }
-        Request::Affirm => stay::affirm(engine).map(Some),
-        Request::Release { who } => release::release(engine, &who).map(|()| None),
-    }
-}
-
-/// Answers the POS's threads.
-fn serve(engine: &mut Engine, ask: pos::Ask) -> Result<Option<(Evidence, u64)>> {
-    match ask {
-        pos::Ask::Apply(policy) => {
-            let within = engine.config.confirm_seconds;
-            take::apply(engine, &policy, Some(within)).map(|evidence| Some((evidence, policy.sequence)))
-        }
-        pos::Ask::Confirm(serial) => {
-            let records = engine.records()?;
-            if records.active.serial != serial {
-                let active = records.active.serial;
-                return Err(Refusal::NotInForce { active, asked: serial }.into());
-            }
-            if records.pending.is_some() {
-                stay::confirm(engine)?;
-            }
-            Ok(None)
-        }
-        pos::Ask::Prove => {
-            let evidence = stay::affirm(engine)?;
-            Ok(Some((evidence, engine.records()?.active.sequence)))
-        }
-    }
-}
-
-/// The instance's id, once the machine is enrolled.
-fn instance(engine: &Engine) -> Option<String> {
-    let bytes = read_optional(&engine.store.path("instance"), 256).ok()??;
-    Some(String::from_utf8(bytes).ok()?.trim().to_owned())
-}
-
 /// Goes back if an update was not confirmed in time.
 pub fn dead_man(engine: &mut Engine) {
     let Ok(records) = engine.records() else { return };
@@ -173,25 +124,19 @@ pub fn dead_man(engine: &mut Engine) {
         return;
     }
     let serial = records.active.serial;
+    let act = Act::by_agent(Operation::Revert);
     match back::revert(engine) {
-        Ok(evidence) => lines::notice(&format_args!(
-            "serial {serial} was not confirmed in time; serial {} is in force again",
-            evidence.serial
-        )),
-        Err(e) => lines::error(&e),
-    }
-}
-
-/// Looks whether a limit was met.
-fn limits(engine: &Engine, watch: &mut Watch) {
-    let Ok(records) = engine.records() else { return };
-    if !watch.watches(&records.active.tables) {
-        match engine.keeper.tables(&records.active) {
-            Ok(tables) => watch.begin(records.active.tables, records.active.serial, &tables),
-            Err(e) => return lines::error(&e),
+        Ok(evidence) => {
+            let why =
+                format!("serial {serial} was not confirmed in time; serial {} is in force again", evidence.serial);
+            lines::notice(&why);
+            act.serial(evidence.serial).because(&why).tell();
+        }
+        Err(e) => {
+            lines::error(&e);
+            act.failed(&e).tell();
         }
     }
-    watch.look(&engine.places, &engine.maps);
 }
 
 /// An update needs some MiB for moments; they are given back, so that the idle agent stays small.

@@ -1,23 +1,29 @@
 //! `kiln-agent status`: what the kernel enforces now. Reads only, and needs no lock.
 
-use kiln_base::abi::layout::TABLES_BYTES;
+use kiln_base::abi::layout::{H_THROTTLE, TABLES_BYTES};
 use kiln_base::abi::metadata::Metadata;
-use kiln_base::event::{Evidence, Link, Program, Response};
+use kiln_base::event::{Evidence, Link, Program, Response, rfc3339};
 use kiln_base::window::text;
 use serde::Serialize;
 
 use crate::config::Places;
 use crate::error::{AgentError, Result};
-use crate::label::quarantine;
+use crate::label::bearer::Labels;
+use crate::label::quarantine::{self, Descendant};
+use crate::label::who;
+use crate::limit::now::Clockwork;
+use crate::limit::throttle;
 use crate::limit::usage::{self, Usage};
 use crate::load::attach;
 use crate::load::generation;
 use crate::load::maps::{Counters, Maps};
 use crate::machine::clock::boot_unix_ns;
 use crate::report::explain::Explainer;
-use crate::report::responses;
+use crate::report::{responses, throttles};
+use crate::update::audit::{self, Audit};
 use crate::update::calls::{self, Unfiltered};
 use crate::update::records::{Keeper, Record};
+use crate::update::tighten;
 use crate::update::windows;
 
 /// The state of enforcement.
@@ -53,12 +59,31 @@ pub struct Status {
     /// Who is in quarantine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<Response>,
-    /// Limits of units, and what of them is used.
+    /// Descendants of who is in quarantine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub descendants: Vec<Descendant>,
+    /// The unit that an operator has put into audit mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
+    /// Who is throttled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub throttled: Vec<Throttled>,
+    /// Limits of units that hold now, and what of them is used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Usage>,
     /// The last proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+}
+
+/// A unit that is throttled.
+#[derive(Debug, Serialize)]
+pub struct Throttled {
+    /// As it was told.
+    #[serde(flatten)]
+    pub response: Response,
+    /// RFC 3339, UTC: until when, unless it is asked for again.
+    pub until: String,
 }
 
 /// Which windows are open by what the kernel programs were told.
@@ -128,6 +153,9 @@ pub fn status(places: &Places) -> Result<Status> {
         counters: Counters::default(),
         unfiltered: Vec::new(),
         quarantined: Vec::new(),
+        descendants: Vec::new(),
+        audit: None,
+        throttled: Vec::new(),
         limits: Vec::new(),
         evidence: None,
     };
@@ -143,7 +171,8 @@ pub fn status(places: &Places) -> Result<Status> {
     status.counters = maps.counters()?;
     (status.programs, status.links) = attach::inventory(&pins)?;
     let keeper = Keeper::new(&places.run);
-    status.quarantined = quarantined(places, &maps, &keeper)?;
+    (status.quarantined, status.descendants) = quarantined(places, &maps, &keeper)?;
+    status.throttled = throttled(places, &maps, &keeper)?;
     let Some(index) = maps.active() else {
         status.problem = Some("the programs are loaded, but no generation is active".into());
         return Ok(status);
@@ -155,7 +184,9 @@ pub fn status(places: &Places) -> Result<Status> {
     let tables = keeper.tables(&records.active);
     if let Ok(tables) = &tables {
         status.unfiltered = calls::unfiltered(&places.proc, tables);
-        status.limits = usage::all(places, &maps, tables);
+        let throttles = tables.kernel.header.required_hooks_lo & H_THROTTLE != 0;
+        let now = Clockwork::new(&tables.metadata, throttles).now(places, &maps)?;
+        status.limits = usage::all(places, &maps, tables, &now);
     }
     status.windows = tables.as_ref().ok().and_then(|t| Windows::of(&maps, index, &t.metadata));
     let words = tables.map(|t| t.kernel.words.len());
@@ -165,6 +196,7 @@ pub fn status(places: &Places) -> Result<Status> {
         Ok(digest) => status.problem = Some(format!("the active map has {digest}, not {}", records.active.readback)),
         Err(e) => status.problem = Some(e.to_string()),
     }
+    status.audit = audit::current(&places.run, &maps);
     status.pending = records.pending.is_some();
     status.evidence = records.evidence;
     status.previous = records.previous;
@@ -172,19 +204,43 @@ pub fn status(places: &Places) -> Result<Status> {
     Ok(status)
 }
 
-fn quarantined(places: &Places, maps: &Maps, keeper: &Keeper) -> Result<Vec<Response>> {
+fn quarantined(places: &Places, maps: &Maps, keeper: &Keeper) -> Result<(Vec<Response>, Vec<Descendant>)> {
+    if !maps.state.quarantines() {
+        return Ok((Vec::new(), Vec::new()));
+    }
     let held = quarantine::list(&maps.quarantined, &places.cgroups)?;
-    if held.is_empty() {
+    let labels = maps.labels_given()?;
+    let groups = who::groups(&maps.cgroups, &places.cgroups)?;
+    let bound = who::all(Labels(&maps.labels), &groups, &places.proc)?;
+    let descendants = quarantine::descendants(&bound, &held, &labels);
+    let explainer = explainer(keeper)?;
+    let live = held.iter().filter(|h| !h.is_over());
+    Ok((live.map(|h| responses::describe(h, &labels, &explainer)).collect(), descendants))
+}
+
+fn throttled(places: &Places, maps: &Maps, keeper: &Keeper) -> Result<Vec<Throttled>> {
+    let all = throttle::list(maps, &places.cgroups)?;
+    if all.is_empty() {
         return Ok(Vec::new());
     }
-    let labels = maps.labels_given()?;
+    let (labels, explainer) = (maps.labels_given()?, explainer(keeper)?);
+    let until = |ns: u64| rfc3339(boot_unix_ns().saturating_add(i64::try_from(ns).unwrap_or(i64::MAX)));
+    let one = |slowed: &throttle::Slowed| Throttled {
+        response: throttles::describe(slowed, &labels, &explainer),
+        until: until(slowed.entry.until_ns),
+    };
+    Ok(all.iter().filter(|slowed| !slowed.is_over()).map(one).collect())
+}
+
+/// Knows the rules of what is, and was, in force.
+fn explainer(keeper: &Keeper) -> Result<Explainer> {
     let mut explainer = Explainer::new(boot_unix_ns());
     for record in keeper.read()?.iter().flat_map(|r| r.previous.iter().chain([&r.active])) {
         if let Some(metadata) = keeper.metadata(record) {
-            explainer.learn(record.serial, metadata);
+            explainer.learn(record.number(), metadata);
         }
     }
-    Ok(held.iter().filter(|h| !h.is_over()).map(|h| responses::describe(h, &labels, &explainer)).collect())
+    Ok(explainer)
 }
 
 impl std::fmt::Display for Status {
@@ -195,6 +251,15 @@ impl std::fmt::Display for Status {
                 writeln!(f, "generation {}, kernel part {}", a.index, a.readback)?;
             }
             _ => writeln!(f, "not enforcing: {}", self.problem.as_deref().unwrap_or("unknown"))?,
+        }
+        if let Some(t) = self.active.as_ref().and_then(|a| a.tightened.as_ref()) {
+            let (until, left) = (text(t.expires as i64), tighten::left_now(t));
+            let soon = match left {
+                0 => "; WARNING: it has expired, and stays in force until `kiln-agent run` or `load` ends it",
+                1..=86_400 => "; WARNING: less than a day is left, then the build's own policy is enforced again",
+                _ => "",
+            };
+            writeln!(f, "tightened  until {until}, tightening {} of the build's policy {}{soon}", t.number, t.base)?;
         }
         if self.pending {
             writeln!(f, "waiting for confirmation; `kiln-agent confirm` keeps it")?;
@@ -220,6 +285,16 @@ impl std::fmt::Display for Status {
                 q.since,
                 q.rule.as_deref().unwrap_or("an earlier policy")
             )?;
+        }
+        for d in &self.descendants {
+            writeln!(f, "quarantine process {} by descent: {}", d.pid, d.subject)?;
+        }
+        if let Some(audit) = &self.audit {
+            writeln!(f, "audit      {audit}")?;
+        }
+        for Throttled { response, until } in &self.throttled {
+            let rule = response.rule.as_deref().unwrap_or("a limit that was met, or an earlier policy");
+            writeln!(f, "throttled  {} since {} until {until}: {rule}", response.who(), response.since)?;
         }
         for limit in &self.limits {
             writeln!(f, "limit      {limit}")?;

@@ -56,6 +56,9 @@ pub enum Lack {
     /// All entries of the outer map are taken.
     #[error("no generation is free")]
     NoGeneration,
+    /// The build's policy that was tightened is gone.
+    #[error("the build's policy is neither in the image nor among the agent's files; the tightened one stays in force")]
+    NoBuild,
     /// The active generation is the first.
     #[error("there is no generation to go back to")]
     NothingBefore,
@@ -136,6 +139,22 @@ pub enum Refusal {
     /// Going back from what is confirmed.
     #[error("the policy in force is confirmed; an older one comes back by publishing it with a higher serial")]
     Confirmed,
+    /// A tightening while an update may still be undone.
+    #[error("an update waits for confirmation; confirm or revert it first")]
+    Unconfirmed,
+    /// A tightening of another policy than the build's that is in force.
+    #[error(
+        "it tightens serial {offered}, and serial {active} is the build's policy in force here, or other tables have that serial"
+    )]
+    OtherBase {
+        /// What it tightens.
+        offered: u64,
+        /// In force.
+        active: u64,
+    },
+    /// A tightening that has ended.
+    #[error("it has expired at {0}; sign it anew with a later time")]
+    Expired(String),
     /// Confirming what is not in force.
     #[error("serial {active} is in force, not {asked}")]
     NotInForce {
@@ -147,6 +166,36 @@ pub enum Refusal {
     /// Releasing who is not held.
     #[error("`{0}` is not in quarantine; `kiln-agent status` lists who is")]
     NotQuarantined(String),
+    /// The image forbids `kiln-agent audit`.
+    #[error("this image forbids audit mode (`operator_audit` in {})", .0.display())]
+    AuditForbidden(PathBuf),
+    /// A unit that has no profile.
+    #[error("`{0}` has no profile that could be in audit mode; `kiln-agent show` lists what is bound")]
+    NoProfile(String),
+    /// A unit that nothing binds.
+    #[error("nothing of the policy binds `{0}`; `kiln-agent show` lists what is bound")]
+    Unbound(String),
+    /// An event that is not known.
+    #[error("{0}; pass the event's JSON line (`kiln.violation.v1`)")]
+    NoEvent(String),
+    /// A unit in quarantine.
+    #[error("`{0}` is in quarantine; `kiln-agent release {0}` first")]
+    Quarantined(String),
+    /// Guards that no other subject has alone.
+    #[error(
+        "the policy has no subject of the guards of `{0}` alone ({1}), so that they could not stay enforced; put the profile \
+         into audit mode by an update"
+    )]
+    GuardsTogether(String, String),
+    /// One at a time.
+    #[error("`{0}` is in audit mode already; `kiln-agent audit {0} --end` first")]
+    OtherAudited(String),
+    /// Ending what is not there.
+    #[error("`{0}` is not in audit mode")]
+    NotAudited(String),
+    /// Asked from inside a confined unit.
+    #[error("process {0} is confined; only root outside of confined units may ask this")]
+    Confined(u32),
     /// An assignment whose outer fields say something else.
     #[error("the fields beside the signed assignment differ from it")]
     Beside,
@@ -313,6 +362,15 @@ pub enum Misuse {
     /// `update` without what it needs.
     #[error("update needs --tables and --signature")]
     Update,
+    /// `audit` without whom, or for how long.
+    #[error("audit needs a unit and --for DURATION (30s, 30m, 8h: at most 24h), or --end")]
+    Audit,
+    /// `explain` without what.
+    #[error("explain needs an event: its JSON line, its number (`seq`), or - for standard input")]
+    Explain,
+    /// `completions` without which.
+    #[error("completions are for bash, zsh or fish")]
+    Shell,
     /// `release` without whom.
     #[error("release needs a unit's name or a process's number")]
     Release,

@@ -11,6 +11,7 @@ pub use step::{Act, Stage, Step};
 use std::io;
 use std::path::PathBuf;
 
+use kiln_base::abi::subset::Wider;
 use kiln_base::bundle::{AsideError, EnvelopeError, StatementError, TrustError};
 
 /// An error of the agent. Each says what, where, and how to mend it.
@@ -67,6 +68,9 @@ pub enum AgentError {
         /// The highest seen.
         seen: u64,
     },
+    /// A tightened policy that permits more than the build's, or is not shown to permit no more.
+    #[error("the policy is not a subset of the build's: {0}")]
+    Wider(#[source] Box<Wider>),
     /// Nothing that may be loaded is as new as what was confirmed before.
     #[error(
         "the newest policy here has serial {newest}, but serial {floor} was in force before; it is enforced, but put the newer \
@@ -154,7 +158,7 @@ impl AgentError {
             AgentError::NotLoaded => 13,
             AgentError::Busy(_) => 14,
             AgentError::Proof(_) => 15,
-            AgentError::Refused(_) => 1,
+            AgentError::Refused(_) | AgentError::Wider(_) => 1,
             AgentError::Pos(_) => 16,
             AgentError::Write(_) => 17,
         }
@@ -173,6 +177,9 @@ pub enum Number {
     /// Of an assignment.
     #[error("sequence")]
     Sequence,
+    /// Of a tightening.
+    #[error("tightening")]
+    Tightening,
 }
 
 /// Who holds the agent's lock, as far as the lock says.

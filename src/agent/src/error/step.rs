@@ -69,6 +69,9 @@ pub enum Step {
     /// Saying what is Kiln's own.
     #[error("cannot tell the kernel programs what is Kiln's own")]
     TellOwn,
+    /// Saying whose answers teach addresses of names.
+    #[error("cannot tell the kernel programs the name servers")]
+    TellServers,
     /// Saying what labels are held to.
     #[error("cannot tell the kernel programs a limit")]
     TellLimits,
@@ -117,6 +120,15 @@ pub enum Step {
     /// Letting somebody out of it.
     #[error("cannot end the quarantine")]
     WriteQuarantine,
+    /// Putting a unit into audit mode.
+    #[error("cannot tell the unit in audit mode")]
+    TellAudit,
+    /// Reading who is throttled.
+    #[error("cannot read who is throttled")]
+    ReadThrottle,
+    /// Throttling somebody, or ending it.
+    #[error("cannot begin or end a throttle")]
+    WriteThrottle,
     /// Making the sentinel.
     #[error("cannot make the sentinel process")]
     MakeSentinel,

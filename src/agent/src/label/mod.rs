@@ -7,6 +7,7 @@
 //!    cgroups, on the tree of them   a unit's cgroup, which those below it need not repeat
 //!    tasks, on a process each       a process whose cgroup does not say it, by its bearer
 //!  quarantine  who was put into it by the kernel programs, and the way out
+//!  who         which label each process has, for people to look at
 //!  tracers  ends who traces a process and may not any more
 //! ```
 //!
@@ -22,3 +23,4 @@ pub mod slots;
 pub mod tasks;
 pub mod tracers;
 pub mod tree;
+pub mod who;

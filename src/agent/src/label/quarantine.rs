@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kiln_base::abi::layout::{Quarantine, QuarantineKey, TICK, Task};
 use kiln_base::abi::metadata::QUARANTINE;
+use serde::Serialize;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::bpf::map::Map;
@@ -13,6 +14,7 @@ use crate::label::bearer::Labels;
 use crate::label::process::Process;
 use crate::label::slots::LabelTable;
 use crate::label::tree;
+use crate::label::who::Bound;
 use crate::machine::process::Identity;
 use crate::machine::procfs::{gone, unreadable};
 
@@ -78,6 +80,28 @@ pub fn list(map: &Map, cgroup_root: &Path) -> Result<Vec<Held>> {
         held.extend(entry.map(|entry| Held { key, entry, cgroup }));
     }
     Ok(held)
+}
+
+/// A process that bears the label of quarantine itself and has no entry: a descendant of one that has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Descendant {
+    /// The process.
+    pub pid: u32,
+    /// Its subject before, `profile|guard,guard`.
+    pub subject: String,
+}
+
+/// All such processes; those in a unit that is in quarantine are not told one by one.
+pub fn descendants(bound: &[Bound], held: &[Held], given: &LabelTable) -> Vec<Descendant> {
+    let known = |bound: &Bound| {
+        let inside = |group: &PathBuf| bound.process.cgroup.as_ref().is_some_and(|path| path.starts_with(group));
+        held.iter().any(|h| h.pid() == Some(bound.process.pid.cast_unsigned()) || h.cgroup.as_ref().is_some_and(inside))
+    };
+    let of = |bound: &Bound| {
+        let subject = given.key(bound.label)?.strip_suffix(QUARANTINE)?.to_owned();
+        Some(Descendant { pid: bound.process.pid.cast_unsigned(), subject })
+    };
+    bound.iter().filter(|bound| bound.own && !known(bound)).filter_map(of).collect()
 }
 
 /// Drops the entry of one that is over.

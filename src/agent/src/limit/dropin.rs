@@ -8,7 +8,7 @@ use kiln_base::bundle::write_aside;
 use kiln_base::model::Resource;
 
 use crate::error::{AgentError, Result, Step};
-use crate::limit::bound::Least;
+use crate::limit::bound::Amounts;
 use crate::limit::manager::Settings;
 
 /// Files of a unit are read by their names, whichever folder they are in, and the last one holds.
@@ -32,10 +32,10 @@ pub fn present(folder: &Path) -> BTreeSet<String> {
 }
 
 /// The file's text; none where the unit itself says as little, or less, of everything. So it is never made wider.
-pub fn text(least: &Least<'_>, own: &Settings, disks: &BTreeSet<String>) -> Option<String> {
+pub fn text(least: &Amounts, own: &Settings, disks: &BTreeSet<String>) -> Option<String> {
     let mut lines = Vec::new();
     let wider = |own: Option<u64>, most: u64| own.is_none_or(|own| own > most);
-    for (resource, (most, _)) in least {
+    for (resource, most) in least {
         match resource {
             Resource::Cpu if wider(own.cpu, most * PERCENT) => lines.push(format!("CPUQuota={most}%")),
             Resource::Memory if wider(own.memory, *most) => lines.push(format!("MemoryMax={most}")),
@@ -62,9 +62,9 @@ pub fn text(least: &Least<'_>, own: &Settings, disks: &BTreeSet<String>) -> Opti
 }
 
 /// Of which resource systemd holds a unit to more than the policy does.
-pub fn exceeded(least: &Least<'_>, now: &Settings, disks: &BTreeSet<String>) -> Option<Resource> {
+pub fn exceeded(least: &Amounts, now: &Settings, disks: &BTreeSet<String>) -> Option<Resource> {
     let wider = |now: Option<u64>, most: u64| now.is_none_or(|now| now > most);
-    let found = least.iter().find(|(resource, (most, _))| match resource {
+    let found = least.iter().find(|&(resource, most)| match resource {
         Resource::Cpu => wider(now.cpu, most * PERCENT),
         Resource::Memory => wider(now.memory, *most),
         Resource::Pids => wider(now.pids, *most),
@@ -108,27 +108,17 @@ pub fn put(folder: &Path, unit: &str, text: Option<&str>) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use kiln_base::abi::metadata::LimitInfo;
-    use kiln_base::model::Outcome;
-
     use super::*;
-
-    fn info() -> LimitInfo {
-        LimitInfo { amounts: BTreeMap::new(), outcome: Outcome::default(), because: Vec::new(), origin: String::new() }
-    }
 
     #[test]
     fn only_what_the_unit_does_not_say_itself_is_told() {
-        let info = info();
-        let least: Least<'_> = [
-            (Resource::Cpu, (50, &info)),
-            (Resource::Memory, (64 << 20, &info)),
-            (Resource::Pids, (20, &info)),
-            (Resource::Files, (100, &info)),
-            (Resource::IoRead, (1000, &info)),
-            (Resource::NetworkIn, (7, &info)),
+        let least: Amounts = [
+            (Resource::Cpu, 50),
+            (Resource::Memory, 64 << 20),
+            (Resource::Pids, 20),
+            (Resource::Files, 100),
+            (Resource::IoRead, 1000),
+            (Resource::NetworkIn, 7),
         ]
         .into();
         let disks = BTreeSet::from(["/dev/vda".to_owned(), "/dev/vdb".to_owned()]);

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use kiln_base::model::Resource;
 
-use crate::limit::bound::Least;
+use crate::limit::bound::Amounts;
 use crate::limit::manager::Settings;
 
 /// Ends what neither the policy nor the unit itself asks for.
-pub fn end(cgroup: &Path, own: &Settings, least: Option<&Least<'_>>) {
+pub fn end(cgroup: &Path, own: &Settings, least: Option<&Amounts>) {
     let wanted = |resource| least.is_some_and(|least| least.contains_key(&resource));
     if own.cpu.is_none() && !wanted(Resource::Cpu) {
         reset(&cgroup.join("cpu.max"), "max");

@@ -4,15 +4,19 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{AgentError, Result, Step};
+use crate::machine::command::within;
 
 /// There while systemd is the system's manager (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
 const PROGRAMS: [&str; 2] = ["/usr/bin/systemctl", "/bin/systemctl"];
+/// As long as systemctl(1) itself waits for a reload of a machine with many units (DefaultTimeoutStartSec=).
+const PATIENCE: Duration = Duration::from_secs(90);
 const PROPERTIES: &str = "--property=CPUQuotaPerSecUSec,MemoryMax,TasksMax,LimitNOFILE,LimitNOFILESoft,\
                           IOReadBandwidthMax,IOWriteBandwidthMax";
 
@@ -44,8 +48,8 @@ fn systemctl(words: &[&str], units: &[&str]) -> Result<String> {
     let fail = |source: io::Error| AgentError::kernel(Step::Manager(words[0].to_owned()), source);
     let program = PROGRAMS.iter().find(|path| Path::new(path).exists()).unwrap_or(&PROGRAMS[0]);
     let mut command = Command::new(program);
-    command.args(words).arg("--").args(units).env_clear().env("LC_ALL", "C").stdin(Stdio::null());
-    let output = command.output().map_err(fail)?;
+    command.args(words).arg("--").args(units).env_clear().env("LC_ALL", "C");
+    let output = within(command, PATIENCE).map_err(fail)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -129,6 +133,18 @@ fn microseconds(value: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_does_not_come_is_not_waited_for() {
+        let mut slow = Command::new("sleep");
+        slow.arg("60");
+        let found = within(slow, Duration::from_millis(20)).map(drop);
+        assert_eq!(found.map_err(|e| e.kind()), Err(io::ErrorKind::TimedOut));
+        let mut words = Command::new("sh");
+        words.args(["-c", "head -c 200000 /dev/zero; echo x >&2; exit 3"]);
+        let said = within(words, PATIENCE).unwrap();
+        assert_eq!((said.stdout.len(), said.stderr.as_slice(), said.status.code()), (200_000, &b"x\n"[..], Some(3)));
+    }
 
     #[test]
     fn what_systemd_says_is_understood() {

@@ -4,6 +4,8 @@
 //!  apply      all of it, after a flip; and given back, at the end of enforcement
 //!  watch      what follows where a limit is met
 //!  usage      what of each limit is used, by the kernel's counters
+//!  now        which windows are open, who is throttled, which disks there are
+//!  throttle   who is throttled, and what is left to him
 //!  files      descriptors of processes that run already
 //!  leftover   what systemd leaves in the kernel of a setting that goes
 //!  dropin     what systemd is told: one file a unit
@@ -22,5 +24,7 @@ pub mod dropin;
 pub mod files;
 pub mod leftover;
 pub mod manager;
+pub mod now;
+pub mod throttle;
 pub mod usage;
 pub mod watch;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::config::Places;
 use crate::limit::bound;
+use crate::limit::now::Now;
 use crate::load::maps::Maps;
 
 /// A limit of a unit.
@@ -31,10 +32,10 @@ pub struct Usage {
     pub met: Option<u64>,
 }
 
-/// Every limit of a policy.
-pub fn all(places: &Places, maps: &Maps, tables: &Tables) -> Vec<Usage> {
+/// Every limit of a policy that holds now.
+pub fn all(places: &Places, maps: &Maps, tables: &Tables, now: &Now) -> Vec<Usage> {
     let mut found = Vec::new();
-    for (unit, least) in bound::units(tables) {
+    for (unit, least) in bound::units(tables, &places.cgroups, now) {
         let cgroup = bound::cgroup(&places.cgroups, &unit);
         for (resource, (limit, _)) in least {
             let cgroup = cgroup.as_deref();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kiln_base::abi::Tables;
 use kiln_base::abi::metadata::LimitInfo;
@@ -13,7 +13,8 @@ use rustix::fs::inotify;
 use serde::Serialize;
 
 use crate::config::Places;
-use crate::limit::{bound, manager, usage};
+use crate::limit::now::Now;
+use crate::limit::{bound, manager, throttle, usage};
 use crate::load::maps::Maps;
 use crate::machine::clock::now_ns;
 use crate::machine::lines;
@@ -111,18 +112,19 @@ pub struct Watch {
 const TELLING: [&str; 2] = ["memory.events", "pids.events"];
 
 impl Watch {
-    /// Whether it watches these tables already.
-    pub fn watches(&self, tables: &Digest) -> bool {
-        self.tables.as_ref() == Some(tables)
-    }
-
-    /// Watches the limits of these tables from now on.
-    pub fn begin(&mut self, digest: Digest, serial: u64, tables: &Tables) {
-        let own =
-            |least: bound::Least<'_>| least.into_iter().map(|(r, (most, info))| (r, (most, info.clone()))).collect();
-        self.units = bound::units(tables).into_iter().map(|(unit, least)| (unit, own(least))).collect();
-        self.seen.retain(|(unit, _), _| self.units.contains_key(unit));
-        (self.tables, self.serial, self.looked) = (Some(digest), serial, false);
+    /// Watches the limits of these tables as they are now.
+    pub fn begin(&mut self, digest: Digest, serial: u64, tables: &Tables, now: &Now) {
+        let own = |unit: &String| {
+            let least = bound::least(tables, unit, now).into_iter();
+            least.map(|(resource, (most, info))| (resource, (most, info.clone()))).collect::<Watched>()
+        };
+        let named = bound::named(tables).into_iter().map(|unit| (own(&unit), unit));
+        self.units = named.filter(|(limits, _)| !limits.is_empty()).map(|(limits, unit)| (unit, limits)).collect();
+        let units = &self.units;
+        self.seen.retain(|(unit, _), _| of(units, unit).is_some());
+        // While a policy stays in force, what is met is news though other windows are open.
+        self.looked &= self.tables == Some(digest);
+        (self.tables, self.serial) = (Some(digest), serial);
         if self.units.is_empty() {
             (self.told, self.telling) = (None, BTreeSet::new());
         } else if self.told.is_none() {
@@ -156,13 +158,27 @@ impl Watch {
         }
     }
 
+    /// The services that are watched, with their cgroups where they run; those that ran and do not any more, too.
+    fn services(&self, root: &Path) -> BTreeMap<String, Option<PathBuf>> {
+        let seen = self.seen.keys().filter(|(unit, _)| !self.units.contains_key(unit));
+        let mut all: BTreeMap<String, Option<PathBuf>> = seen.map(|(unit, _)| (unit.clone(), None)).collect();
+        for name in self.units.keys() {
+            if !bound::is_template(name) {
+                all.insert(name.clone(), None);
+            }
+            all.extend(bound::running(root, name).into_iter().map(|(unit, cgroup)| (unit, Some(cgroup))));
+        }
+        all
+    }
+
     /// Looks at the kernel's counters.
     pub fn look(&mut self, places: &Places, maps: &Maps) {
         self.forget_told();
         let looked = std::mem::replace(&mut self.looked, true);
         let mut cgroups = BTreeMap::new();
-        for (unit, limits) in &self.units {
-            let cgroup = bound::cgroup(&places.cgroups, unit);
+        for (unit, cgroup) in self.services(&places.cgroups) {
+            let unit = &unit;
+            let Some(limits) = of(&self.units, unit) else { continue };
             let inode = cgroup.as_ref().and_then(|path| std::fs::metadata(path).ok()).map(|found| found.ino());
             let (Some(cgroup), Some(inode)) = (cgroup, inode) else {
                 let seen = self.seen.get_mut(&(unit.clone(), Resource::Memory)).filter(|seen| seen.cgroup != 0);
@@ -184,8 +200,14 @@ impl Watch {
                 let seen = self.seen.entry((unit.clone(), *resource)).or_insert(first);
                 let (grown, report) = seen.note(inode, count, now_ns());
                 let action = info.outcome.action.unwrap_or(Action::Alert);
-                if grown && action == Action::Kill {
-                    end(&cgroup);
+                match action {
+                    Action::Kill if grown => end(&cgroup),
+                    Action::Throttle if grown && !throttle::keeps_the_machine(unit) => {
+                        if let Err(e) = throttle::begin(maps, inode, self.serial) {
+                            lines::error(&e);
+                        }
+                    }
+                    _ => {}
                 }
                 let Some(count) = report else { continue };
                 lines::print_line(&Met::of(self.serial, unit, *resource, (*limit, info), count));
@@ -194,6 +216,11 @@ impl Watch {
         }
         self.be_told(&cgroups);
     }
+}
+
+/// The limits of a service: by its own name, or else as an instance.
+fn of<'a>(units: &'a BTreeMap<String, Watched>, unit: &str) -> Option<&'a Watched> {
+    units.get(unit).or_else(|| units.get(&bound::template_of(unit)?))
 }
 
 /// Ends every process of a unit at once (cgroup.kill of cgroup v2).

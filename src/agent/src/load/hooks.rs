@@ -75,12 +75,17 @@ pub(crate) fn test_header(lo: u32, hi: u32) -> Header {
         n_rows: 0,
         path_class: [0; 256],
         net_class: [0; 256],
+        names_start: 0,
+        n_names: 0,
+        names_key: 0,
+        users_off: 0,
+        n_users: 0,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use kiln_base::abi::layout::{H_DATAGRAM, H_EXEC, H_PEER, H_RATES, H_UNIT};
+    use kiln_base::abi::layout::{H_DATAGRAM, H_DNS, H_EXEC, H_PEER, H_RATES, H_THROTTLE, H_UNIT};
     use kiln_base::model::{KernelOp, Verb, VerbSet};
 
     use super::*;
@@ -120,7 +125,7 @@ mod tests {
     #[test]
     fn every_program_is_attached_by_some_policy_and_each_class_has_one() {
         let all = test_header(VerbSet::ALL.bits().into(), u32::MAX >> (32 - KernelOp::ALL.len()));
-        let marks = H_EXEC | H_UNIT | H_PEER | H_DATAGRAM | H_RATES;
+        let marks = H_EXEC | H_UNIT | H_PEER | H_DATAGRAM | H_RATES | H_THROTTLE | H_DNS;
         let some = Header { required_hooks_lo: all.required_hooks_lo | marks, ..all };
         assert_eq!(needed(&some, true).unwrap().len(), programs().unwrap().len());
         let asked =
@@ -167,6 +172,8 @@ mod tests {
             ("peers", H_PEER),
             ("datagrams", H_DATAGRAM),
             ("rates", H_RATES),
+            ("throttles", H_THROTTLE),
+            ("names", H_DNS),
         ];
         let changes = changes.iter().map(|(name, bit)| ((*name).to_owned(), test_header(*bit, 0)));
         let ops = KernelOp::ALL.iter().map(|op| (format!("kernel {}", op.name()), test_header(0, k(*op))));
@@ -198,7 +205,7 @@ mod tests {
         // A walk over combinations of bits that meets each pair.
         let (mut lo, mut hi) = (0u32, 0u32);
         for step in 0u32..4096 {
-            lo ^= 1 << ((step.wrapping_mul(2_654_435_761) >> 16) % 20);
+            lo ^= 1 << ((step.wrapping_mul(2_654_435_761) >> 16) % 23);
             hi ^= 1 << ((step.wrapping_mul(2_246_822_519) >> 17) % 15);
             for narrowed in [false, true] {
                 let bits = |mask: u32| (0..32).map(|bit| 1 << bit).filter(move |bit| mask & bit != 0);

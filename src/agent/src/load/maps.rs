@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use kiln_base::abi::layout::{SLOTS, agent_word};
+use kiln_base::abi::layout::{Resolvers, SLOTS, agent_word};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::bpf::clock::Clock;
@@ -70,6 +70,8 @@ pub struct Maps {
     pub cgroups: Map,
     /// Who is in quarantine.
     pub quarantined: Map,
+    /// Units that are throttled.
+    pub throttled: Map,
     /// What tasks find by their cgroup.
     pub groups: Groups,
     /// The active word.
@@ -82,6 +84,7 @@ pub struct Maps {
     pub limits: Map,
     /// The traffic of units.
     pub traffics: Map,
+    servers: Map,
     counters: Map,
     agent: Map,
     keys: Map,
@@ -115,12 +118,14 @@ impl Maps {
             labels: open("kiln_labels")?,
             cgroups: open("kiln_cgroups")?,
             quarantined: open("kiln_quarantined")?,
+            throttled: open("kiln_throttled")?,
             groups: Groups::map(&open("kiln_groups")?).map_err(|e| ("kiln_groups", e))?,
             state: StateWord::map(state).map_err(|e| ("kiln_state", e))?,
             clock: Clock::map(&open("kiln_clock")?).map_err(|e| ("kiln_clock", e))?,
             belongings: open("kiln_belongings")?,
             limits: open("kiln_limits")?,
             traffics: open("kiln_traffics")?,
+            servers: open("kiln_servers")?,
             counters: open("kiln_counters")?,
             agent: open("kiln_agent_ids")?,
             keys: open(KEYS)?,
@@ -238,6 +243,15 @@ impl Maps {
     /// Of the kernel.
     pub fn set_helper(&self, index: u32, distance: i32) -> Result<()> {
         self.helpers.write(&index, &distance).map_err(|e| AgentError::kernel(Step::TellHelper, e))
+    }
+
+    /// Tells whose answers teach which addresses names lead to. While it is half told nobody's do.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn set_servers(&self, servers: &Resolvers) -> Result<()> {
+        let write = |value: &Resolvers| self.servers.write(&0u32, value);
+        write(&Resolvers::default()).and_then(|()| write(servers)).map_err(|e| AgentError::kernel(Step::TellServers, e))
     }
 
     /// The sentinel's own buffer. Only the holder of the agent's lock may read it.

@@ -8,6 +8,7 @@
 //!  generation   fill, freeze, read back a generation's map
 //!  clock        where the kernel's wall clock is, told to the programs
 //!  own, helpers what confined tasks must not touch or call, told to the programs
+//!  servers      whose answers teach the addresses of names, told to the programs
 //!  keep         something holds the pins that outlives the agent
 //! ```
 //!
@@ -23,3 +24,4 @@ pub mod known;
 pub mod maps;
 pub mod need;
 pub mod own;
+pub mod servers;

@@ -1,6 +1,6 @@
 //! When a program must be attached: what the words of `NEEDS()` mean (`bpf/include/needs.h`).
 
-use kiln_base::abi::layout::{H_DATAGRAM, H_EXEC, H_PEER, H_RATES, Header};
+use kiln_base::abi::layout::{H_DATAGRAM, H_DNS, H_EXEC, H_PEER, H_RATES, H_THROTTLE, Header};
 use kiln_base::model::{KernelOp, ParseVerbError, Verb, VerbSet};
 
 /// When a program must be attached.
@@ -47,6 +47,8 @@ impl Need {
                 "peers" => need.lo |= H_PEER,
                 "datagrams" => need.lo |= H_DATAGRAM,
                 "rates" => need.lo |= H_RATES,
+                "throttles" => need.lo |= H_THROTTLE,
+                "names" => need.lo |= H_DNS,
                 _ => match word.strip_prefix("kernel:") {
                     Some(op) => need.hi |= 1 << op.parse::<KernelOp>()? as u8,
                     None => need.lo |= 1 << word.parse::<Verb>()? as u8,

@@ -15,6 +15,11 @@ pub fn print_text(text: &dyn std::fmt::Display) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
+/// What a command found: for machines or for people.
+pub fn print<T: serde::Serialize + std::fmt::Display>(value: &T, json: bool) {
+    if json { print_line(value) } else { print_text(value) }
+}
+
 /// A line of the agent's own words.
 pub fn notice(text: &dyn std::fmt::Display) {
     print_line(&serde_json::json!({"schema": "kiln.notice.v1", "notice": text.to_string()}));

@@ -39,6 +39,12 @@ pub fn cgroup_path(text: &[u8]) -> Option<PathBuf> {
     Some(PathBuf::from(std::ffi::OsStr::from_bytes(line)))
 }
 
+/// Bytes that a program chose, safe in a line of text.
+pub fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// `None` where a cgroup or process went away meanwhile.
 pub fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {

@@ -1,15 +1,17 @@
 //! The event buffers: what the kernel programs say is explained, written as lines, and kept for the POS.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kiln_base::bundle::write_aside;
 use kiln_base::event::{KernelEvent, Sentinel, Verdict, Violation};
 
 use crate::bpf::ring::Ring;
+use crate::config::Places;
 use crate::error::Result;
 use crate::label::slots::LabelTable;
 use crate::load::maps::Maps;
 use crate::machine::lines;
+use crate::report::asker::Askers;
 use crate::report::explain::{Explainer, Spool};
 
 /// Most events read before other work gets its turn.
@@ -23,6 +25,7 @@ pub struct Events {
     pub explainer: Explainer,
     spool: Option<Box<dyn Spool>>,
     base: Base,
+    askers: Askers,
 }
 
 impl Events {
@@ -30,8 +33,9 @@ impl Events {
     ///
     /// # Errors
     /// Of the kernel.
-    pub fn open(maps: &Maps, run: &Path, explainer: Explainer) -> Result<Events> {
-        Ok(Events { ring: maps.ring()?, proofs: maps.proofs()?, explainer, spool: None, base: Base::read(run) })
+    pub fn open(maps: &Maps, places: &Places, explainer: Explainer) -> Result<Events> {
+        let (base, askers) = (Base::read(&places.run), Askers::new(&places.proc, &places.cgroups));
+        Ok(Events { ring: maps.ring()?, proofs: maps.proofs()?, explainer, spool: None, base, askers })
     }
 
     /// Sends violations to a spool, too.
@@ -55,7 +59,8 @@ impl Events {
             }
             true
         });
-        for violation in violations {
+        for mut violation in violations {
+            self.askers.name(&mut violation);
             self.report(&violation);
         }
         count
@@ -117,7 +122,7 @@ struct Base {
 }
 
 impl Base {
-    fn read(run: &Path) -> Base {
+    fn read(run: &std::path::Path) -> Base {
         let path = run.join("seq-base");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         Base { number: text.trim().parse().unwrap_or(0), path }

@@ -20,6 +20,8 @@ pub struct Explainer {
 
 #[derive(Debug)]
 struct Known {
+    /// By which the kernel programs name it.
+    number: u64,
     serial: u64,
     blocks: Vec<(String, BlockKind)>,
     rules: Vec<(u32, String, Vec<String>)>,
@@ -31,16 +33,17 @@ impl Explainer {
         Explainer { generations: Vec::new(), boot_unix_ns }
     }
 
-    /// Takes in a generation's rules.
-    pub fn learn(&mut self, serial: u64, metadata: Metadata) {
-        self.generations.retain(|g| g.serial != serial);
+    /// Takes in a generation's rules. `number`: by which the kernel programs name it.
+    pub fn learn(&mut self, number: u64, metadata: Metadata) {
+        self.generations.retain(|g| g.number != number);
         if self.generations.len() > 2 {
             self.generations.remove(0);
         }
         let because =
             |rule: &kiln_base::abi::metadata::RuleInfo| rule.because.iter().map(ToString::to_string).collect();
         self.generations.push(Known {
-            serial,
+            number,
+            serial: metadata.serial,
             rules: metadata.rules.iter().map(|r| (r.block, r.text.clone(), because(r))).collect(),
             blocks: metadata.blocks.into_iter().map(|b| (b.name, b.kind)).collect(),
         });
@@ -49,12 +52,18 @@ impl Explainer {
     /// The violation of an event.
     pub fn explain(&self, seq: u64, event: &KernelEvent, subject: &str) -> Violation {
         let rule = event.rule.and_then(|r| self.rule(event.generation, r));
-        event.describe(seq, self.boot_unix_ns, subject, rule)
+        let violation = event.describe(seq, self.boot_unix_ns, subject, rule);
+        Violation { generation: self.serial(event.generation), ..violation }
+    }
+
+    /// The serial of a generation by its number.
+    pub fn serial(&self, number: u64) -> u64 {
+        self.generations.iter().rev().find(|g| g.number == number).map_or(number, |g| g.serial)
     }
 
     /// A rule of a generation, by its number.
-    pub fn rule(&self, serial: u64, rule: u32) -> Option<RuleText<'_>> {
-        let known = self.generations.iter().rev().find(|g| g.serial == serial)?;
+    pub fn rule(&self, number: u64, rule: u32) -> Option<RuleText<'_>> {
+        let known = self.generations.iter().rev().find(|g| g.number == number)?;
         let (block, text, because) = known.rules.get(rule as usize)?;
         let (name, kind) = known.blocks.get(*block as usize)?;
         Some(RuleText { block: name, block_kind: *kind, text, because })

@@ -98,19 +98,22 @@ pub fn describe(held: &Held, labels: &LabelTable, explainer: &Explainer) -> Resp
         since: rfc3339(since),
         by: entry.pid,
         subject: labels.key(entry.label).map_or_else(|| format!("label-{}", entry.label), str::to_owned),
-        serial: entry.serial,
+        serial: explainer.serial(entry.serial),
         rule: rule.map(|r| r.text.to_owned()),
         because: rule.map_or_else(Vec::new, |r| r.because.to_vec()),
     }
 }
 
-fn tell(response: &Response) {
+/// Tells one, on standard output and in the journal.
+pub fn tell(response: &Response) {
     lines::print_line(response);
+    let without = if response.by == 0 { "a limit that was met" } else { "by a rule of an earlier policy" };
     let message = format!(
-        "quarantine of {} {}: {}",
+        "{} of {} {}: {}",
+        response.action,
         response.who(),
         response.phase,
-        response.rule.as_deref().unwrap_or("by a rule of an earlier policy")
+        response.rule.as_deref().unwrap_or(without)
     );
     journal::send(&[
         ("MESSAGE", &message),

@@ -27,7 +27,7 @@ const HOST: u32 = 1;
 pub fn check(places: &Places, policy: &Verified) -> Result<()> {
     let read = || {
         let trusted = Trusted::read(places)?;
-        Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted)
+        Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted)?.of_build()
     };
     let has = |tables: &Tables| tables.metadata.subjects.iter().any(|s| s.calls.is_some());
     let baked = match read() {

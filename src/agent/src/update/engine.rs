@@ -16,6 +16,7 @@ use crate::machine::lock::Lock;
 use crate::report::events::Events;
 use crate::report::explain::Explainer;
 use crate::report::responses::Responses;
+use crate::report::throttles::Throttles;
 use crate::update::records::{Keeper, Records};
 use crate::update::store::{Store, Verified};
 
@@ -38,6 +39,8 @@ pub struct Engine {
     pub events: Events,
     /// Responses that last.
     pub responses: Responses,
+    /// Throttles.
+    pub throttles: Throttles,
     /// The labels of this boot.
     pub labels: LabelTable,
     _lock: Lock,
@@ -68,16 +71,17 @@ impl Engine {
         if let Some(records) = keeper.read()? {
             for record in records.previous.iter().chain([&records.active]) {
                 if let Some(metadata) = keeper.metadata(record) {
-                    explainer.learn(record.serial, metadata);
+                    explainer.learn(record.number(), metadata);
                 }
             }
         }
-        let events = Events::open(&maps, &places.run, explainer)?;
+        let events = Events::open(&maps, &places, explainer)?;
         let config = Config::read(&places.config())?;
         tidy(&places.state, &["spool"]);
         let store = Store::new(&places.state);
         let responses = Responses::open(&places.run);
-        Ok(Engine { config, store, maps, keeper, events, responses, labels, _lock: lock, places })
+        let throttles = Throttles::open(&places.run);
+        Ok(Engine { config, store, maps, keeper, events, responses, throttles, labels, _lock: lock, places })
     }
 
     /// Loads programs and maps for the first time in this boot. Nothing is enforced yet.
@@ -150,6 +154,14 @@ impl Engine {
     /// Of the kernel, or if it cannot be noted.
     pub fn watch_responses(&mut self) -> Result<()> {
         self.responses.watch(&self.maps, &self.places.cgroups, &self.labels, &self.events.explainer)
+    }
+
+    /// Tells which throttles began and ended. `wanted`: the policy in force throttles at all; else they end.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn watch_throttles(&mut self, wanted: bool) -> Result<()> {
+        self.throttles.watch(&self.maps, &self.places.cgroups, &self.labels, &self.events.explainer, wanted)
     }
 
     /// Ends enforcement and removes everything from the kernel.

@@ -36,7 +36,7 @@ use crate::error::{Lack, Result};
 use crate::label::slots::Slots;
 use crate::limit;
 use crate::load::generation::{self, Built as Generation};
-use crate::load::{attach, helpers, known, own};
+use crate::load::{attach, helpers, known, own, servers};
 use crate::machine::lines;
 use crate::update::back::go_back;
 use crate::update::calls;
@@ -61,17 +61,18 @@ struct Update<'a> {
 }
 
 impl Update<'_> {
-    fn build(&mut self, tables: &Tables, slots: &Slots, serial: u64) -> Result<Generation> {
+    fn build(&mut self, tables: &Tables, slots: &Slots, number: u64) -> Result<Generation> {
         let index = self.free.pop().ok_or(Lack::NoGeneration)?;
         let built = generation::build(&self.engine.maps.outer, index, tables, slots)?;
-        self.engine.maps.state.set_serial(index, serial);
+        self.engine.maps.state.set_serial(index, number);
         windows::tell(self.engine, index, &tables.metadata, false)?;
         Ok(built)
     }
 
     fn attach(&self, narrowed: bool) -> Result<()> {
         let places = &self.engine.places;
-        attach::attach_needed(&places.pins, &places.run, &self.policy.tables.kernel.header, narrowed)
+        attach::attach_needed(&places.pins, &places.run, &self.policy.tables.kernel.header, narrowed)?;
+        servers::tell(places, &self.engine.maps)
     }
 
     /// Whether some task that has a label may read or change a file, or the memory of a process, by the old tables and
@@ -171,7 +172,7 @@ impl<'a> Admitted<'a> {
         }
         let tables = all.engine.keeper.tables(&old.active)?;
         let slots = all.engine.labels.slots(&tables.metadata.subjects);
-        let built = all.build(&tables, &slots, old.active.serial)?;
+        let built = all.build(&tables, &slots, old.active.number())?;
         let labels = all.labels;
         let wide = Record { index: built.index, readback: built.readback, labels, ..old.active.clone() };
         let previous = Some(old.active.clone());
@@ -196,7 +197,7 @@ impl<'a> Widened<'a> {
             lines::print_line(&serde_json::json!({"schema": "kiln.notice.v1", "stranded": key,
                 "notice": "tasks of this subject are denied everything under the new policy, which has no subject with all their guards"}));
         }
-        let built = all.build(&policy.tables, &slots, policy.statement.serial)?;
+        let built = all.build(&policy.tables, &slots, policy.number())?;
         let record = Record {
             index: built.index,
             tables: policy.digest,
@@ -205,8 +206,9 @@ impl<'a> Widened<'a> {
             name: policy.statement.name.clone(),
             sequence: policy.sequence,
             labels: all.labels,
+            tightened: policy.tightened(),
         };
-        all.engine.events.explainer.learn(record.serial, policy.tables.metadata.clone());
+        all.engine.events.explainer.learn(record.number(), policy.tables.metadata.clone());
         Ok(Built { all, previous, record, slots })
     }
 }

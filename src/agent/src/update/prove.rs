@@ -22,7 +22,7 @@ pub fn prove(engine: &mut Engine, tables: &Tables, record: &Record) -> Result<Ev
     if readback != record.readback || engine.maps.active() != Some(record.index) {
         return Err(Unproven::NotActive.into());
     }
-    let sentinel = refused(engine, Attempt::choose(&tables.kernel.header), record.serial)?;
+    let sentinel = refused(engine, Attempt::choose(&tables.kernel.header), record.number())?;
     let (programs, links) = attach::inventory(&engine.places.pins)?;
     Ok(Evidence {
         tables: record.tables,

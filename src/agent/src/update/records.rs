@@ -14,6 +14,7 @@ use crate::error::{AgentError, FileFault, Result, TablesFault};
 use crate::machine::files::{read_bounded, read_optional};
 use crate::machine::host;
 use crate::update::store::Verified;
+use crate::update::tightened::{Tightened, number};
 
 const MAX_RECORDS: u64 = 4 << 20;
 
@@ -35,6 +36,21 @@ pub struct Record {
     /// Entries of the table of labels when it was built: labels given later are unknown to it.
     #[serde(default)]
     pub labels: usize,
+    /// Set where it stands in for the build's policy for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tightened: Option<Tightened>,
+}
+
+impl Record {
+    /// The digest of the build's policy.
+    pub fn build(&self) -> &Digest {
+        self.tightened.as_ref().map_or(&self.tables, |t| &t.base)
+    }
+
+    /// By which the kernel programs name it in events.
+    pub fn number(&self) -> u64 {
+        number(self.serial, self.tightened.as_ref().map_or(0, |t| t.number))
+    }
 }
 
 /// An update that is not confirmed yet.

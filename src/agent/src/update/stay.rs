@@ -4,7 +4,7 @@ use kiln_base::event::Evidence;
 
 use crate::error::Result;
 use crate::limit;
-use crate::load::{attach, own};
+use crate::load::{attach, own, servers};
 use crate::update::engine::Engine;
 use crate::update::label::label;
 use crate::update::prove::prove;
@@ -32,7 +32,11 @@ pub fn confirm(engine: &mut Engine) -> Result<()> {
     let trusted = Trusted::read(&engine.places)?;
     let mut policy = Verified::check("the active policy", file, signature, &trusted)?;
     policy.sequence = records.active.sequence;
-    engine.store.confirm(&policy)?;
+    if policy.tightening.is_some() {
+        engine.store.keep_tightened(&policy)?;
+    } else {
+        engine.store.confirm(&policy)?;
+    }
     records.pending = None;
     engine.keeper.write(&records)?;
     attach::detach_unneeded(&engine.places.pins, &policy.tables.kernel.header, records.revocation)
@@ -47,6 +51,7 @@ pub fn affirm(engine: &mut Engine) -> Result<Evidence> {
     let tables = engine.keeper.tables(&records.active)?;
     attach::attach_needed(&engine.places.pins, &engine.places.run, &tables.kernel.header, records.revocation)?;
     own::tell(&engine.places, &engine.maps)?;
+    servers::tell(&engine.places, &engine.maps)?;
     windows::tell(engine, records.active.index, &tables.metadata, true)?;
     let slots = engine.labels.slots(&tables.metadata.subjects);
     label(engine, &tables, &slots, records.revocation)?;

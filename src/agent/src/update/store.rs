@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 
 use kiln_base::abi::Tables;
 use kiln_base::abi::tables::MAX_FILE;
-use kiln_base::bundle::{Assignment, Envelope, MAX_ENVELOPE, PolicyStatement, write_aside};
+use kiln_base::bundle::{
+    Assignment, Envelope, MAX_ENVELOPE, PolicyStatement, StatementError, TIGHTENING_TYPE, Tightening, write_aside,
+};
 use kiln_base::model::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{AgentError, FileFault, Number, Result, TablesFault};
+use crate::machine::clock::{now_ns, wall_ns};
 use crate::machine::files::{read_bounded, read_optional};
+use crate::update::tightened::{Tightened, number};
 use crate::update::trusted::Trusted;
 
 const MAX_STATE: u64 = 64 * 1024;
@@ -32,6 +36,19 @@ pub struct Marks {
     pub confirmed: u64,
     /// Sequence that assigned the last confirmed policy; 0: the image's own, or a local update.
     pub confirmed_sequence: u64,
+    /// Of a serial, the highest number of a tightening ever accepted.
+    #[serde(default)]
+    pub tightened: TightenedMark,
+}
+
+/// Nothing at or below `number` is accepted again for `serial`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TightenedMark {
+    /// Of the build's policy.
+    pub serial: u64,
+    /// Of its tightenings.
+    pub number: u64,
 }
 
 /// A policy whose signature and digests hold.
@@ -49,6 +66,10 @@ pub struct Verified {
     pub signature: Vec<u8>,
     /// Sequence of its assignment; 0: none.
     pub sequence: u64,
+    /// Set where the build did not sign it: it must be proven to be a subset of what the build signed.
+    pub tightening: Option<Tightening>,
+    /// The clock as it was seen at the latest while this was kept; it never counts back.
+    pub seen: u64,
 }
 
 /// A policy that may become active: however that ends, it is not accepted again.
@@ -74,7 +95,14 @@ impl Verified {
     /// # Errors
     /// If any signature, digest, number or part of the tables does not hold. `place` names the file in errors.
     pub fn check(place: &str, file: Vec<u8>, signature: Vec<u8>, trusted: &Trusted) -> Result<Verified> {
-        let statement = PolicyStatement::verify(&Envelope::parse(&signature)?, trusted)?;
+        let envelope = Envelope::parse(&signature)?;
+        let (statement, tightening) = if envelope.payload_type() == TIGHTENING_TYPE {
+            let signed = Tightening::verify(&envelope, trusted)?;
+            let (policy, tables, serial) = (signed.policy, signed.tables, signed.serial);
+            (PolicyStatement { policy, tables, serial, name: signed.name.clone() }, Some(signed))
+        } else {
+            (PolicyStatement::verify(&envelope, trusted)?, None)
+        };
         statement.covers(&file)?;
         let fail = |fault| AgentError::Tables { place: place.to_owned(), fault };
         let tables = Tables::read(&file).map_err(|e| fail(e.into()))?.on_host(&trusted.host);
@@ -85,7 +113,31 @@ impl Verified {
             return Err(fail(TablesFault::Policy));
         }
         let digest = Digest::of(&file);
-        Ok(Verified { statement, tables, digest, file, signature, sequence: 0 })
+        Ok(Verified { statement, tables, digest, file, signature, sequence: 0, tightening, seen: 0 })
+    }
+
+    /// The build's own policy: one that a policy key signed.
+    ///
+    /// # Errors
+    /// If it is a tightening.
+    pub fn of_build(self) -> Result<Verified> {
+        match self.tightening {
+            None => Ok(self),
+            Some(_) => Err(StatementError::NotOfBuild.into()),
+        }
+    }
+
+    /// By which the kernel programs name its generation.
+    pub fn number(&self) -> u64 {
+        number(self.statement.serial, self.tightening.as_ref().map_or(0, |t| t.number))
+    }
+
+    /// What is recorded of a tightening that begins now.
+    pub fn tightened(&self) -> Option<Tightened> {
+        let Tightening { number, base, expires, .. } = self.tightening.as_ref()?;
+        let left = expires.saturating_sub(self.seen.max(wall_ns() / 1_000_000_000));
+        let deadline_ns = now_ns().saturating_add(left.saturating_mul(1_000_000_000));
+        Some(Tightened { number: *number, base: *base, expires: *expires, deadline_ns })
     }
 
     /// Reads and verifies a pair of files.
@@ -104,6 +156,9 @@ impl Verified {
     /// If it is not signed by the POS, not for this instance, or not for this policy.
     pub fn assigned(mut self, envelope: &Envelope, instance: &str, trusted: &Trusted) -> Result<Verified> {
         let assignment = Assignment::verify(envelope, trusted)?;
+        if self.tightening.is_some() {
+            return Err(StatementError::NotOfBuild.into());
+        }
         assignment.agrees(&self.statement, instance)?;
         self.sequence = assignment.sequence;
         Ok(self)
@@ -161,6 +216,18 @@ impl Store {
         Ok(())
     }
 
+    /// Whether an offered tightening is newer than all before of its serial.
+    ///
+    /// # Errors
+    /// [`AgentError::Replay`] if not.
+    pub fn check_new_tightening(marks: &Marks, offered: &Tightening) -> Result<()> {
+        let TightenedMark { serial, number: seen } = marks.tightened;
+        if offered.serial < serial || offered.serial == serial && offered.number <= seen {
+            return Err(AgentError::Replay { what: Number::Tightening, offered: offered.number, seen });
+        }
+        Ok(())
+    }
+
     /// Remembers that numbers were accepted, before anything is enforced.
     ///
     /// # Errors
@@ -169,6 +236,9 @@ impl Store {
         let mut marks = self.marks()?;
         marks.serial = marks.serial.max(offered.statement.serial);
         marks.sequence = marks.sequence.max(offered.sequence);
+        if let Some(t) = &offered.tightening {
+            marks.tightened = TightenedMark { serial: t.serial, number: t.number };
+        }
         self.write_marks(&marks)?;
         Ok(Accepted(offered))
     }
@@ -194,7 +264,86 @@ impl Store {
         marks.confirmed_sequence = good.sequence;
         self.write_marks(&marks)?;
         self.sweep(&good.digest);
+        self.forget_tightened()
+    }
+
+    /// Keeps a tightened policy for the next boot, and how late it was seen to be.
+    ///
+    /// # Errors
+    /// If a file cannot be written; what was kept before stays.
+    pub fn keep_tightened(&self, policy: &Verified) -> Result<()> {
+        let path = self.path(&format!("{TIGHTENED}{}.tables", policy.digest.hex()));
+        write_aside(&path, &policy.file, 0o600)?;
+        let signature = String::from_utf8_lossy(&policy.signature).into_owned();
+        self.write_tightened(&Kept {
+            tables: policy.digest,
+            signature,
+            seen: policy.seen.max(wall_ns() / 1_000_000_000),
+        })?;
+        self.sweep_tightened(Some(&path));
         Ok(())
+    }
+
+    fn write_tightened(&self, kept: &Kept) -> Result<()> {
+        let text = serde_json::to_vec(kept).unwrap_or_default();
+        Ok(write_aside(&self.path("tightened.json"), &text, 0o600)?)
+    }
+
+    fn read_tightened(&self) -> Result<Option<Kept>> {
+        let path = self.path("tightened.json");
+        let Some(bytes) = read_optional(&path, 2 * MAX_ENVELOPE as u64)? else { return Ok(None) };
+        let kept = serde_json::from_slice(&bytes);
+        kept.map(Some).map_err(|e| AgentError::Format { path, fault: FileFault::Good(e) })
+    }
+
+    /// Notes what the clock says, where a tightened policy is kept: it does not get longer by setting the clock back.
+    ///
+    /// # Errors
+    /// If it cannot be noted.
+    pub fn see_tightened(&self) -> Result<()> {
+        let now = wall_ns() / 1_000_000_000;
+        match self.read_tightened()? {
+            Some(kept) if kept.seen < now => self.write_tightened(&Kept { seen: now, ..kept }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The kept tightened policy, verified again as the last good one is.
+    ///
+    /// # Errors
+    /// As [`Store::last_good`].
+    pub fn tightened(&self, trusted: &Trusted) -> Result<Option<Verified>> {
+        let Some(kept) = self.read_tightened()? else { return Ok(None) };
+        let tables = self.path(&format!("{TIGHTENED}{}.tables", kept.tables.hex()));
+        let file = read_bounded(&tables, MAX_FILE as u64)?;
+        let mut verified = Verified::check(&tables.display().to_string(), file, kept.signature.into_bytes(), trusted)?;
+        verified.seen = kept.seen;
+        Ok(Some(verified).filter(|v| v.tightening.is_some()))
+    }
+
+    /// Forgets the tightened policy: the next boot loads the build's own.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn forget_tightened(&self) -> Result<()> {
+        let path = self.path("tightened.json");
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(AgentError::Read { path, source }),
+            _ => {
+                self.sweep_tightened(None);
+                Ok(())
+            }
+        }
+    }
+
+    fn sweep_tightened(&self, keep: Option<&Path>) {
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let ours = name.to_str().is_some_and(|n| n.starts_with(TIGHTENED) && n.ends_with(".tables"));
+            if ours && Some(path.as_path()) != keep {
+                let _ = std::fs::remove_file(path);
+            }
+        }
     }
 
     fn tables_path(&self, digest: &Digest) -> PathBuf {
@@ -226,10 +375,21 @@ impl Store {
         let tables = self.tables_path(&record.tables);
         let file = read_bounded(&tables, MAX_FILE as u64)?;
         let mut verified =
-            Verified::check(&tables.display().to_string(), file, record.signature.into_bytes(), trusted)?;
+            Verified::check(&tables.display().to_string(), file, record.signature.into_bytes(), trusted)?.of_build()?;
         verified.sequence = record.sequence;
         Ok(Some(verified))
     }
+}
+
+/// How the tables of a tightened policy are named.
+const TIGHTENED: &str = "tightened-";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    tables: Digest,
+    signature: String,
+    seen: u64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,17 +1,15 @@
 //! Taking a newer policy: from files by an operator, or from the POS. One path for both.
 
-use std::path::Path;
-
-use kiln_base::bundle::{Envelope, MAX_ENVELOPE};
+use kiln_base::bundle::Envelope;
 use kiln_base::event::Evidence;
 
 use crate::error::{AgentError, Number, Result};
 use crate::machine::clock::now_ns;
-use crate::machine::files::read_bounded;
 use crate::update::engine::Engine;
 use crate::update::stay;
 use crate::update::store::{Store, Verified};
 use crate::update::switch::switch;
+use crate::update::tighten;
 use crate::update::trusted::Trusted;
 
 /// Makes a verified policy active. With `confirm_within` (seconds) it must be confirmed in that time, or the policy
@@ -20,9 +18,12 @@ use crate::update::trusted::Trusted;
 /// # Errors
 /// If it is not newer than all before, or cannot be enforced: then the one before is in force.
 pub fn apply(engine: &mut Engine, policy: &Verified, confirm_within: Option<u64>) -> Result<Evidence> {
+    if policy.tightening.is_some() {
+        return tighten::take(engine, policy, confirm_within);
+    }
     let marks = engine.store.marks()?;
     let active = engine.records()?.active;
-    if policy.digest == active.tables && policy.sequence > marks.sequence {
+    if policy.digest == *active.build() && policy.sequence > marks.sequence {
         // The POS assigns what is in force already: only the number is new.
         engine.store.accept(policy)?;
         stay::assign(engine, policy.sequence)?;
@@ -42,23 +43,21 @@ pub fn apply(engine: &mut Engine, policy: &Verified, confirm_within: Option<u64>
     Ok(evidence)
 }
 
-/// Reads and verifies an update from files.
+/// Verifies an update. `place`: what the tables are called.
 ///
 /// # Errors
-/// If a file cannot be read or a signature does not hold.
-pub fn read(
+/// If a signature does not hold.
+pub fn verify(
     trusted: &Trusted,
-    tables: &Path,
-    signature: &Path,
-    assignment: Option<&Path>,
+    place: &str,
+    tables: Vec<u8>,
+    signature: Vec<u8>,
+    assignment: Option<&[u8]>,
     instance: Option<&str>,
 ) -> Result<Verified> {
-    let policy = Verified::read(tables, signature, trusted)?;
+    let policy = Verified::check(place, tables, signature, trusted)?;
     match assignment {
         None => Ok(policy),
-        Some(path) => {
-            let envelope = Envelope::parse(&read_bounded(path, MAX_ENVELOPE as u64)?)?;
-            policy.assigned(&envelope, instance.unwrap_or_default(), trusted)
-        }
+        Some(bytes) => policy.assigned(&Envelope::parse(bytes)?, instance.unwrap_or_default(), trusted),
     }
 }

@@ -10,7 +10,7 @@ use super::error::TablesError;
 use super::kernel::Kernel;
 use super::layout;
 use super::metadata::{BlockInfo, HOST_KEY, Metadata, QUARANTINE, SENTINEL_KEY, SubjectInfo};
-use crate::model::{Because, BlockKind, cgroup_name, literal_of_pattern};
+use crate::model::{Action, Because, BlockKind, cgroup_name, literal_of_pattern, template_of_pattern};
 
 const HOST: u32 = 1;
 
@@ -25,6 +25,7 @@ pub(super) fn bind(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesErr
     }
     texts(metadata)?;
     windows(metadata)?;
+    users(metadata)?;
     limits(kernel, metadata)
 }
 
@@ -157,6 +158,24 @@ fn windows(metadata: &Metadata) -> Result<(), TablesError> {
     if names.len() == metadata.windows.len() { Ok(()) } else { mismatch("two windows have one name") }
 }
 
+/// The selectors of users stand in the policy's text, each once, and a number means itself.
+fn users(metadata: &Metadata) -> Result<(), TablesError> {
+    let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    let source = squeeze(&metadata.source);
+    for info in &metadata.users {
+        let pattern = &info.pattern;
+        if !source.contains(&squeeze(&format!("user \"{pattern}\""))) {
+            return mismatch(format!("user \"{pattern}\" does not stand in the policy's text"));
+        }
+        let itself = pattern.parse::<u32>().is_ok_and(|uid| info.uids != [uid]);
+        if itself || info.uids.is_empty() || !info.uids.is_sorted_by(|a, b| a < b) {
+            return mismatch(format!("user \"{pattern}\" is not who the description says"));
+        }
+    }
+    let patterns: BTreeSet<&String> = metadata.users.iter().map(|u| &u.pattern).collect();
+    if patterns.len() == metadata.users.len() { Ok(()) } else { mismatch("two selectors of users are one") }
+}
+
 /// The rules' texts stand in the policy's text, in their order.
 fn texts(metadata: &Metadata) -> Result<(), TablesError> {
     let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
@@ -195,9 +214,19 @@ fn limits(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
             None => return mismatch(format!("a limit of {} does not stand in the policy's text: {text}", block.name)),
         }
         let none = limit.amounts.is_empty() || limit.amounts.values().any(|most| *most == 0);
-        if none || block.host || block.units.is_empty() {
+        let named = |unit: &String| literal_of_pattern(unit).or_else(|| template_of_pattern(unit)).is_some();
+        let known = limit.during.as_ref().is_none_or(|window| metadata.windows.iter().any(|w| w.name == *window));
+        if !known {
+            return mismatch(format!("a limit of {} has a window that is not described: {text}", block.name));
+        }
+        if none || block.host || block.units.is_empty() || !block.units.iter().all(named) {
             return mismatch(format!("a limit of {} is none of a unit: {text}", block.name));
         }
+    }
+    let outcomes = (0..kernel.header.n_outcomes).filter_map(|n| kernel.outcome(n));
+    let throttles = metadata.limits_throttle() || outcomes.into_iter().any(|o| o.action == Action::Throttle as u8);
+    if throttles && kernel.header.required_hooks_lo & layout::H_THROTTLE == 0 {
+        return mismatch("a rule or limit throttles, and the programs for it would not be attached");
     }
     let amounts = metadata.blocks.iter().flat_map(|block| &block.limits).flat_map(|limit| limit.amounts.keys());
     let rates = amounts.into_iter().any(|resource| resource.is_network());

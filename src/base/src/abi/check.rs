@@ -48,6 +48,11 @@ fn header(kernel: &Kernel, metadata: &Metadata) -> Result<u32, TablesError> {
     }
     at += u64::from(h.n_rows);
     ensure(at <= h.words.into(), "the end of the rows", at)?;
+    names(h)?;
+    ensure(u64::from(h.users_off) == at, "the offset of users", h.users_off)?;
+    ensure(h.n_users as usize <= layout::USERS, "the number of users", h.n_users)?;
+    at += u64::from(h.n_users);
+    ensure(at <= h.words.into(), "the end of the users", at)?;
     ensure(h.n_decisions > 0, "the number of decisions", h.n_decisions)?;
     let n = h.n_subjects as usize;
     ensure((3..=layout::SUBJECTS).contains(&n), "the number of subjects", h.n_subjects)?;
@@ -55,6 +60,16 @@ fn header(kernel: &Kernel, metadata: &Metadata) -> Result<u32, TablesError> {
     let dead = kernel.words.get(..DEAD_WORDS + SUBJECT_WORDS).unwrap_or_default();
     ensure(dead.iter().all(|w| *w == 0), "a word of the dead state or of subject", 0u32)?;
     Ok(at as u32)
+}
+
+/// Names are there with all that belongs to them, or not at all.
+fn names(h: &layout::Header) -> Result<(), TablesError> {
+    let some = h.names_start != 0;
+    ensure(h.n_names as usize <= layout::NAME_SETS && (h.n_names != 0) == some, "the number of names", h.n_names)?;
+    ensure(h.names_key & 0xff == 0 && (some || h.names_key == 0), "the key of names", h.names_key)?;
+    let hooks = layout::H_DNS | if some { layout::H_DATAGRAM } else { 0 };
+    let wanted = if some { hooks } else { 0 };
+    ensure(h.required_hooks_lo & hooks == wanted, "the hooks of names", h.required_hooks_lo)
 }
 
 fn outcomes(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
@@ -112,8 +127,9 @@ fn subjects(kernel: &Kernel, metadata: &Metadata) -> Result<(), TablesError> {
             continue;
         }
         let sentinel = if n == 2 { layout::S_SENTINEL } else { 0 };
-        let timed = if n == 2 { 0 } else { layout::S_TIMED };
-        let flags = s.flags & !(layout::S_PROFILE | layout::S_QUARANTINE | timed);
+        let varies = if n == 2 { 0 } else { layout::S_VARIES };
+        let named = if n == 2 || h.names_start == 0 { 0 } else { layout::S_DNS };
+        let flags = s.flags & !(layout::S_PROFILE | layout::S_QUARANTINE | varies | named);
         ensure(flags == sentinel, "the flags of a subject", s.flags)?;
         if n == 1 {
             let exec = if s.exec_start != 0 { layout::HOST_EXEC } else { 0 };
@@ -173,13 +189,14 @@ enum Kind {
     Path,
     Net,
     Next,
+    Name,
 }
 
 /// Visits each state that a start leads to. A state belongs to one kind of automaton only.
 fn states(kernel: &Kernel, automaton: u32) -> Result<(), TablesError> {
     let h = &kernel.header;
     let mut seen: Vec<Option<Kind>> = vec![None; kernel.words.len()];
-    let mut todo = Vec::new();
+    let mut todo = Vec::from_iter(Some((h.names_start, Kind::Name)).filter(|(start, _)| *start != 0));
     for n in 1..h.n_subjects + h.n_variants {
         let Some(s) = kernel.subject(n) else { continue };
         let starts = [
@@ -203,7 +220,11 @@ fn states(kernel: &Kernel, automaton: u32) -> Result<(), TablesError> {
             let head = kernel.words[state as usize];
             let accept = (head >> 32) as u32 & !layout::FINAL;
             let is_final = (head >> 32) as u32 & layout::FINAL != 0;
-            let most = if kind == Kind::Next { h.n_subjects } else { h.n_decisions };
+            let most = match kind {
+                Kind::Next => h.n_subjects,
+                Kind::Name => h.n_names + 1,
+                Kind::Path | Kind::Net => h.n_decisions,
+            };
             ensure(accept < most && accept < automaton, "the accept of a state", accept)?;
             let row = &kernel.words[state as usize + 1..=end as usize];
             let entries = row.iter().filter(|w| (**w >> 32) as u32 == state).chain([&head]);

@@ -52,10 +52,24 @@ pub const S_QUARANTINE: u32 = 4;
 pub const R_QUARANTINE: u8 = 7;
 /// Subject flag: what it is permitted hangs on the time.
 pub const S_TIMED: u32 = 8;
+/// Subject flag: some rule permits it connections by the name of their peer.
+pub const S_DNS: u32 = 32;
+/// Sets of names of a policy.
+pub const NAME_SETS: usize = 255;
+/// Subject flag: what it is permitted hangs on the user.
+pub const S_USER: u32 = 16;
+/// Subject flags: another subject decides for it.
+pub const S_VARIES: u32 = S_TIMED | S_USER;
 /// Windows that matter to a subject.
 pub const SUBJECT_WINDOWS: usize = 8;
 /// Fills up the windows of a subject.
 pub const NO_WINDOW: u8 = 63;
+/// In the windows of a subject: it is not known which are open.
+pub const UNSURE_WINDOW: u8 = 62;
+/// Selectors of users of a policy; their bits are above those of windows.
+pub const USER_SELECTORS: usize = 24;
+/// Users that a policy distinguishes.
+pub const USERS: usize = 256;
 /// Windows of a policy.
 pub const WINDOWS: usize = 24;
 /// Entries of a schedule.
@@ -71,6 +85,10 @@ pub const H_PEER: u32 = 1 << 18;
 pub const H_DATAGRAM: u32 = 1 << 19;
 /// `required_hooks_lo`: some limit is a rate of network traffic.
 pub const H_RATES: u32 = 1 << 20;
+/// `required_hooks_lo`: a rule, or a limit that is met, throttles a unit.
+pub const H_THROTTLE: u32 = 1 << 23;
+/// `required_hooks_lo`: some rule permits connections by the name of their peer.
+pub const H_DNS: u32 = 1 << 22;
 
 #[repr(C)]
 #[derive(
@@ -151,6 +169,11 @@ pub struct Header {
     pub n_rows: u32,
     pub path_class: [u8; 256],
     pub net_class: [u8; 256],
+    pub names_start: u32,
+    pub n_names: u32,
+    pub names_key: u64,
+    pub users_off: u32,
+    pub n_users: u32,
 }
 
 /// Words behind the header, as far as an automaton may use them: the walk reads up to 257 words from a state.
@@ -171,8 +194,13 @@ pub const LOOK_AGENT: u32 = 0x2000_0000;
 /// Bit of `look`: a task outside the labelled cgroups may have a label of its own.
 pub const LOOK_STRAYS: u32 = 0x4000_0000;
 
+/// Bytes of a cgroup's name in a piece of `audit_unit`; a zero follows.
+pub const AUDIT_PIECE: usize = 15;
+/// Pieces, so that the last one is empty for the longest name.
+pub const AUDIT_PIECES: usize = 18;
+
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     pub active: u64,
     pub serial: [u64; GENERATIONS as usize],
@@ -182,6 +210,11 @@ pub struct State {
     pub moving: u64,
     pub backing: u64,
     pub quarantines: u64,
+    pub audit_until: u64,
+    pub audit_serial: u64,
+    pub audit_labels: u64,
+    pub audit_unit: [u64; 2 * AUDIT_PIECES],
+    pub throttles: u64,
 }
 
 #[repr(C)]
@@ -250,6 +283,25 @@ pub struct Quarantine {
 /// Most entries of `kiln_quarantined`.
 pub const QUARANTINES: u32 = 1024;
 
+/// A value of `kiln_throttled`, by the id of a unit's cgroup.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Throttle {
+    pub time_ns: u64,
+    pub until_ns: u64,
+    pub serial: u64,
+    pub label: u32,
+    pub rule: u32,
+    pub pid: u32,
+    pub pad: u32,
+}
+/// Most entries of `kiln_throttled`.
+pub const THROTTLES: u32 = 1024;
+/// How long a throttle lasts after it was last asked for.
+pub const THROTTLE_NS: u64 = 600_000_000_000;
+/// Bits a second that a unit which is throttled may send, and get.
+pub const THROTTLE_RATE: u64 = 1_000_000;
+
 /// Words of `kiln_agent_ids` (`enum kiln_agent_word`).
 pub mod agent_word {
     pub const PID: u32 = 0;
@@ -304,6 +356,17 @@ pub struct Traffic {
     pub dropped: [u64; 2],
 }
 
+/// Name servers of a machine.
+pub const SERVERS: usize = 8;
+/// The value of `kiln_servers`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Resolvers {
+    pub netns: u64,
+    pub n: u64,
+    pub server: [[u8; 16]; SERVERS],
+}
+
 /// The fixed part of an event; `object_len` bytes follow.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -336,6 +399,6 @@ pub struct EventHeader {
 const _: () = assert!(size_of::<Outcome>() == 8);
 const _: () = assert!(size_of::<Decision>() == 48);
 const _: () = assert!(size_of::<Subject>() == 128);
-const _: () = assert!(size_of::<Header>() == 576);
+const _: () = assert!(size_of::<Header>() == 600);
 const _: () = assert!(size_of::<EventHeader>() == 104);
 const _: () = assert!(size_of::<Mark>() == 32);

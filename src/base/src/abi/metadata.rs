@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::hosts::HostsInfo;
-use crate::model::{Because, BlockKind, CallFilter, Digest, Mode, Outcome, Resource, Window, limit_text};
+use crate::model::{Action, Because, BlockKind, CallFilter, Digest, Mode, Outcome, Resource, Window, limit_text};
 
 /// The JSON part of a tables file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Metadata {
     /// The policy's windows, by whose place the kernel part names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<WindowInfo>,
+    /// The policy's selectors of users, by whose place the kernel part names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UserInfo>,
     /// What the image was for which the policy was compiled, where it asks for that: by `label` or `image`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageInfo>,
@@ -51,6 +54,16 @@ pub struct ImageInfo {
     /// The labels of its services; a template's (`app@.service`) are those of its instances.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// A selector of users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserInfo {
+    /// As the policy has it: a name, a glob of names, or a number.
+    pub pattern: String,
+    /// The numbers of the users that it matches, sorted.
+    pub uids: Vec<u32>,
 }
 
 /// A window with its name.
@@ -93,6 +106,13 @@ pub const SENTINEL_KEY: &str = "!sentinel";
 pub const QUARANTINE: &str = "|quarantine";
 
 impl SubjectInfo {
+    /// Whether a block binds it.
+    pub fn bound_by(&self, block: &BlockInfo) -> bool {
+        match block.kind {
+            BlockKind::Profile => self.profile.as_ref() == Some(&block.name),
+            BlockKind::Guard => self.guards.contains(&block.name),
+        }
+    }
     /// Whether it is another subject in quarantine.
     pub fn quarantined(&self) -> bool {
         self.key.ends_with(QUARANTINE)
@@ -129,6 +149,9 @@ pub struct BlockInfo {
 pub struct LimitInfo {
     /// How much of what: one resource, or both directions of `io`.
     pub amounts: BTreeMap<Resource, u64>,
+    /// The window within which alone it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub during: Option<String>,
     /// What follows where it is met; what is absent is medium, and alert.
     #[serde(default)]
     pub outcome: Outcome,
@@ -145,19 +168,25 @@ impl LimitInfo {
     pub fn text(&self) -> String {
         let severity = self.outcome.severity.map(|s| format!(" severity {s}")).unwrap_or_default();
         let action = self.outcome.action.map(|a| format!(" then {a}")).unwrap_or_default();
-        limit_text(&self.amounts) + &severity + &action
+        let during = self.during.as_ref().map(|window| format!(" during {window}")).unwrap_or_default();
+        limit_text(&self.amounts) + &during + &severity + &action
     }
 }
 
 impl Metadata {
-    /// The limits of a subject: of each resource the least over all blocks that bind it, with its amount.
-    pub fn limits(&self, subject: &SubjectInfo) -> BTreeMap<Resource, (u64, &LimitInfo)> {
+    /// Whether a unit is throttled where it meets some limit.
+    pub fn limits_throttle(&self) -> bool {
+        let limits = self.blocks.iter().flat_map(|block| &block.limits);
+        limits.into_iter().any(|limit| limit.outcome.action == Some(Action::Throttle))
+    }
+
+    /// The limits of a subject while windows are open: of each resource the least over all blocks that bind it, with its
+    /// amount.
+    pub fn limits(&self, subject: &SubjectInfo, open: impl Fn(&str) -> bool) -> BTreeMap<Resource, (u64, &LimitInfo)> {
         let mut least: BTreeMap<Resource, (u64, &LimitInfo)> = BTreeMap::new();
-        let binds = |block: &&BlockInfo| match block.kind {
-            BlockKind::Profile => subject.profile.as_ref() == Some(&block.name),
-            BlockKind::Guard => subject.guards.contains(&block.name),
-        };
-        for limit in self.blocks.iter().filter(binds).flat_map(|block| &block.limits) {
+        let binds = |block: &&BlockInfo| subject.bound_by(block);
+        let holds = |limit: &&LimitInfo| limit.during.as_ref().is_none_or(|window| open(window));
+        for limit in self.blocks.iter().filter(binds).flat_map(|block| &block.limits).filter(holds) {
             for (resource, most) in &limit.amounts {
                 let entry = least.entry(*resource).or_insert((*most, limit));
                 if *most < entry.0 {

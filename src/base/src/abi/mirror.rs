@@ -37,8 +37,11 @@ fn claims() -> Vec<Claim> {
         quarantine);
     same!(c, layout::Header = "kiln_header": magic, abi_version, words, subjects_off, n_subjects, decisions_off,
         n_decisions, outcomes_off, n_outcomes, outcome_refs_off, n_outcome_refs, host_verbs, required_hooks_lo,
-        required_hooks_hi, n_variants, n_rows, path_class, net_class);
-    same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing, quarantines);
+        required_hooks_hi, n_variants, n_rows, path_class, net_class, names_start, n_names, names_key,
+        users_off, n_users);
+    same!(c, layout::Resolvers = "kiln_resolvers": netns, n, server);
+    same!(c, layout::State = "kiln_state": active, serial, turn, strays, moves, moving, backing, quarantines,
+        audit_until, audit_serial, audit_labels, audit_unit, throttles);
     same!(c, layout::Schedule = "kiln_schedule": from, until, n, entry);
     same!(c, layout::Clock = "kiln_clock": timekeeper, trial, seen, turn, schedule);
     same!(c, layout::Mark = "kiln_mark": group, pass, label, pad, reserved);
@@ -48,6 +51,7 @@ fn claims() -> Vec<Claim> {
     same!(c, layout::Task = "kiln_task": label, flags);
     same!(c, layout::QuarantineKey = "kiln_quarantine_key": id, start);
     same!(c, layout::Quarantine = "kiln_quarantine": time_ns, serial, label, rule, pid, pad);
+    same!(c, layout::Throttle = "kiln_throttle": time_ns, until_ns, serial, label, rule, pid, pad);
     let event = |field: &str, at: usize| (format!("offsetof(struct kiln_event, {field})"), at as u64);
     macro_rules! event {
         ($($field:ident),*) => { $(c.push(event(stringify!($field), offset_of!(layout::EventHeader, $field)));)* };
@@ -100,9 +104,16 @@ fn claims() -> Vec<Claim> {
         ("KILN_LABEL_SENTINEL", u64::from(layout::LABEL_SENTINEL)),
         ("KILN_HOST_EXEC", u64::from(layout::HOST_EXEC)),
         ("KILN_FINAL", u64::from(layout::FINAL)),
+        ("KILN_AUDIT_PIECE", layout::AUDIT_PIECE as u64),
+        ("KILN_AUDIT_PIECES", layout::AUDIT_PIECES as u64),
         ("KILN_S_PROFILE", u64::from(layout::S_PROFILE)),
         ("KILN_S_SENTINEL", u64::from(layout::S_SENTINEL)),
         ("KILN_S_TIMED", u64::from(layout::S_TIMED)),
+        ("KILN_S_USER", u64::from(layout::S_USER)),
+        ("KILN_S_VARIES", u64::from(layout::S_VARIES)),
+        ("KILN_UNSURE_WINDOW", u64::from(layout::UNSURE_WINDOW)),
+        ("KILN_USER_SELECTORS", layout::USER_SELECTORS as u64),
+        ("KILN_USERS", layout::USERS as u64),
         ("KILN_SUBJECT_WINDOWS", layout::SUBJECT_WINDOWS as u64),
         ("KILN_NO_WINDOW", u64::from(layout::NO_WINDOW)),
         ("KILN_WINDOWS", layout::WINDOWS as u64),
@@ -112,6 +123,14 @@ fn claims() -> Vec<Claim> {
         ("KILN_H_PEER", u64::from(layout::H_PEER)),
         ("KILN_H_DATAGRAM", u64::from(layout::H_DATAGRAM)),
         ("KILN_H_RATES", u64::from(layout::H_RATES)),
+        ("KILN_H_THROTTLE", u64::from(layout::H_THROTTLE)),
+        ("KILN_THROTTLES", u64::from(layout::THROTTLES)),
+        ("KILN_THROTTLE_NS", layout::THROTTLE_NS),
+        ("KILN_THROTTLE_RATE", layout::THROTTLE_RATE),
+        ("KILN_H_DNS", u64::from(layout::H_DNS)),
+        ("KILN_S_DNS", u64::from(layout::S_DNS)),
+        ("KILN_NAME_SETS", layout::NAME_SETS as u64),
+        ("KILN_SERVERS", layout::SERVERS as u64),
         ("KILN_T_STARTING", u64::from(layout::T_STARTING)),
         ("KILN_T_EXEMPT", u64::from(layout::T_EXEMPT)),
         ("KILN_PLACES", layout::PLACES as u64),

@@ -6,6 +6,7 @@ pub mod kernel;
 pub mod layout;
 pub mod metadata;
 pub mod narrow;
+pub mod subset;
 pub mod tables;
 pub mod walk;
 

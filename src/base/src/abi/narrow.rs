@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::kernel::Kernel;
-use super::layout::{Decision, S_SENTINEL, S_TIMED};
+use super::layout::{Decision, S_SENTINEL, S_VARIES};
 use crate::model::KernelOp;
 
 /// Kernel operations of which something can be had before they are refused, and used after.
@@ -34,12 +34,12 @@ impl<'a> Narrowing<'a> {
     }
 
     /// Whether there is a path on which the subject `old` of the one was permitted one of `verbs` (a mask) that `new` of
-    /// the other is refused. Also true where that would take too long to find out, where it hangs on the time, or where a
+    /// the other is refused. Also true where that would take too long to find out, where it hangs on the time or the user, or where a
     /// subject does not exist.
     pub fn narrows(&mut self, old: u32, new: u32, verbs: u16) -> bool {
         let (Some(a), Some(b)) = (self.before.subject(old), self.after.subject(new)) else { return true };
-        // What one window let be opened is not permitted when it is closed.
-        if (a.flags | b.flags) & S_TIMED != 0 {
+        // What one window let be opened is not permitted when it is closed, nor to another user.
+        if (a.flags | b.flags) & S_VARIES != 0 {
             return true;
         }
         let gone = |a: Option<Decision>, b: Option<Decision>| match (a, b) {

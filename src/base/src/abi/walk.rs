@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::kernel::Kernel;
-use super::layout::{DEPTH_MAX, Decision, FINAL, NET_KEY, NO_WINDOW, Outcome, PATH_MAX, S_TIMED, Subject};
+use super::layout::{
+    DEPTH_MAX, Decision, FINAL, NET_KEY, NO_WINDOW, Outcome, PATH_MAX, S_DNS, S_TIMED, S_USER, S_VARIES, Subject,
+    UNSURE_WINDOW, WINDOWS,
+};
 use crate::model::{KernelOp, Verb, VerbSet};
 
 /// Most states of one level that [`Kernel::any_address`] looks at, so that no table makes it slow.
@@ -133,10 +136,28 @@ impl Kernel {
         self.words.get(at).copied().unwrap_or(0)
     }
 
-    /// The subject that decides for another while these windows are open (`OpenTimes::open`; none: it is not known).
-    pub fn deciding(&self, subject: u32, open: Option<u64>) -> u32 {
-        let Some(s) = self.subject(subject).filter(|s| s.flags & S_TIMED != 0) else { return subject };
-        let Some(open) = open else { return subject };
+    /// The selectors of users that match one.
+    pub fn user_bits(&self, uid: u32) -> u64 {
+        let (from, n) = (self.header.users_off as usize, self.header.n_users as usize);
+        let users = self.words.get(from..from + n).unwrap_or_default();
+        users.binary_search_by_key(&uid, |word| *word as u32).map_or(0, |at| users[at] >> 32)
+    }
+
+    /// The subject that decides for another while these windows are open (`OpenTimes::open`), where this user asks;
+    /// none: it is not known.
+    pub fn deciding(&self, subject: u32, open: Option<u64>, user: Option<u32>) -> u32 {
+        let Some(s) = self.subject(subject).filter(|s| s.flags & S_VARIES != 0) else { return subject };
+        let users = s.flags & S_USER != 0;
+        let mut open = match open {
+            _ if s.flags & S_TIMED == 0 => 0,
+            Some(open) => open,
+            None if users => 1 << UNSURE_WINDOW,
+            None => return subject,
+        };
+        if users {
+            let Some(uid) = user else { return subject };
+            open |= self.user_bits(uid) << WINDOWS;
+        }
         match self.words.get(s.row as usize + row_index(&s, open)) {
             None | Some(0) => subject,
             Some(index) => *index as u32,
@@ -170,6 +191,38 @@ impl Kernel {
         let s = self.subject(subject)?;
         let accept = if s.net_start == 0 { 0 } else { self.run(s.net_start, &self.header.net_class, key) };
         self.decision(if accept == 0 { s.net_default } else { accept })
+    }
+
+    /// The number of the set of patterns that match a host's name, in lower case and without a last dot; 0: none.
+    pub fn name_set(&self, name: &[u8]) -> u8 {
+        let start = self.header.names_start;
+        if start == 0 { 0 } else { self.run(start, &self.header.path_class, name) as u8 }
+    }
+
+    /// The verdict on connecting to a protocol, address and port, whose address name servers have given for names of these
+    /// sets; none if the subject does not exist.
+    pub fn named_verdict(&self, subject: u32, asked: (u8, [u8; 16], u16), sets: &[u8]) -> Option<Verdict> {
+        let key = net_key(asked.0, asked.1, asked.2);
+        self.of_decision(&self.named_decision(subject, &key, sets)?, Verb::Connect)
+    }
+
+    /// The joint decision on connecting to an IP socket whose address name servers have given for names of these sets:
+    /// by the address alone if that permits it, else by the name that permits most.
+    fn named_decision(&self, subject: u32, key: &[u8; NET_KEY], sets: &[u8]) -> Option<Decision> {
+        let s = self.subject(subject)?;
+        let plain = self.net_decision(subject, key)?;
+        let rank = |d: &Decision| {
+            let bit = 1 << Verb::Connect as u8;
+            if d.deny & bit != 0 { 2 } else { u8::from(d.would & bit != 0) }
+        };
+        if s.flags & S_DNS == 0 || rank(&plain) == 0 {
+            return Some(plain);
+        }
+        let named = sets.iter().filter_map(|set| {
+            let key = [&key[..], &[*set]].concat();
+            self.decision(Some(self.run(s.net_start, &self.header.net_class, &key)).filter(|d| *d != 0)?)
+        });
+        Some(named.min_by_key(rank).unwrap_or(plain))
     }
 
     /// The verdict on a request; none if the subject does not exist or the verb has no such object.
@@ -230,7 +283,7 @@ impl Kernel {
     }
 }
 
-/// Which entry of a subject's row is of these open windows.
+/// Which entry of a subject's row is of these bits.
 fn row_index(s: &Subject, open: u64) -> usize {
     let bits = s.window.iter().enumerate().filter(|(_, window)| **window != NO_WINDOW);
     bits.fold(0, |index, (n, window)| index | ((open >> (window & 63)) as usize & 1) << n)

@@ -98,6 +98,11 @@ impl Envelope {
         serde_json::from_slice(bytes).map_err(|e| EnvelopeError::Json(e.to_string()))
     }
 
+    /// What it says that it holds; not signed for before [`Envelope::verify`].
+    pub fn payload_type(&self) -> &str {
+        &self.payload_type
+    }
+
     /// The JSON form, with a line end.
     pub fn to_json(&self) -> String {
         // A struct of strings always serialises.

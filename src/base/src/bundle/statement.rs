@@ -12,6 +12,12 @@ use crate::model::Digest;
 pub const POLICY_TYPE: &str = "application/vnd.kiln.policy.v1+json";
 /// DSSE payload type of an [`Assignment`].
 pub const ASSIGNMENT_TYPE: &str = "application/vnd.kiln.assignment.v1+json";
+/// DSSE payload type of a [`Tightening`].
+pub const TIGHTENING_TYPE: &str = "application/vnd.kiln.tightening.v1+json";
+/// Highest number of a tightening, and highest serial of a policy that can be tightened: both are one number in the kernel.
+pub const MOST_TIGHTENINGS: u64 = 1 << 20;
+/// As above.
+pub const MOST_SERIAL: u64 = u32::MAX as u64;
 /// Longest name or instance id, in bytes.
 const MAX_NAME: usize = 256;
 
@@ -41,6 +47,27 @@ pub struct Assignment {
     pub tables: Digest,
     /// Strictly increasing over the assignments of an instance; from 1.
     pub sequence: u64,
+}
+
+/// "Until it expires, these tables may stand in for those of the build's policy, of which they are a subset", by a tighten key.
+/// That they are one is for the reader to prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tightening {
+    /// Digest of the tightened policy's canonical PDL text.
+    pub policy: Digest,
+    /// Digest of the whole tables file.
+    pub tables: Digest,
+    /// Digest of the tables file of the build's policy.
+    pub base: Digest,
+    /// Serial of the build's policy.
+    pub serial: u64,
+    /// Strictly increasing over the tightenings of one serial; from 1.
+    pub number: u64,
+    /// When it ends, in seconds of the wall clock.
+    pub expires: u64,
+    /// The policy's name, for people.
+    pub name: String,
 }
 
 /// A statement that is not signed as it must be, or not about what it should.
@@ -80,6 +107,9 @@ pub enum StatementError {
         /// In the policy statement.
         signed: u64,
     },
+    /// A tightening where only what the build signed will do.
+    #[error("this is a tightening, and what the build signed is needed")]
+    NotOfBuild,
     /// The assignment is another machine's.
     #[error("the assignment is for instance `{assigned}`, this is `{this}`")]
     Instance {
@@ -106,6 +136,53 @@ impl PolicyStatement {
         let statement: PolicyStatement = open(envelope, POLICY_TYPE, trusted.policy(), Self::WHAT)?;
         check(Self::WHAT, statement.serial, "serial", &statement.name, "name")?;
         Ok(statement)
+    }
+
+    /// Whether the tables file is the one that is meant.
+    ///
+    /// # Errors
+    /// [`StatementError::Tables`] if not.
+    pub fn covers(&self, tables: &[u8]) -> Result<(), StatementError> {
+        covers(Self::WHAT, self.tables, tables)
+    }
+}
+
+impl Tightening {
+    const WHAT: &'static str = "tightening";
+
+    /// Signs the statement.
+    pub fn sign(&self, key: &SigningKey) -> Envelope {
+        Envelope::sign(TIGHTENING_TYPE, &to_json(self), key)
+    }
+
+    /// The statement if a tighten key signed it.
+    ///
+    /// # Errors
+    /// Where the signature is not by a tighten key, or the payload is malformed.
+    pub fn verify(envelope: &Envelope, trusted: &TrustedKeys) -> Result<Tightening, StatementError> {
+        let statement: Tightening = open(envelope, TIGHTENING_TYPE, trusted.tighten(), Self::WHAT)?;
+        check(Self::WHAT, statement.serial, "serial", &statement.name, "name")?;
+        check(Self::WHAT, statement.number, "number", &statement.name, "name")?;
+        statement.in_range()?;
+        Ok(statement)
+    }
+
+    /// Whether its numbers are such that one number of the kernel tells them.
+    ///
+    /// # Errors
+    /// Says which is too high.
+    pub fn in_range(&self) -> Result<(), StatementError> {
+        let bad = |reason| Err(StatementError::Payload { what: Self::WHAT, reason });
+        if self.number > MOST_TIGHTENINGS {
+            return bad(format!("number is {}, and at most {MOST_TIGHTENINGS}", self.number));
+        }
+        if self.serial > MOST_SERIAL {
+            return bad(format!("serial is {}, and at most {MOST_SERIAL} can be tightened", self.serial));
+        }
+        if i64::try_from(self.expires).is_err() {
+            return bad("expires is no time".to_owned());
+        }
+        Ok(())
     }
 
     /// Whether the tables file is the one that is meant.
@@ -219,6 +296,38 @@ mod tests {
         // One is not taken for the other, even by the right key.
         let as_policy = Envelope::sign(POLICY_TYPE, &to_json(&assignment()), &policy);
         assert!(matches!(PolicyStatement::verify(&as_policy, &trusted), Err(StatementError::Payload { .. })));
+    }
+
+    #[test]
+    fn a_tightening_is_for_its_own_keys() {
+        let (policy, pos, trusted) = keys();
+        let tighten = SigningKey::generate().unwrap();
+        let (d, t) = (Digest::of(b"pdl"), Digest::of(b"tables"));
+        let statement =
+            Tightening { policy: d, tables: t, base: d, serial: 7, number: 1, expires: 9, name: "nginx".into() };
+        // Without the role nobody may.
+        assert!(Tightening::verify(&statement.sign(&tighten), &trusted).is_err());
+        let trusted = trusted.tightened_by(vec![tighten.public()]).unwrap();
+        assert_eq!(Tightening::verify(&statement.sign(&tighten), &trusted).unwrap(), statement);
+        for other in [&policy, &pos] {
+            assert!(Tightening::verify(&statement.sign(other), &trusted).is_err());
+        }
+        let build = PolicyStatement { policy: d, tables: t, serial: 8, name: "nginx".into() };
+        assert!(PolicyStatement::verify(&build.sign(&tighten), &trusted).is_err());
+        let as_policy = Envelope::sign(POLICY_TYPE, &to_json(&statement), &policy);
+        assert!(PolicyStatement::verify(&as_policy, &trusted).is_err());
+        let as_tightening = Envelope::sign(TIGHTENING_TYPE, &to_json(&build), &tighten);
+        assert!(Tightening::verify(&as_tightening, &trusted).is_err());
+        for bad in [
+            Tightening { number: 0, ..statement.clone() },
+            Tightening { serial: 0, ..statement.clone() },
+            Tightening { number: MOST_TIGHTENINGS + 1, ..statement.clone() },
+            Tightening { serial: MOST_SERIAL + 1, ..statement.clone() },
+            Tightening { expires: u64::MAX, ..statement.clone() },
+            Tightening { name: String::new(), ..statement.clone() },
+        ] {
+            assert!(Tightening::verify(&bad.sign(&tighten), &trusted).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

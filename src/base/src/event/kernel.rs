@@ -226,6 +226,8 @@ impl KernelEvent {
             cgroup_id: self.cgroup_id,
             generation: self.generation,
             subject: subject.to_owned(),
+            unit: None,
+            exe: None,
         }
     }
 }
@@ -261,7 +263,7 @@ impl std::fmt::Display for EventObject {
 }
 
 /// Bytes that a program chose, safe in a line of text: control characters, backslashes and what is not UTF-8 as `\xNN`.
-fn escape(bytes: &[u8]) -> String {
+pub fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {

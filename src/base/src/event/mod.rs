@@ -7,7 +7,7 @@ mod response;
 
 pub use clock::rfc3339;
 pub use evidence::{Evidence, Link, Program, Sentinel};
-pub use kernel::{EventError, EventObject, KernelEvent, Reason, RuleText};
+pub use kernel::{EventError, EventObject, KernelEvent, Reason, RuleText, escape};
 pub use response::{Phase, Response};
 
 use serde::{Deserialize, Serialize};
@@ -70,4 +70,10 @@ pub struct Violation {
     pub generation: u64,
     /// The subject's key: profile and guards.
     pub subject: String,
+    /// The systemd unit in whose cgroup the process is, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Its program, if it ran still when the event was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
 }

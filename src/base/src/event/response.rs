@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A unit or process that a rule put into quarantine, or that is out of it again, as JSON in the journal. Absent fields
+/// A unit or process that is put into quarantine, or a unit that is throttled, and the end of either, as JSON in the journal. Absent fields
 /// are omitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,7 +11,7 @@ pub struct Response {
     pub schema: String,
     /// What it is about.
     pub phase: Phase,
-    /// `quarantine`.
+    /// `quarantine` or `throttle`.
     pub action: String,
     /// The unit, by the name of its cgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,7 +24,7 @@ pub struct Response {
     pub pid: Option<u32>,
     /// RFC 3339, UTC, nanoseconds: when the kernel did it.
     pub since: String,
-    /// The process that was refused.
+    /// The process that was refused; 0: the unit met a limit.
     pub by: u32,
     /// The subject before, `profile|guard,guard`.
     pub subject: String,

@@ -18,7 +18,7 @@ pub use calls::{CallAction, CallFilter};
 pub use digest::{Digest, ParseDigestError};
 pub use net::{Cidr, ParseCidrError, PortRange, Proto, mapped};
 pub use outcome::{Action, BlockKind, EventMode, Mode, Outcome, Severity, Verdict};
-pub use pattern::{literal_of_pattern, pattern_in_quotes, quote_pattern};
+pub use pattern::{literal_of_pattern, pattern_in_quotes, quote_pattern, template_of_pattern};
 pub use resource::{Resource, limit_text};
 pub use suggest::closest;
 pub use unit::{cgroup_name, unit_of_cgroup};

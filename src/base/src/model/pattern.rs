@@ -31,6 +31,13 @@ pub fn pattern_in_quotes(pattern: &str) -> String {
     out
 }
 
+/// The template whose instances, and nothing else, a pattern of units matches: `web@.service` of `web@*.service`.
+pub fn template_of_pattern(pattern: &str) -> Option<String> {
+    let (name, rest) = pattern.split_once('@')?;
+    let name = literal_of_pattern(name).filter(|name| !name.is_empty())?;
+    matches!(rest, "*.service" | "**.service").then(|| format!("{name}@.service"))
+}
+
 /// The one text that a pattern of PDL matches, where it has no wildcard: what [`quote_pattern`] undoes.
 pub fn literal_of_pattern(pattern: &str) -> Option<String> {
     let mut out = String::with_capacity(pattern.len());

@@ -1,5 +1,6 @@
 //! When windows are open: at an instant, and over a time to come. The evaluator, the compiler and the agent share it.
 
+pub mod joint;
 mod schedule;
 
 use jiff::Timestamp;
@@ -52,6 +53,11 @@ impl OpenTimes {
     pub fn is_open(&self, window: &str, at: Timestamp) -> bool {
         let mut named = self.windows.iter().filter(|(name, _)| name == window);
         named.any(|(_, spans)| spans.iter().any(|(span, zone)| covers(span, zone, at)))
+    }
+
+    /// As [`OpenTimes::is_open`], at a second of the wall clock; none where that is no instant.
+    pub fn is_open_at(&self, window: &str, second: i64) -> Option<bool> {
+        Timestamp::from_second(second).ok().map(|at| self.is_open(window, at))
     }
 
     /// The windows in which the instant lies: bit n stands for the n-th. Those beyond the 64th have none.

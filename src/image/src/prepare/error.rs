@@ -11,6 +11,7 @@ use super::policy::PolicyError;
 use super::selector::SelectorError;
 use super::sign::SignError;
 use super::trust::TrustFilesError;
+use super::users::UsersError;
 use crate::bake::BakeError;
 
 /// A request that cannot be baked, whatever the image is.
@@ -37,6 +38,9 @@ pub enum PrepareError {
     /// The tables cannot be read.
     #[error(transparent)]
     Tables(#[from] TablesError),
+    /// They are for other users than the image has.
+    #[error(transparent)]
+    Users(#[from] UsersError),
     /// Their selectors cannot be matched.
     #[error(transparent)]
     Selector(#[from] SelectorError),

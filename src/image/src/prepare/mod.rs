@@ -20,6 +20,7 @@ mod selector;
 mod sign;
 pub mod source;
 pub mod trust;
+mod users;
 
 pub use error::PrepareError;
 pub use missing::{MissingError, about, missing};
@@ -27,3 +28,4 @@ pub use policy::{PolicyError, PolicyFile, load, oldest_kernel};
 pub use request::{KernelFrom, Ready, Request};
 pub use selector::SelectorError;
 pub use sign::{SignError, name_of, read_tables, sign, signature_path};
+pub use users::{UsersError, users};

@@ -3,10 +3,9 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use kiln_base::abi::metadata::ImageInfo;
 use kiln_base::abi::tables::MAX_FILE as MAX_TABLES;
 use kiln_base::abi::{Tables, TablesError};
-use kiln_lang::compile::{self, CompileError, KernelVersion};
+use kiln_lang::compile::{self, CompileError, Image, KernelVersion};
 use kiln_lang::pdl::{Diagnostics, MAX_FILE as MAX_PDL, Source};
 use kiln_lang::policy::{self, Loaded};
 
@@ -111,16 +110,12 @@ fn gaps(error: &CompileError) -> String {
     gaps.iter().map(line).collect()
 }
 
-/// Reads a policy, compiling it where it is PDL: for an image, where one is given. Tables must then be of that image.
+/// Reads a policy, compiling it where it is PDL: for these users, and for an image, where one is given. Tables must then be
+/// of that image.
 ///
 /// # Errors
 /// [`PolicyError`]; so for all below.
-pub fn load(
-    path: &Path,
-    serial: u64,
-    kernel: KernelVersion,
-    image: Option<&ImageInfo>,
-) -> Result<PolicyFile, PolicyError> {
+pub fn load(path: &Path, serial: u64, kernel: KernelVersion, image: Image<'_>) -> Result<PolicyFile, PolicyError> {
     let mut head = Vec::new();
     let unreadable = |source| FileError::Read { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(unreadable)?;
@@ -129,7 +124,7 @@ pub fn load(
         let bytes = read_bounded(path, MAX_TABLES as u64)?;
         let tables = Tables::read(&bytes).map_err(|source| PolicyError::Tables { path: path.to_owned(), source })?;
         proof::prove(&tables).map_err(|source| PolicyError::Unproven { path: path.to_owned(), source })?;
-        if let (Some(image), Some(compiled_for)) = (image, &tables.metadata.image)
+        if let (Some(image), Some(compiled_for)) = (image.info, &tables.metadata.image)
             && image != compiled_for
         {
             return Err(PolicyError::OtherImage(path.to_owned()));

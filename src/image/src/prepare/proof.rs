@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use kiln_base::abi::{Metadata, Tables};
 use kiln_base::model::Digest;
-use kiln_lang::compile::{self, Options};
+use kiln_lang::compile::{self, Image, Options, Users};
 use kiln_lang::pdl::{NoFiles, Source};
 use kiln_lang::policy;
 
@@ -55,8 +55,9 @@ pub fn prove(tables: &Tables) -> Result<(), ProofError> {
     }
     let kernel = metadata.kernel.parse().map_err(|_| ProofError::Differs("the kernel version"))?;
     let options = Options { policy: found, serial: metadata.serial, kernel };
-    let again = compile::compile_for(&policy, &options, metadata.image.as_ref())
-        .map_err(|_| ProofError::Differs("the rules"))?;
+    let users = Users::of_tables(metadata);
+    let image = Image { users: &users, info: metadata.image.as_ref() };
+    let again = compile::compile_for(&policy, &options, image).map_err(|_| ProofError::Differs("the rules"))?;
     let parts = |tables: &Tables| tables.all().map(|one| one.kernel.to_bytes()).collect::<Vec<_>>();
     if parts(&again) != parts(tables) {
         return Err(ProofError::Differs("the kernel's numbers"));

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use kiln_base::abi::Tables;
 use kiln_base::bundle::{Envelope, MAX_ENVELOPE, PolicyStatement, SigningKey, TrustedKeys};
-use kiln_lang::compile::KernelVersion;
+use kiln_lang::compile::{Image, KernelVersion, Users};
 
 use super::error::PrepareError;
 use super::file::read_bounded;
 use super::policy::{self, PolicyError, PolicyFile};
 use super::selector::{self, Selector};
-use super::{missing, sign, trust};
+use super::{missing, sign, trust, users};
 use crate::bake::{self, BakeError, KernelCheck, Options, Payload, Report, UnitSelector};
 
 /// Largest agent: the static one has 2 to 8 MiB.
@@ -46,6 +46,8 @@ pub struct Request {
     pub agent: Option<PathBuf>,
     /// Address of the POS.
     pub pos: Option<String>,
+    /// Whether the image forbids operators the audit mode.
+    pub forbid_audit: bool,
     /// The policy's serial, for PDL.
     pub serial: u64,
     /// The policy's name; without it, that of its file.
@@ -82,18 +84,21 @@ impl Request {
     pub fn prepare(self) -> Result<Ready, PrepareError> {
         let name = self.name.clone().map_or_else(|| sign::name_of(&self.policy), Ok)?;
         let kernel = policy::oldest_kernel(&self.target, self.partition);
-        let policy = self.policy_for(kernel)?;
+        let users = users::users(&self.target, self.partition);
+        let policy = self.policy_for(kernel, &users)?;
+        users::agree(&policy.tables, &users)?;
         let key = self.key.as_deref().map(SigningKey::read).transpose()?;
         let trust = trust::files(&self.trust, key.as_ref())?;
         let (envelope, statement) = signature(&self.policy, &policy, key.as_ref(), name, &trust)?;
         let agent_path = self.agent.map_or_else(agent_beside, Ok)?;
         let agent = read_bounded(&agent_path, AGENT_MAX)?;
-        let source = match (&policy.source, &self.source) {
-            (Some(text), None) => Some(text.clone()),
+        match (&policy.source, &self.source) {
             (Some(_), Some(_)) => return Err(PrepareError::TwoSources(self.policy)),
-            (None, Some(path)) => Some(policy::source_of(&policy.tables, path)?),
-            (None, None) => None,
-        };
+            (None, Some(path)) => drop(policy::source_of(&policy.tables, path)?),
+            (_, None) => {}
+        }
+        // What was compiled, whole and in one file: whoever reads it in the image has what the source imports, too.
+        let source = Tables::read(&policy.tables).map_err(PolicyError::from)?.metadata.source;
         let selectors = Selector::all(&policy.tables)?;
         let payload = Payload {
             units: Vec::new(),
@@ -103,9 +108,9 @@ impl Request {
             agent,
             tables: policy.tables,
             signature: envelope.to_json().into_bytes(),
-            source,
+            source: Some(source),
             trust,
-            agent_config: agent_config(self.pos.as_deref())?,
+            agent_config: agent_config(self.pos.as_deref(), self.forbid_audit)?,
             name: statement.name,
             serial: statement.serial,
         };
@@ -123,8 +128,8 @@ impl Request {
 impl Request {
     /// The policy for the image. An image that cannot be read is refused by the bake itself, with its reason, where the
     /// policy does not ask what the image is.
-    fn policy_for(&self, kernel: KernelVersion) -> Result<PolicyFile, PrepareError> {
-        let load = |image| policy::load(&self.policy, self.serial, kernel, image);
+    fn policy_for(&self, kernel: KernelVersion, users: &Users) -> Result<PolicyFile, PrepareError> {
+        let load = |info| policy::load(&self.policy, self.serial, kernel, Image { users, info });
         match missing::about(&self.target, self.partition) {
             Ok(image) => Ok(load(Some(&image))?),
             Err(error) => match load(None) {
@@ -185,13 +190,17 @@ fn agent_beside() -> Result<PathBuf, PrepareError> {
 }
 
 /// `agent.json` of ARCHITECTURE.md, "In an image".
-fn agent_config(pos: Option<&str>) -> Result<Vec<u8>, PrepareError> {
+fn agent_config(pos: Option<&str>, forbid_audit: bool) -> Result<Vec<u8>, PrepareError> {
     if let Some(url) = pos
         && url.strip_prefix("https://").unwrap_or_default().is_empty()
     {
         return Err(PrepareError::Pos(url.to_owned()));
     }
-    Ok(format!("{:#}\n", serde_json::json!({ "schema": "kiln.agent.v1", "pos": pos })).into_bytes())
+    let mut config = serde_json::json!({ "schema": "kiln.agent.v1", "pos": pos });
+    if forbid_audit {
+        config["operator_audit"] = "refuse".into();
+    }
+    Ok(format!("{config:#}\n").into_bytes())
 }
 
 fn kernel_check(from: KernelFrom) -> Result<KernelCheck, PrepareError> {

@@ -74,7 +74,8 @@ pub fn files(dirs: &[PathBuf], key: Option<&SigningKey>) -> Result<BTreeMap<Stri
         for entry in entries {
             let path = entry.map_err(unreadable(dir))?.path();
             let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-            let public = name.ends_with(".pub") && (name.starts_with("policy") || name.starts_with("pos"));
+            let public =
+                name.ends_with(".pub") && ["policy", "pos", "tighten"].iter().any(|role| name.starts_with(role));
             if !public && name != "pos-ca.pem" {
                 continue;
             }

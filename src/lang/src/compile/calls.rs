@@ -10,6 +10,7 @@ use super::decision::{Joint, View, joint};
 use super::gap::Gap;
 use super::moment::Moment;
 use super::rules::Rules;
+use super::users::Selectors;
 use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Rule, SelectorKey};
 use crate::policy::syscalls;
 
@@ -74,7 +75,7 @@ pub fn call_filter(policy: &Policy, blocks: &[usize]) -> Result<Option<CallFilte
         timeless(block, &mut gaps);
         block.rules.iter().for_each(|rule| of_rule(block, rule, &mut gaps));
     }
-    if gaps.is_empty() { Ok(filter(&Rules::of(policy), blocks)) } else { Err(gaps) }
+    if gaps.is_empty() { Ok(filter(&Rules::of(policy, &Selectors::default(), &[]), blocks)) } else { Err(gaps) }
 }
 
 /// What of the rules on system calls the filter of a unit cannot do.
@@ -188,7 +189,8 @@ fn unheard(block: &Block, rule: &Rule, gaps: &mut Vec<Gap>) {
 /// A unit that may not execute its program does not start: systemd executes it below the filter.
 fn startable(policy: &Policy, number: usize, gaps: &mut Vec<Gap>) {
     let block = &policy.blocks[number];
-    let refused = filter(&Rules::of(policy), &[number]).is_some_and(|f| !f.of("execve").permits());
+    let refused =
+        filter(&Rules::of(policy, &Selectors::default(), &[]), &[number]).is_some_and(|f| !f.of("execve").permits());
     if refused && block.mode == Mode::Enforce {
         gaps.push(Gap::of_block(
             block,

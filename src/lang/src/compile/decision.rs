@@ -30,7 +30,8 @@ struct Refusal {
     mode: Mode,
 }
 
-/// The blocks of a subject at a moment: guards outside their `active during` are not among them.
+/// The blocks of a subject at a moment: guards outside their `active during`, and what does not bind the user, are not
+/// among them.
 pub(super) struct View<'a> {
     pub(super) rules: &'a Rules<'a>,
     pub(super) blocks: Vec<usize>,
@@ -40,7 +41,8 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     pub(super) fn of(rules: &'a Rules<'a>, blocks: &[usize], moment: Moment) -> View<'a> {
         let gone = |b: &usize| rules.blocks[*b].kind == BlockKind::Guard && moment.closed(rules, *b);
-        View { rules, blocks: blocks.iter().copied().filter(|b| !gone(b)).collect(), moment }
+        let there = |b: &usize| moment.binds(rules, *b) && !gone(b);
+        View { rules, blocks: blocks.iter().copied().filter(there).collect(), moment }
     }
 
     /// Its guards alone.

@@ -14,13 +14,15 @@ use super::gap::{asks_image, quarantines};
 use super::limit;
 use super::lines::Machine;
 use super::moment::{self, Moment};
+use super::names::Names;
 use super::pack::pack;
 use super::rules::Rules;
 use super::subjects::{Combination, HOST, Plan, SENTINEL, key};
+use super::users::Selectors;
 use super::{CompileError, Options};
-use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset, region};
+use crate::automata::{ByteSet, Dfa, Limits, Nfa, Pattern, Subset, region};
 use crate::policy::detour;
-use crate::policy::normal::{Addresses, BlockKind, Effect, Object, Policy};
+use crate::policy::normal::{Addresses, Block, BlockKind, Effect, Object, Policy};
 
 /// The verbs of a decision on a path or unix socket.
 const PATH_VERBS: VerbSet = VerbSet::FILE.union(VerbSet::NETWORK);
@@ -28,12 +30,14 @@ const PATH_VERBS: VerbSet = VerbSet::FILE.union(VerbSet::NETWORK);
 pub(super) fn emit(
     policy: &Policy,
     options: &Options,
+    selectors: &Selectors,
     plan: Plan,
     machine: Machine<'_>,
 ) -> Result<Tables, CompileError> {
-    let rules = Rules::of(policy);
+    let rules = Rules::of(policy, selectors, &plan.lines);
     let mut book = Book::new();
-    let objects = Objects::build(policy, &rules)?;
+    let names = Names::of(policy)?;
+    let objects = Objects::build(policy, &rules, names.as_ref())?;
     let mut paths = Subset::new(&objects.paths, objects.paths.classes(), Limits::default());
     let mut nets = Subset::new(&objects.nets, objects.nets.classes(), Limits::default());
     let mut all = Subjects { subjects: vec![Subject::default()], starts: Vec::new(), rows: Vec::new(), n_variants: 0 };
@@ -42,27 +46,31 @@ pub(super) fn emit(
         if n == 1 {
             all.subjects.push(sentinel(&mut book));
         }
-        let blocks = plan.blocks(combination);
-        let windows = moment::windows(&rules, &blocks);
+        let blocks = plan.bound(&rules, combination);
+        let (windows, users) = (moment::windows(&rules, &blocks), moment::users(&rules, &blocks));
         let quarantined = combination.quarantined;
         let mut at = |moment| {
-            let bound = Bound { view: View::of(&rules, &blocks, moment), quarantined };
+            let bound = Bound { view: View::of(&rules, &plan.at(&rules, combination, moment), moment), quarantined };
             subject(&bound, &objects, &mut book, &mut paths, &mut nets)
         };
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
-        let (mut s, own) = at(if windows == 0 { Moment(Some(0)) } else { Moment::UNKNOWN })?;
-        s.flags = flag(combination.profile.is_some(), layout::S_PROFILE) | flag(quarantined, layout::S_QUARANTINE);
+        let known = |bits: u64| Some(0).filter(|_| bits == 0);
+        let (mut s, own) = at(Moment { open: known(windows), user: known(users) })?;
+        s.flags = flag(combination.profile.is_some(), layout::S_PROFILE)
+            | flag(quarantined, layout::S_QUARANTINE)
+            | flag(blocks.iter().any(|b| has_names(&policy.blocks[*b])), layout::S_DNS);
         s.quarantine = plan.quarantine(n);
-        if windows != 0 {
-            s.flags |= layout::S_TIMED;
-            s.window = moment::listed(windows, || key(&policy.blocks, combination))?;
+        if windows | users != 0 {
+            let (bits, moments) = moment::moments(policy, selectors, windows, users);
+            s.flags |= flag(windows != 0, layout::S_TIMED) | flag(users != 0, layout::S_USER);
+            s.window = moment::listed(bits, || key(&policy.blocks, combination))?;
             // From the first row; the place of the rows is known when all words before them are.
             s.row = all.rows.len() as u32;
             let row = all.rows.len();
-            all.rows.resize(row + (1 << windows.count_ones()), None);
-            for open in moment::reachable(policy, windows) {
-                let (variant, own) = at(Moment(Some(open)))?;
-                all.rows[row + moment::place(windows, open)] = Some(variants.len());
+            all.rows.resize(row + (1 << bits.count_ones()), None);
+            for (set, moment) in moments {
+                let (variant, own) = at(moment)?;
+                all.rows[row + moment::place(bits, set)] = Some(variants.len());
                 variants.push((n, Subject { flags: s.flags, quarantine: s.quarantine, ..variant }, own));
                 if variants.len() > MOMENTS {
                     return Err(CompileError::Moments(MOMENTS));
@@ -80,9 +88,9 @@ pub(super) fn emit(
         all.starts.push((all.subjects.len() as u32, n, own));
         all.subjects.push(variant);
     }
-    let automata = Automata { paths: paths.finish(), nets: nets.finish() };
-    let kernel = assemble(&plan, &book, all, &automata, marks(policy, &rules))?;
-    let metadata = metadata(policy, options, &plan, &rules);
+    let automata = Automata { paths: paths.finish(), nets: nets.finish(), names };
+    let kernel = assemble(&plan, &book, all, &automata, (marks(policy, &rules), selectors))?;
+    let metadata = metadata(policy, options, selectors, &plan, &rules);
     let image = machine.image.filter(|_| asks_image(policy)).cloned();
     let on = machine.hosts.iter().cloned().collect();
     let metadata = Metadata { image, on, ..metadata };
@@ -112,7 +120,7 @@ struct Objects {
 }
 
 impl Objects {
-    fn build(policy: &Policy, rules: &Rules<'_>) -> Result<Objects, CompileError> {
+    fn build(policy: &Policy, rules: &Rules<'_>, names: Option<&Names>) -> Result<Objects, CompileError> {
         let n = policy.blocks.len();
         let mut o =
             Objects { paths: Nfa::new(), path_roots: vec![None; n], nets: Nfa::new(), net_roots: vec![None; n] };
@@ -133,9 +141,23 @@ impl Objects {
                     Some(Object::Net { proto, addresses: Addresses::Blocks(cidrs), ports, .. }) => {
                         let root = *o.net_roots[block].get_or_insert_with(|| o.nets.root());
                         for (cidr, range) in cidrs.iter().flat_map(|c| ports.iter().map(move |p| (c, p))) {
-                            for sets in region::strings(*proto as u8, cidr, *range) {
+                            for mut sets in region::strings(*proto as u8, cidr, *range) {
                                 o.nets.add_sets(root, &sets, number);
+                                // And whatever name the address has.
+                                if names.is_some() {
+                                    sets.push(ByteSet::ANY);
+                                    o.nets.add_sets(root, &sets, number);
+                                }
                             }
+                        }
+                    }
+                    Some(Object::Net { proto, addresses: Addresses::Dns(name), ports, .. }) => {
+                        let root = *o.net_roots[block].get_or_insert_with(|| o.nets.root());
+                        let mut having = ByteSet::EMPTY;
+                        names.into_iter().flat_map(|names| names.with(name)).for_each(|set| having.insert(set));
+                        for mut sets in ports.iter().flat_map(|p| region::strings(*proto as u8, &Cidr::ANY, *p)) {
+                            sets.push(having);
+                            o.nets.add_sets(root, &sets, number);
                         }
                     }
                     _ => {}
@@ -298,6 +320,11 @@ fn governed(view: &View<'_>) -> VerbSet {
     VerbSet::from_bits(verbs.bits() & !(1 << Verb::Syscall as u16))
 }
 
+/// Whether a rule permits connections by name.
+fn has_names(block: &Block) -> bool {
+    block.rules.iter().any(|r| matches!(r.object, Object::Net { addresses: Addresses::Dns(_), .. }))
+}
+
 /// The verbs of which rules refuse or watch paths.
 fn named(view: &View<'_>) -> VerbSet {
     let all = view.entries().filter(|(_, e)| e.effect != Effect::Allow);
@@ -336,9 +363,13 @@ fn datagrams(rules: &Rules<'_>) -> bool {
 /// What the policy has attached beside what its subjects ask for.
 fn marks(policy: &Policy, rules: &Rules<'_>) -> u32 {
     let flag = |used: bool, flag: u32| if used { flag } else { 0 };
+    let names = policy.blocks.iter().any(has_names);
     flag(limit::rates(policy), layout::H_RATES)
+        | flag(limit::throttles(policy), layout::H_THROTTLE)
         | flag(peers(rules), layout::H_PEER)
-        | flag(datagrams(rules) || quarantines(policy), layout::H_DATAGRAM)
+        // Who may answer in a name server's place is told by who has made or bound the socket.
+        | flag(datagrams(rules) || quarantines(policy) || names, layout::H_DATAGRAM)
+        | flag(names, layout::H_DNS)
 }
 
 /// The subject that is denied everything, by which enforcement is proven.
@@ -365,6 +396,7 @@ fn sentinel(book: &mut Book) -> Subject {
 struct Automata {
     paths: Dfa,
     nets: Dfa,
+    names: Option<Names>,
 }
 
 fn assemble(
@@ -372,7 +404,7 @@ fn assemble(
     book: &Book,
     Subjects { mut subjects, n_variants, starts, rows }: Subjects,
     automata: &Automata,
-    marks: u32,
+    (marks, selectors): (u32, &Selectors),
 ) -> Result<Kernel, CompileError> {
     let mut words = vec![0u64; DEAD_WORDS];
     let subjects_off = words.len();
@@ -386,9 +418,17 @@ fn assemble(
     let rows_off = words.len();
     let n_subjects = subjects.len() - n_variants;
     words.extend(rows.iter().map(|variant| variant.map_or(0, |n| (n_subjects + n) as u64)));
+    let users = (words.len(), selectors.table());
+    words.extend(users.1.iter().map(|(uid, bits)| u64::from(*uid) | bits << 32));
     subjects.iter_mut().filter(|s| s.window != [0; layout::SUBJECT_WINDOWS]).for_each(|s| s.row += rows_off as u32);
-    // Paths, what follows an exec and what follows a unit share classes, so that there is one table for them.
-    let (paths, next) = Dfa::common_classes(&automata.paths, &plan.next);
+    // Paths, what follows an exec and what follows a unit, and names share classes, so that there is one table for them.
+    let (mut paths, mut next) = Dfa::common_classes(&automata.paths, &plan.next);
+    let mut names = None;
+    if let Some(own) = &automata.names {
+        let (all, named) = Dfa::common_classes(&paths, &own.automaton);
+        (next, paths) = (Dfa::common_classes(&next, &all).0, all);
+        names = Some((named, own));
+    }
     let path_class = *paths.classes().map();
     let mut add = |dfa: &Dfa| -> Result<Vec<u32>, CompileError> {
         let most = layout::USABLE_WORDS;
@@ -397,12 +437,17 @@ fn assemble(
         Ok(packed.place)
     };
     let (path_at, next_at, net_at) = (add(&paths)?, add(&next)?, add(&automata.nets)?);
+    let names_start = match &names {
+        Some((automaton, _)) => add(automaton)?[automaton.first_start() as usize],
+        None => 0,
+    };
     for (index, n, own) in starts {
         let s = &mut subjects[index as usize];
         s.path_start = own.path.map_or(0, |p| path_at[paths.starts()[p] as usize]);
         s.guard_start = own.guard.map_or(0, |p| path_at[paths.starts()[p] as usize]);
         s.net_start = own.net.map_or(0, |p| net_at[automata.nets.starts()[p] as usize]);
-        // A switch of a rule with a window is a gap: what follows an exec or unit does not hang on the time.
+        // A switch of a rule with a condition is a gap: what follows an exec or unit hangs neither on the time nor on
+        // the user.
         s.exec_start = next_at[plan.starts[n].0 as usize];
         s.unit_start = next_at[plan.starts[n].1 as usize];
     }
@@ -438,6 +483,11 @@ fn assemble(
         n_rows: rows.len() as u32,
         path_class,
         net_class: *automata.nets.classes().map(),
+        names_start,
+        n_names: names.as_ref().map_or(0, |(_, own)| own.len() as u32),
+        names_key: names.as_ref().map_or(0, |(_, own)| own.key),
+        users_off: users.0 as u32,
+        n_users: users.1.len() as u32,
     };
     let mut kernel = Kernel { header, words };
     for (n, s) in subjects.iter().enumerate().skip(1) {
@@ -450,7 +500,7 @@ fn assemble(
     Ok(kernel)
 }
 
-fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) -> Metadata {
+fn metadata(policy: &Policy, options: &Options, selectors: &Selectors, plan: &Plan, rules: &Rules<'_>) -> Metadata {
     let name = |n: &usize| policy.blocks[*n].name.clone();
     let info = |n: usize, c: &Combination| {
         let blocks = plan.blocks(c);
@@ -489,6 +539,7 @@ fn metadata(policy: &Policy, options: &Options, plan: &Plan, rules: &Rules<'_>) 
         rules: rules.describe(),
         units: units.collect::<std::collections::BTreeSet<_>>().into_iter().collect(),
         windows: policy.windows.iter().map(|(n, w)| WindowInfo { name: n.clone(), window: w.clone() }).collect(),
+        users: selectors.describe(),
         image: None,
         hosts: None,
         on: Vec::new(),

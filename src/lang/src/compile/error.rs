@@ -27,8 +27,9 @@ pub enum CompileError {
     Subjects(usize),
     /// More windows than the tables have room for.
     #[error(
-        "{} more than {most} windows; join windows that always hold together, or split the block",
-        .of.as_ref().map_or("the policy has".to_owned(), |key| format!("subject `{key}` depends on"))
+        "{} more than {most} windows{}; join windows that always hold together, or split the block",
+        .of.as_ref().map_or("the policy has".to_owned(), |key| format!("subject `{key}` depends on")),
+        if .of.is_some() { " and selectors of users" } else { "" }
     )]
     Windows {
         /// Most there can be.
@@ -38,12 +39,24 @@ pub enum CompileError {
     },
     /// More moments of subjects than there can be.
     #[error(
-        "the policy's subjects differ at more than {0} moments in all; use fewer windows in guards of many subjects"
+        "the policy's subjects differ at more than {0} moments and users in all; use fewer windows and users in guards of \
+         many subjects"
     )]
     Moments(usize),
     /// More sets of patterns of host names than there can be tables.
     #[error("the policy tells more than {0} kinds of hosts apart; use fewer patterns after `host`")]
     Hosts(usize),
+    /// More sets of names than the tables have room for.
+    #[error("the policy's names of hosts make more than {0} sets; use fewer patterns that match the same names")]
+    Names(usize),
+    /// More of users than the tables have room for.
+    #[error("the policy has more than {most} {what}; join them, or use fewer")]
+    Users {
+        /// Of what.
+        what: &'static str,
+        /// Most there can be.
+        most: usize,
+    },
     /// A glob that the checker should have refused.
     #[error("{origin}: {error}")]
     Glob {

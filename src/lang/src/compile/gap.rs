@@ -1,6 +1,6 @@
 //! What of a policy the kernel programs, or the kernel asked for, cannot enforce. Nothing of it is ever ignored.
 
-use kiln_base::model::{Action, KernelOp, Outcome, Verb};
+use kiln_base::model::{Action, KernelOp, Verb, VerbSet};
 use serde::{Deserialize, Serialize};
 
 use super::KernelVersion;
@@ -56,10 +56,6 @@ pub(super) fn find(policy: &Policy, kernel: KernelVersion) -> Vec<Gap> {
         }
         governs(block, kernel, &mut gaps);
         schedule(policy, block, &mut gaps);
-        let on_violation = std::iter::once(&block.on_violation).chain(block.on_violation_of.values());
-        if let Some(action) = on_violation.filter_map(unsupported_action).next() {
-            gaps.push(Gap::of_block(block, action_reason(action), ACTION_MEND.to_owned()));
-        }
         for r in &block.rules {
             rule(policy, block, r, kernel, &mut gaps);
         }
@@ -78,24 +74,11 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
     for selector in block.subjects.iter().flatten() {
         lines += 1;
         let Selector { key, pattern } = selector;
-        let known = match key {
-            SelectorKey::Exec | SelectorKey::Unit => true,
-            // `lines` has what they mean on a machine.
-            SelectorKey::Image | SelectorKey::Label | SelectorKey::Host => true,
-            _ => false,
-        };
         if *key == SelectorKey::Unit && !names_units(&pattern.0) {
             gaps.push(Gap::of_block(
                 block,
                 format!("every unit's name has an ending, and `unit \"{}\"` matches none that has", pattern.0),
                 format!("write the whole name, as in `unit \"{}.service\"`", pattern.0),
-            ));
-        }
-        if !known {
-            gaps.push(Gap::of_block(
-                block,
-                format!("the kernel does not know a task's {}: `{} \"{}\"`", key.name(), key.name(), pattern.0),
-                "attach by `unit`, `exec`, or in a guard by `host \"*\"`".to_owned(),
             ));
         }
     }
@@ -122,11 +105,16 @@ pub(super) fn quarantines(policy: &Policy) -> bool {
     })
 }
 
+/// Whether a pattern of units does not end in one kind other than slices.
+pub(super) fn names_slices(pattern: &str) -> bool {
+    let kind = pattern.rsplit_once('.').map_or("", |(_, kind)| kind);
+    kind == "slice" || kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_lowercase())
+}
+
 /// Where a slice has the label, a quarantine would hold all units in it.
 fn slices(block: &Block, gaps: &mut Vec<Gap>) {
     for Selector { pattern, .. } in block.subjects.iter().flatten().filter(|s| s.key == SelectorKey::Unit) {
-        let kind = pattern.0.rsplit_once('.').map_or("", |(_, kind)| kind);
-        if kind == "slice" || kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_lowercase()) {
+        if names_slices(&pattern.0) {
             gaps.push(Gap::of_block(
                 block,
                 format!("`unit \"{}\"` names slices, too, and a quarantine would hold all units of a slice", pattern.0),
@@ -160,24 +148,11 @@ fn schedule(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
             define(&active.window),
         ));
     }
-    let otherwise = block.active.as_ref().map(|a| Outcome { severity: None, action: a.otherwise });
-    if let Some(action) = otherwise.as_ref().and_then(unsupported_action) {
-        gaps.push(Gap::of_block(block, action_reason(action), ACTION_MEND.to_owned()));
-    }
 }
 
-const NO_WINDOW: &str = "there is no window of this name";
-fn define(window: &str) -> String {
+pub(super) const NO_WINDOW: &str = "there is no window of this name";
+pub(super) fn define(window: &str) -> String {
     format!("define it: `window {window} {{ daily 08:00-18:00 zone \"UTC\"; }}`")
-}
-
-const ACTION_MEND: &str = "use `then alert`, `then quarantine` or `then kill`";
-
-fn unsupported_action(outcome: &Outcome) -> Option<Action> {
-    outcome.action.filter(|a| matches!(a, Action::Throttle))
-}
-fn action_reason(action: Action) -> String {
-    format!("the kernel programs cannot {action}; they deny, report, quarantine and kill")
 }
 
 fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps: &mut Vec<Gap>) {
@@ -195,16 +170,27 @@ fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps
                 add(format!("`during {window}`: {NO_WINDOW}"), &define(window));
             }
             Condition::During(_) => {}
-            Condition::By(_) => add(
-                "`by`: the kernel programs do not look at who asks beyond the subject".to_owned(),
-                "move the rule into a profile or guard of its own with that subject",
+            Condition::By(_) if matches!(rule.object, Object::File { switch: Some(_), .. }) => add(
+                "`as` with `by`: the kernel programs switch whoever asks".to_owned(),
+                "remove the condition, and write `by user` in the rules of the profile to which the rule switches",
             ),
+            Condition::By(selectors) if selectors.is_empty() => {
+                add("`by` names nobody".to_owned(), "name a user, as in `by user \"www-data\"`");
+            }
+            Condition::By(selectors) => {
+                let known = |s: &&Selector| match s.key {
+                    SelectorKey::User => true,
+                    SelectorKey::Host => s.pattern.0 == "*",
+                    _ => false,
+                };
+                for s in selectors.iter().filter(|s| !known(s)) {
+                    let key = s.key.name();
+                    add(format!("`by {key} \"{}\"`: {}", s.pattern.0, unseen(s.key)), mend_by(s.key));
+                }
+            }
         }
     }
-    if let Some(action) = unsupported_action(&rule.outcome) {
-        add(action_reason(action), ACTION_MEND);
-    }
-    let action = rule.outcome.action.filter(|a| matches!(a, Action::Kill | Action::Quarantine));
+    let action = rule.outcome.action.filter(|a| matches!(a, Action::Kill | Action::Quarantine | Action::Throttle));
     if let Some(action) = action.filter(|_| rule.effect == Effect::Watch) {
         add(
             format!("a watch rule observes: it does not {action}"),
@@ -220,19 +206,54 @@ fn rule(policy: &Policy, block: &Block, rule: &Rule, kernel: KernelVersion, gaps
                 );
             }
         }
-        Object::Net { addresses, .. } => net(addresses, &mut add),
+        Object::Net { verbs, addresses: Addresses::Dns(name), .. } => named(rule.effect, *verbs, name, &mut add),
         Object::File { switch: Some(_), verbs, .. } if !verbs.contains(Verb::Exec) || rule.effect != Effect::Allow => {
             add("`as` switches the profile at an allowed exec only".to_owned(), "write `allow exec … as …`");
         }
-        Object::File { .. } | Object::Unix { .. } | Object::Capability { .. } | Object::Syscall { .. } => {}
+        Object::Net { .. }
+        | Object::File { .. }
+        | Object::Unix { .. }
+        | Object::Capability { .. }
+        | Object::Syscall { .. } => {}
     }
 }
 
-fn net(addresses: &Addresses, add: &mut impl FnMut(String, &str)) {
-    if let Addresses::Dns(name) = addresses {
+/// Why a `by` cannot be held.
+fn unseen(key: SelectorKey) -> &'static str {
+    match key {
+        SelectorKey::Exec => "the kernel programs know the subject of a task, and not by which program it came to it",
+        SelectorKey::Unit => {
+            "a subject can be that of several units, and the kernel programs do not ask which one it is"
+        }
+        SelectorKey::Host => "the kernel programs do not know the name of the machine",
+        _ => "the kernel programs do not know it of a task",
+    }
+}
+
+/// What to write instead.
+fn mend_by(key: SelectorKey) -> &'static str {
+    match key {
+        SelectorKey::Exec => {
+            "switch the program to a profile of its own by `allow exec … as …`, and move the rule there, or write a \
+             guard with `subject exec`"
+        }
+        SelectorKey::Unit => "move the rule into a profile or guard of its own with that unit as its subject",
+        SelectorKey::Host => "remove the selector, and publish the policy to the machines that it is for",
+        _ => "remove the selector, or move the rule into a profile or guard of its own",
+    }
+}
+
+/// What a name leads to is known as far as name servers have told.
+fn named(effect: Effect, verbs: VerbSet, name: &str, add: &mut impl FnMut(String, &str)) {
+    if effect != Effect::Allow {
         add(
-            format!("the kernel sees addresses, not the name `{name}`"),
+            format!("what `{name}` leads to is known only while an answer lives, so that nothing is held to it"),
             "write the addresses or address blocks that the name stands for",
+        );
+    } else if verbs != [Verb::Connect].into_iter().collect() {
+        add(
+            format!("who comes from `{name}` is not known: names are looked up to connect"),
+            "write `allow connect … to dns …`, and addresses for the other verbs",
         );
     }
 }

@@ -87,7 +87,19 @@ pub(super) fn evaluated_at(
     atom: &Atom,
     at: Timestamp,
 ) -> Said {
-    let v = evaluator.decide(attachment, &Task::default(), atom, at);
+    evaluated_for(policy, evaluator, attachment, &Task::default(), atom, at)
+}
+
+/// The same of a task.
+pub(super) fn evaluated_for(
+    policy: &Policy,
+    evaluator: &Evaluator<'_>,
+    attachment: &Attachment,
+    task: &Task,
+    atom: &Atom,
+    at: Timestamp,
+) -> Said {
+    let v = evaluator.decide(attachment, task, atom, at);
     let denied = worst(policy, "deny", &v.refusals, v.deciding());
     let watched = || {
         let severity = |r: &crate::policy::eval::RuleRef| {

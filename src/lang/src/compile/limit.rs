@@ -1,15 +1,18 @@
 //! Limits: which of them can be made to hold, and how the tables describe them.
 
 use kiln_base::abi::metadata::LimitInfo;
-use kiln_base::model::{Action, BlockKind, Mode, Resource, literal_of_pattern};
+use kiln_base::model::{Action, BlockKind, Mode, Outcome, Resource, literal_of_pattern, template_of_pattern};
 
 use super::gap::Gap;
 use super::subjects::Plan;
 use crate::policy::normal::{Block, Limit, Object, Policy, Selector, SelectorKey};
 
-/// The limits of a policy that cannot be enforced, and why.
+/// The limits and throttles of a policy that cannot be enforced, and why.
 pub(super) fn find(policy: &Policy, gaps: &mut Vec<Gap>) {
-    policy.blocks.iter().for_each(|block| of_block(policy, block, gaps));
+    for block in &policy.blocks {
+        of_block(policy, block, gaps);
+        throttled(block, gaps);
+    }
 }
 
 fn of_block(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
@@ -19,11 +22,8 @@ fn of_block(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
             let text = kiln_base::model::limit_text(&limit.amount.resources());
             gaps.push(Gap { rule: Some(text), origin: Some(limit.origin.clone()), ..gap });
         };
-        if let Some(window) = &limit.during {
-            add(
-                format!("`during {window}`: limits do not know windows yet"),
-                "remove the condition, and publish the policy for the time in which it shall hold",
-            );
+        if let Some(window) = limit.during.as_ref().filter(|window| !policy.windows.contains_key(*window)) {
+            add(format!("`during {window}`: {}", super::gap::NO_WINDOW), &super::gap::define(window));
         }
         if block.mode != Mode::Enforce {
             add(
@@ -33,8 +33,12 @@ fn of_block(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
         }
         if let Some(line) = block.subjects.iter().find(|line| unit(line).is_none()) {
             add(
-                format!("a limit is of a service's cgroup, and the line `{}` is not a single service", shown(line)),
-                "write the services one by one, as in `subject unit \"nginx.service\";`",
+                format!(
+                    "a limit is of a service's cgroup, and the line `{}` names neither one service nor all instances of \
+                     a template",
+                    shown(line)
+                ),
+                "write the services one by one, as in `subject unit \"nginx.service\";` or `subject unit \"app@*.service\";`",
             );
         }
         if let Some(other) = switching_to(policy, block) {
@@ -49,8 +53,11 @@ fn of_block(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
 
 fn outcome(limit: &Limit, add: &mut impl FnMut(String, &str)) {
     let Some(action) = limit.outcome.action else { return };
-    if matches!(action, Action::Throttle | Action::Quarantine) {
-        add(format!("the agent cannot {action} where a limit is met"), "use `then alert` or `then kill`");
+    if action == Action::Quarantine {
+        add(
+            "the agent cannot quarantine where a limit is met".to_owned(),
+            "use `then alert`, `then throttle` or `then kill`",
+        );
     }
     for resource in limit.amount.resources().keys().filter(|resource| !told(**resource)) {
         add(
@@ -76,17 +83,24 @@ pub(super) fn lost(policy: &Policy, plan: &Plan, gaps: &mut Vec<Gap>) {
     gaps.extend(lost.map(|(block, _)| gap(block)));
 }
 
-/// The one service that a line of selectors names.
-fn unit(line: &[Selector]) -> Option<String> {
+/// The pattern of a line that names units and nothing else.
+fn units(line: &[Selector]) -> Option<&str> {
     let everywhere = |s: &&Selector| s.key == SelectorKey::Host && s.pattern.0 == "*";
     let rest: Vec<&Selector> = line.iter().filter(|s| !everywhere(s)).collect();
     let [Selector { key: SelectorKey::Unit, pattern }] = rest[..] else { return None };
-    literal_of_pattern(&pattern.0).filter(|name| is_service(name))
+    Some(&pattern.0)
 }
 
-/// Whether a text names a service (systemd.unit(5)): a template names none.
+/// The one service that a line of selectors names, or the template of all instances that it names.
+fn unit(line: &[Selector]) -> Option<String> {
+    let pattern = units(line)?;
+    let service = literal_of_pattern(pattern).filter(|name| is_service(name) && !name.ends_with("@.service"));
+    service.or_else(|| template_of_pattern(pattern).filter(|name| is_service(name)))
+}
+
+/// Whether a text names a service or a template (systemd.unit(5)).
 fn is_service(name: &str) -> bool {
-    let stem = name.strip_suffix(".service").filter(|stem| !stem.is_empty() && !stem.ends_with('@'));
+    let stem = name.strip_suffix(".service").filter(|stem| !stem.is_empty());
     let good = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
     stem.is_some() && name.len() <= 255 && name.bytes().all(good) && !name.starts_with(['-', '.', '@'])
 }
@@ -110,11 +124,45 @@ fn switching_to<'a>(policy: &'a Policy, block: &Block) -> Option<&'a str> {
 pub(super) fn describe(block: &Block) -> Vec<LimitInfo> {
     let info = |limit: &Limit| LimitInfo {
         amounts: limit.amount.resources(),
+        during: limit.during.clone(),
         outcome: limit.outcome,
         because: limit.because.clone(),
         origin: limit.origin.clone(),
     };
     block.limits.iter().map(info).collect()
+}
+
+/// Whether a rule, or a limit that is met, throttles a unit.
+pub(super) fn throttles(policy: &Policy) -> bool {
+    policy.blocks.iter().any(|block| {
+        let rules = block.rules.iter().map(|rule| &rule.outcome);
+        throttles_by_default(block) || rules.chain(block.limits.iter().map(|limit| &limit.outcome)).any(throttle)
+    })
+}
+
+fn throttle(outcome: &Outcome) -> bool {
+    outcome.action == Some(Action::Throttle)
+}
+
+/// Whether some refusal of a block throttles, apart from what its rules say themselves.
+fn throttles_by_default(block: &Block) -> bool {
+    let mut outcomes = std::iter::once(&block.on_violation).chain(block.on_violation_of.values());
+    let otherwise = block.active.as_ref().and_then(|active| active.otherwise);
+    outcomes.any(throttle) || otherwise == Some(Action::Throttle)
+}
+
+/// A throttle is of a service: where a block throttles whom it refuses, it names services.
+fn throttled(block: &Block, gaps: &mut Vec<Gap>) {
+    let services = |line: &Vec<Selector>| units(line).is_some_and(|pattern| pattern.ends_with(".service"));
+    let Some(line) = block.subjects.iter().find(|line| !services(line)) else { return };
+    let reason =
+        format!("`then throttle` is of a service's cgroup, and the line `{}` does not name services", shown(line));
+    let mend = "name services in every line, as in `subject unit \"*.service\";`, or use `then alert`";
+    let rules = block.rules.iter().filter(|rule| throttle(&rule.outcome));
+    gaps.extend(rules.map(|rule| Gap::of_rule(block, rule, reason.clone(), mend)));
+    if throttles_by_default(block) {
+        gaps.push(Gap::of_block(block, reason, mend.to_owned()));
+    }
 }
 
 /// Whether some limit is a rate of network traffic.
@@ -155,7 +203,7 @@ mod tests {
         let metadata = tables.unwrap().metadata;
         let of = |key: &str| {
             let subject = metadata.subjects.iter().find(|s| s.key == key).unwrap();
-            metadata.limits(subject).into_iter().map(|(r, (most, _))| (r, most)).collect::<Vec<_>>()
+            metadata.limits(subject, |_| false).into_iter().map(|(r, (most, _))| (r, most)).collect::<Vec<_>>()
         };
         let web = [
             (Resource::Cpu, 80),
@@ -172,6 +220,44 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_with_a_window_holds_while_it_is_open() {
+        let tables = tables(
+            "window w { daily 08:00-18:00 zone \"UTC\"; } \
+             guard g { subject unit \"a@*.service\"; limit pids 5 during w severity high; limit pids 9 then throttle; }",
+        );
+        let tables = tables.unwrap();
+        let subject = tables.metadata.subjects.iter().find(|s| s.key == "|g").unwrap();
+        let pids = |open| tables.metadata.limits(subject, |_| open)[&Resource::Pids].0;
+        assert_eq!((pids(true), pids(false)), (5, 9));
+        assert_eq!(tables.metadata.blocks[0].limits[0].text(), "limit pids 5 during w severity high");
+    }
+
+    #[test]
+    fn what_throttles_has_its_programs_attached() {
+        let bit = |rest: &str| {
+            let text = format!("guard g {{ subject unit \"*.service\"; {rest} }}");
+            tables(&text).unwrap().kernel.header.required_hooks_lo & kiln_base::abi::layout::H_THROTTLE
+        };
+        assert_eq!(bit("deny exec \"/b\" then quarantine;"), 0);
+        assert_ne!(bit("deny exec \"/b\" then throttle;"), 0);
+        assert_ne!(bit("on violation of exec then throttle; deny exec \"/b\";"), 0);
+    }
+
+    #[test]
+    fn who_throttles_names_services() {
+        for text in [
+            "guard g { subject exec \"/bin/a\"; deny exec \"/bin/b\" then throttle; }",
+            "guard g { subject host \"*\"; on violation then throttle; deny exec \"/bin/b\"; }",
+            "guard g { subject unit \"a.service\"; subject unit \"*\"; deny exec \"/bin/b\" then throttle; }",
+        ] {
+            let found = tables(text).err().unwrap_or_default();
+            assert!(found.iter().any(|gap| gap.reason.contains("does not name services")), "{text}: {found:?}");
+        }
+        let watch = tables("guard g { subject unit \"a.service\"; watch exec \"/bin/b\" then throttle; }").unwrap_err();
+        assert!(watch.iter().any(|gap| gap.reason.contains("does not throttle")), "{watch:?}");
+    }
+
+    #[test]
     fn rates_alone_have_their_programs_attached() {
         let bit = |limit: &str| {
             let text = format!("guard g {{ subject unit \"a.service\"; limit {limit}; }}");
@@ -185,22 +271,16 @@ mod tests {
     fn what_would_not_hold_is_refused() {
         let body = |head: &str, limit: &str| format!("guard g {{ {head} limit {limit}; }}");
         for (text, reason) in [
-            (body("subject host \"*\";", "pids 5"), "is not a single service"),
-            (body("subject unit \"*.service\";", "pids 5"), "is not a single service"),
-            (body("subject unit \"app@.service\";", "pids 5"), "is not a single service"),
-            (body("subject unit \"a.socket\";", "pids 5"), "is not a single service"),
-            (body("subject exec \"/bin/a\";", "pids 5"), "is not a single service"),
+            (body("subject host \"*\";", "pids 5"), "names neither one service nor"),
+            (body("subject unit \"*.service\";", "pids 5"), "names neither one service nor"),
+            (body("subject unit \"app@.service\";", "pids 5"), "names neither one service nor"),
+            (body("subject unit \"a.socket\";", "pids 5"), "names neither one service nor"),
+            (body("subject exec \"/bin/a\";", "pids 5"), "names neither one service nor"),
             (body("subject unit \"a.service\"; mode audit;", "pids 5"), "in mode audit"),
-            (body("subject unit \"a.service\";", "pids 5 then throttle"), "cannot throttle"),
+            (body("subject unit \"app@1*.service\";", "pids 5"), "names neither one service nor"),
             (body("subject unit \"a.service\";", "cpu 5% then quarantine"), "cannot quarantine"),
             (body("subject unit \"a.service\";", "files 5 then kill"), "does not tell when `files`"),
             (body("subject unit \"a.service\";", "io read 5MB/s then alert"), "does not tell when `io read`"),
-            (
-                "window w { daily 08:00-18:00 zone \"UTC\"; } guard g { subject unit \"a.service\"; \
-                 limit pids 5 during w; }"
-                    .to_owned(),
-                "do not know windows",
-            ),
             (
                 "profile a { subject unit \"a.service\"; governs exec; allow exec \"/b\" as b; } \
                  profile b { subject unit \"b.service\"; governs read; limit pids 5; allow read \"/b\"; }"

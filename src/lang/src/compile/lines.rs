@@ -7,6 +7,7 @@ use kiln_base::abi::metadata::ImageInfo;
 use kiln_base::model::{pattern_in_quotes, quote_pattern};
 
 use super::gap::Gap;
+use super::users::{Selectors, everybody};
 use crate::policy::glob::{Budget, Cut, Matcher, witness};
 use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Selector, SelectorKey};
 
@@ -20,10 +21,12 @@ pub(super) struct Machine<'a> {
 }
 
 /// Where a line attaches.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum At {
-    /// To nothing on this machine; or a switch is the way in.
+    /// To nothing on this machine.
     Nowhere,
+    /// A switch is the way in.
+    Switched,
     /// To every task.
     Everywhere,
     /// To units, by patterns.
@@ -40,13 +43,21 @@ pub(super) struct Line {
     /// Its most specific key; less is more specific.
     pub(super) rank: SelectorKey,
     pub(super) at: At,
+    /// The selectors of users that must all match, too.
+    pub(super) users: u64,
+    /// Whether it is of some users only.
+    pub(super) of_some: bool,
 }
 
 /// The lines of each block.
-pub(super) fn of(policy: &Policy, machine: Machine<'_>, gaps: &mut Vec<Gap>) -> Vec<Vec<Line>> {
+pub(super) fn of(policy: &Policy, selectors: &Selectors, machine: Machine<'_>, gaps: &mut Vec<Gap>) -> Vec<Vec<Line>> {
     let mut of_block = |block: &Block| -> Vec<Line> {
-        let lines = block.subjects.iter();
-        lines.filter_map(|line| Some(Line { rank: rank(line)?, at: at(policy, block, line, machine, gaps) })).collect()
+        let whole = |line: &Vec<Selector>| {
+            let (rank, at) = (rank(line)?, at(policy, block, line, machine, gaps));
+            let of_some = line.iter().any(|s| s.key == SelectorKey::User && !everybody(s));
+            Some(Line { rank, at, users: selectors.bits(line), of_some })
+        };
+        block.subjects.iter().filter_map(whole).collect()
     };
     policy.blocks.iter().map(&mut of_block).collect()
 }
@@ -72,8 +83,7 @@ fn at(policy: &Policy, block: &Block, line: &[Selector], machine: Machine<'_>, g
         return At::Nowhere;
     }
     let labels: Vec<&Selector> = of(SelectorKey::Label).collect();
-    let rest: Vec<&Selector> =
-        line.iter().filter(|s| !matches!(s.key, SelectorKey::Host | SelectorKey::Image | SelectorKey::Label)).collect();
+    let rest: Vec<&Selector> = line.iter().filter(|s| matches!(s.key, SelectorKey::Exec | SelectorKey::Unit)).collect();
     match (&rest[..], image.filter(|_| !labels.is_empty())) {
         ([], None) => At::Everywhere,
         ([Selector { key: SelectorKey::Unit, pattern }], None) => At::Units(vec![pattern.0.clone()]),
@@ -81,7 +91,7 @@ fn at(policy: &Policy, block: &Block, line: &[Selector], machine: Machine<'_>, g
         ([], Some(image)) => units(image, &labels, None),
         ([Selector { key: SelectorKey::Unit, pattern }], Some(image)) => units(image, &labels, Some(&pattern.0)),
         // The switch of the unit's own profile is the way in.
-        (_, None) if switched(policy, block, line) => At::Nowhere,
+        (_, None) if switched(policy, block, line) => At::Switched,
         _ => At::Joined,
     }
 }
@@ -219,6 +229,16 @@ pub(super) fn everywhere(block: &Block, gaps: &mut Vec<Gap>) -> bool {
         ));
     }
     block.kind == BlockKind::Guard
+}
+
+/// What users bring gives way to what units and programs have, and a line with `image` does not.
+pub(super) fn outranks(block: &Block) -> Gap {
+    Gap::of_block(
+        block,
+        "a profile that users bring gives way to those of units, and `image` in its line asks for the contrary"
+            .to_owned(),
+        "leave `image` out of the line, or name a unit in it, too".to_owned(),
+    )
 }
 
 /// A line that joins what the kernel programs cannot.

@@ -83,6 +83,7 @@ fn bound(tables: &Tables, unit: &str) -> (Option<String>, BTreeSet<String>) {
 #[test]
 fn blocks_attach_on_each_machine_as_the_evaluator_says() {
     let (mut compiled, mut profiles, mut guards, mut refused, mut kinds) = (0, 0, 0, 0, 0);
+    let users = Users::of_passwd(super::random::PASSWD);
     for seed in 0..500 {
         let mut r = Random(seed);
         let (policy, image) = (policy(&mut r), image(&mut r));
@@ -95,7 +96,7 @@ fn blocks_attach_on_each_machine_as_the_evaluator_says() {
             let name = |n: usize| policy.blocks[n].name.clone();
             (attached.profile.map(name), attached.guards.into_iter().map(name).collect::<BTreeSet<_>>())
         };
-        let tables = match compile_for(&policy, &options(), Some(&image)) {
+        let tables = match compile_for(&policy, &options(), Image { users: &users, info: Some(&image) }) {
             Ok(tables) => tables,
             Err(CompileError::Gaps(gaps)) => {
                 let known = |g: &Gap| g.reason.contains("at the same moment") || g.reason.contains("joins several");
@@ -134,7 +135,9 @@ fn without_an_image_nobody_knows_labels_and_names() {
         let policy = Policy { edition: 1, windows: BTreeMap::new(), blocks };
         let Err(CompileError::Gaps(gaps)) = compile(&policy, &options()) else { panic!("{key:?} compiles") };
         assert!(gaps[0].mend.contains("--image"), "{gaps:?}");
-        let tables = compile_for(&policy, &options(), Some(&ImageInfo::default())).unwrap();
+        let tables =
+            compile_for(&policy, &options(), Image { users: &Users::default(), info: Some(&ImageInfo::default()) })
+                .unwrap();
         assert!(tables.metadata.image.is_some() && !tables.metadata.blocks[0].host);
     }
 }
@@ -191,11 +194,12 @@ fn more_kinds_of_hosts_than_there_are_tables_for_are_refused() {
 #[test]
 fn what_a_more_specific_line_would_take_away_on_some_machines_is_said() {
     let image = ImageInfo { name: Some("acme".to_owned()), ..ImageInfo::default() };
-    let say = |text: &str| match compile_for(&of(text), &options(), Some(&image)) {
-        Ok(_) => String::new(),
-        Err(CompileError::Gaps(gaps)) => gaps.into_iter().map(|g| g.reason).collect::<Vec<_>>().join("\n"),
-        Err(other) => panic!("{other}"),
-    };
+    let say =
+        |text: &str| match compile_for(&of(text), &options(), Image { users: &Users::default(), info: Some(&image) }) {
+            Ok(_) => String::new(),
+            Err(CompileError::Gaps(gaps)) => gaps.into_iter().map(|g| g.reason).collect::<Vec<_>>().join("\n"),
+            Err(other) => panic!("{other}"),
+        };
     let special = r#"profile s { subject image "acme", unit "a.service"; governs exec; allow exec "/a"; }"#;
     let limited = r#"profile l { subject unit "a.service"; governs exec; limit pids 5; allow exec "/a"; }"#;
     assert!(say(&format!("{special} {limited}")).contains("its limits hold nothing"));

@@ -17,6 +17,9 @@ mod lines;
 mod machines;
 mod moment;
 #[cfg(test)]
+mod named;
+mod names;
+#[cfg(test)]
 mod native;
 mod options;
 mod pack;
@@ -27,7 +30,12 @@ mod subjects;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tightened;
+#[cfg(test)]
 mod timed;
+mod users;
+#[cfg(test)]
+mod whose;
 
 #[cfg(test)]
 #[path = "../../../../tests/support/decide.rs"]
@@ -38,6 +46,7 @@ pub use error::CompileError;
 pub use gap::Gap;
 pub use lines::absent;
 pub use options::{KernelVersion, Options, ParseKernelError};
+pub use users::Users;
 
 use std::collections::BTreeSet;
 
@@ -46,28 +55,40 @@ use kiln_base::abi::metadata::{ImageInfo, Metadata};
 
 use lines::Machine;
 
+use users::Selectors;
+
 use crate::policy::normal::Policy;
 
-/// Compiles a policy for any image. The same policy and options give the same tables.
+/// What is known of the image for which a policy is compiled.
+#[derive(Debug, Clone, Copy)]
+pub struct Image<'a> {
+    /// Its users.
+    pub users: &'a Users,
+    /// Its name and the labels of its units; none where there is no image.
+    pub info: Option<&'a ImageInfo>,
+}
+
+/// Compiles a policy for any image. The same policy and options give the same tables. Users are known by their numbers
+/// only.
 ///
 /// # Errors
 /// [`CompileError`].
 pub fn compile(policy: &Policy, options: &Options) -> Result<Tables, CompileError> {
-    compile_for(policy, options, None)
+    compile_for(policy, options, Image { users: &Users::default(), info: None })
 }
 
-/// Compiles a policy for an image, which says what `label` and `image` in it mean. Where the policy names hosts by
-/// patterns, there are tables for each set of them that can match at once.
+/// Compiles a policy for an image, which says what `label`, `image`, and names of users in it mean. Where the policy names
+/// hosts by patterns, there are tables for each set of them that can match at once.
 ///
 /// # Errors
 /// [`CompileError`].
-pub fn compile_for(policy: &Policy, options: &Options, image: Option<&ImageInfo>) -> Result<Tables, CompileError> {
+pub fn compile_for(policy: &Policy, options: &Options, image: Image<'_>) -> Result<Tables, CompileError> {
     moment::check(policy)?;
     let (mut gaps, mut made) = (Vec::new(), Vec::new());
     let hosts = hosts::of(policy)?;
     let none = BTreeSet::new();
     for hosts in std::iter::once(&none).chain(&hosts.sets) {
-        match on_machine(policy, options, Machine { image, hosts }) {
+        match on_machine(policy, options, image.users, Machine { image: image.info, hosts }) {
             Ok(tables) => made.push(tables),
             Err(CompileError::Gaps(found)) => gaps.extend(found),
             Err(other) => return Err(other),
@@ -89,13 +110,16 @@ pub fn compile_for(policy: &Policy, options: &Options, image: Option<&ImageInfo>
 }
 
 /// The tables of a machine.
-fn on_machine(policy: &Policy, options: &Options, machine: Machine<'_>) -> Result<Tables, CompileError> {
+fn on_machine(policy: &Policy, options: &Options, users: &Users, machine: Machine<'_>) -> Result<Tables, CompileError> {
     let mut gaps = gap::find(policy, options.kernel);
+    let selectors = Selectors::of(policy, users, &mut gaps)?;
+    let lines = lines::of(policy, &selectors, machine, &mut gaps);
+    users::find(policy, &lines, &mut gaps);
     gaps.extend(calls::gaps(policy));
     limit::find(policy, &mut gaps);
-    let plan = subjects::plan(policy, machine, &mut gaps)?;
+    let plan = subjects::plan(policy, (&selectors, lines), &mut gaps)?;
     if gaps.is_empty() {
         limit::lost(policy, &plan, &mut gaps);
     }
-    if gaps.is_empty() { emit::emit(policy, options, plan, machine) } else { Err(CompileError::Gaps(gaps)) }
+    if gaps.is_empty() { emit::emit(policy, options, &selectors, plan, machine) } else { Err(CompileError::Gaps(gaps)) }
 }

@@ -1,33 +1,52 @@
-//! What hangs on the time: which windows matter to a subject, which sets of them can be open at once, and what of its
-//! blocks holds then.
+//! What hangs on the time and the user: which windows matter to a subject, which sets of them can be open at once, and
+//! what of its blocks holds then for whom.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use kiln_base::abi::layout::{SUBJECT_WINDOWS, WINDOWS};
+use kiln_base::abi::layout::{SUBJECT_WINDOWS, UNSURE_WINDOW, WINDOWS};
+use kiln_base::window::joint;
 
 use super::CompileError;
 use super::rules::{Entry, Rules};
-use crate::policy::normal::{BlockKind, Effect, Policy, Span};
+use super::users::{Selectors, shifted};
+use crate::policy::normal::{BlockKind, Effect, Policy};
 
-/// Which windows are open, bit n for the n-th of the policy; none where that is not known.
+/// When is asked, and who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment(pub(super) Option<u64>);
+pub(super) struct Moment {
+    /// Which windows are open, bit n for the n-th of the policy; none where that is not known.
+    pub(super) open: Option<u64>,
+    /// Which selectors match the user, bit n for the n-th; none where that is not known.
+    pub(super) user: Option<u64>,
+}
 
 impl Moment {
-    /// Nobody knows what is open: what permits by a window does not hold, what refuses by one does.
-    pub(super) const UNKNOWN: Moment = Moment(None);
+    /// Nobody knows what is open and who asks: what permits by a window or a user does not hold, what refuses does.
+    pub(super) const UNKNOWN: Moment = Moment { open: None, user: None };
 
-    /// Whether the rule's windows let it match.
+    /// The moment of a set of bits as a subject names them.
+    fn of(bits: u64) -> Moment {
+        let open = (bits >> UNSURE_WINDOW & 1 == 0).then_some(bits & ((1 << WINDOWS) - 1));
+        Moment { open, user: Some(bits >> WINDOWS & ((1 << (UNSURE_WINDOW as usize - WINDOWS)) - 1)) }
+    }
+
+    /// Whether the rule's conditions let it match.
     pub(super) fn holds(self, entry: &Entry<'_>) -> bool {
-        match self.0 {
-            Some(open) => entry.windows & !open == 0,
-            None => entry.windows == 0 || entry.effect != Effect::Allow,
-        }
+        [(entry.windows, self.open), (entry.users, self.user)].into_iter().all(|(wanted, there)| match there {
+            Some(there) => wanted & !there == 0,
+            None => wanted == 0 || entry.effect != Effect::Allow,
+        })
+    }
+
+    /// Whether the block binds who asks. It does where that is not known.
+    pub(super) fn binds(self, rules: &Rules<'_>, block: usize) -> bool {
+        let clauses = &rules.users[block];
+        clauses.is_empty() || self.user.is_none_or(|user| clauses.iter().any(|clause| clause & !user == 0))
     }
 
     /// Whether the block is outside its `active during`. A guard is only if that is known.
     pub(super) fn closed(self, rules: &Rules<'_>, block: usize) -> bool {
-        match (rules.active[block], self.0) {
+        match (rules.active[block], self.open) {
             (None, _) => false,
             (Some(window), Some(open)) => open & window == 0,
             (Some(_), None) => rules.blocks[block].kind == BlockKind::Profile,
@@ -41,6 +60,22 @@ pub(super) fn windows(rules: &Rules<'_>, blocks: &[usize]) -> u64 {
     of_rules.chain(blocks.iter().filter_map(|b| rules.active[*b])).fold(0, |all, bits| all | bits)
 }
 
+/// The selectors of users that matter to a subject of these blocks, as bits.
+pub(super) fn users(rules: &Rules<'_>, blocks: &[usize]) -> u64 {
+    let of_rules = blocks.iter().flat_map(|b| rules.of_block(*b)).map(|(_, e)| e.users);
+    of_rules.chain(blocks.iter().flat_map(|b| rules.users[*b].iter().copied())).fold(0, |all, bits| all | bits)
+}
+
+/// The bits that a subject names, and the moments that differ by them with theirs.
+pub(super) fn moments(policy: &Policy, selectors: &Selectors, windows: u64, users: u64) -> (u64, Vec<(u64, Moment)>) {
+    let unsure = if windows != 0 && users != 0 { 1 << UNSURE_WINDOW } else { 0 };
+    let mut opened = reachable(policy, windows);
+    opened.extend(Some(unsure).filter(|u| *u != 0));
+    let of_user = selectors.reachable(users);
+    let sets: BTreeSet<u64> = opened.iter().flat_map(|o| of_user.iter().map(move |u| o | shifted(*u))).collect();
+    (windows | shifted(users) | unsure, sets.into_iter().map(|bits| (bits, Moment::of(bits))).collect())
+}
+
 /// The bits of a mask, the lowest first.
 pub(super) fn bits(mask: u64) -> Vec<u8> {
     (0..64).filter(|n| mask >> n & 1 != 0).collect()
@@ -51,28 +86,11 @@ pub(super) fn check(policy: &Policy) -> Result<(), CompileError> {
     if policy.windows.len() > WINDOWS { Err(CompileError::Windows { most: WINDOWS, of: None }) } else { Ok(()) }
 }
 
-/// Every set of these windows that can be open at some moment, and perhaps others: zones are taken to keep any distance.
+/// Every set of these windows that can be open at some moment, and perhaps others.
 pub(super) fn reachable(policy: &Policy, windows: u64) -> BTreeSet<u64> {
-    let mut zones: BTreeMap<&str, Vec<(u64, &Span)>> = BTreeMap::new();
-    for (n, window) in policy.windows.values().enumerate().filter(|(n, _)| windows >> n & 1 != 0) {
-        for span in &window.spans {
-            zones.entry(&span.zone).or_default().push((1 << n, span));
-        }
-    }
-    let mut sets = BTreeSet::from([0]);
-    for spans in zones.values() {
-        let of_zone = of_week(spans);
-        sets = sets.iter().flat_map(|set| of_zone.iter().map(move |other| set | other)).collect();
-    }
-    sets
-}
-
-/// What can be open by spans of one zone: each minute of the week comes in some week, and nothing else does.
-fn of_week(spans: &[(u64, &Span)]) -> BTreeSet<u64> {
-    let minutes: BTreeSet<u16> = spans.iter().flat_map(|(_, s)| [s.start % 1440, s.end % 1440]).chain([0]).collect();
-    let moments = (0..7).flat_map(|day| minutes.iter().map(move |minute| (day, *minute)));
-    let open = |day, minute| spans.iter().filter(|(_, s)| s.covers(day, minute)).fold(0, |all, (bit, _)| all | bit);
-    moments.map(|(day, minute)| open(day, minute)).collect()
+    let all = policy.windows.values().enumerate().map(|(n, window)| (1 << n, window));
+    let chosen = all.filter(|(bit, _)| windows & bit != 0);
+    joint::reachable(chosen, usize::MAX).unwrap_or_default().into_keys().collect()
 }
 
 /// The windows of a subject as the tables have them.

@@ -14,8 +14,17 @@ const KINDS: [u32; 5] = [0, 1, 2, 3, 4];
 
 pub(super) fn request<'a>(subject: u32, verb: Verb, asked: &'a Asked) -> Request<'a> {
     let [path, net, unix, capability, kernel] = KINDS;
-    let mut r =
-        Request { subject, verb: verb as u32, kind: UNRESOLVED, bit: 0, net: [0; 19], path: &[], now: 0, copy: true };
+    let mut r = Request {
+        subject,
+        verb: verb as u32,
+        kind: UNRESOLVED,
+        bit: 0,
+        net: [0; 19],
+        path: &[],
+        now: 0,
+        user: None,
+        copy: true,
+    };
     match asked {
         Asked::Path(p) => (r.kind, r.path) = (path, p),
         Asked::Unix(p) => (r.kind, r.path) = (unix, p),

@@ -225,6 +225,54 @@ pub(crate) fn timed_policy(r: &mut Random) -> Policy {
     policy
 }
 
+/// The users of [`user_policy`], as passwd(5) has them.
+pub(crate) const PASSWD: &str =
+    "root:x:0:0::/root:/bin/sh\nalice:x:1:1::/:/bin/sh\nbob:x:2:2::/:/bin/sh\ncarol:x:3:3::/:/bin/sh\n";
+const SOME_USERS: [&str; 7] = ["alice", "bob", "{alice,bob}", "[ac]*", "root", "7", "*"];
+
+/// A number and the name by which the evaluator knows it.
+pub(crate) fn user(r: &mut Random) -> (u32, &'static str) {
+    *r.pick(&[(0, "root"), (1, "alice"), (2, "bob"), (3, "carol"), (7, "7"), (9, "9"), (u32::MAX, "4294967295")])
+}
+
+/// Often with windows, and with users on rules and blocks. Where a profile is of some users, it is the only one.
+pub(crate) fn user_policy(r: &mut Random) -> Policy {
+    let mut policy = if r.one_in(2) { timed_policy(r) } else { policy(r) };
+    let selector =
+        |r: &mut Random| Selector { key: SelectorKey::User, pattern: Glob((*r.pick(&SOME_USERS)).to_owned()) };
+    if r.one_in(3) {
+        for pattern in ["bob", "{alice,carol}"].into_iter().take(1 + r.below(2)) {
+            let some = policy.blocks.iter().find(|b| b.kind == BlockKind::Profile).cloned();
+            let Some(some) = some.filter(|b| !b.rules.iter().any(switches)) else { break };
+            let subjects = vec![vec![Selector { key: SelectorKey::User, pattern: Glob(pattern.to_owned()) }]];
+            policy.blocks.push(Block { name: format!("u_{}", pattern.len()), subjects, ..some });
+        }
+    }
+    let alone = policy.blocks.iter().filter(|b| b.kind == BlockKind::Profile).count() == 1 && r.one_in(2);
+    let switched = policy.blocks.iter().any(|b| b.rules.iter().any(switches));
+    for block in &mut policy.blocks {
+        let of_some = if block.kind == BlockKind::Guard { r.one_in(2) } else { alone && !switched };
+        if of_some {
+            let users = r.some(2, |r| r.some(2, selector));
+            let lines = block.subjects.iter().flat_map(|l| users.iter().map(move |u| [&l[..], &u[..]].concat()));
+            block.subjects = lines.collect();
+        }
+        for rule in block.rules.iter_mut().filter(|rule| !switches(rule)) {
+            while rule.conditions.len() < 3 && r.one_in(3) {
+                let by = r.some(2, selector);
+                // The tables are held to the policy's text.
+                rule.text += &by.iter().map(|s| format!(" by user \"{}\"", s.pattern.0)).collect::<String>();
+                rule.conditions.push(Condition::By(by));
+            }
+        }
+    }
+    policy
+}
+
+fn switches(rule: &Rule) -> bool {
+    matches!(rule.object, Object::File { switch: Some(_), .. })
+}
+
 /// Seconds of an instant, often at a change of the clock or where a window may open or close.
 pub(crate) fn instant(r: &mut Random) -> i64 {
     // 2026-03-29T01:00Z and 2026-10-25T01:00Z (Berlin), 2026-11-01T06:00Z (New York), 2026-04-04T15:00Z (Lord Howe).

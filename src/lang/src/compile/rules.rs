@@ -3,6 +3,8 @@
 use kiln_base::abi::metadata::RuleInfo;
 use kiln_base::model::{Outcome, VerbSet};
 
+use super::lines::Line;
+use super::users::{Selectors, clauses};
 use crate::policy::normal::{Block, BlockKind, Condition, Effect, Object, Policy};
 
 /// A rule, or the default of a profile.
@@ -19,6 +21,8 @@ pub(super) struct Entry<'a> {
     pub(super) verbs: VerbSet,
     /// The windows that must all be open, bit n for the n-th of the policy.
     pub(super) windows: u64,
+    /// The selectors of users that must all match.
+    pub(super) users: u64,
 }
 
 /// All rules of a policy.
@@ -32,17 +36,25 @@ pub(super) struct Rules<'a> {
     pub(super) first: Vec<u32>,
     /// Per block the window of its `active during`, as a bit.
     pub(super) active: Vec<Option<u64>>,
+    /// Per block the sets of selectors of users one of which must match for it to bind; none: it binds every user.
+    pub(super) users: Vec<Vec<u64>>,
 }
 
 impl<'a> Rules<'a> {
-    pub(super) fn of(policy: &'a Policy) -> Rules<'a> {
+    pub(super) fn of(policy: &'a Policy, selectors: &Selectors, lines: &[Vec<Line>]) -> Rules<'a> {
         let bit = |name: &String| policy.windows.keys().position(|w| w == name).map_or(0, |n| 1u64 << (n & 63));
         let active = policy.blocks.iter().map(|b| b.active.as_ref().map(|a| bit(&a.window))).collect();
+        let users =
+            (0..policy.blocks.len()).map(|n| lines.get(n).map_or_else(Vec::new, |lines| clauses(lines))).collect();
         let (entries, defaults, first) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rules = Rules { blocks: &policy.blocks, entries, defaults, first, active };
+        let mut rules = Rules { blocks: &policy.blocks, entries, defaults, first, active, users };
         let during = |condition: &Condition| match condition {
             Condition::During(window) => bit(window),
             Condition::By(_) => 0,
+        };
+        let by = |condition: &Condition| match condition {
+            Condition::During(_) => 0,
+            Condition::By(line) => selectors.bits(line),
         };
         for (n, block) in policy.blocks.iter().enumerate() {
             rules.first.push(rules.entries.len() as u32);
@@ -54,6 +66,7 @@ impl<'a> Rules<'a> {
                     outcome: rule.outcome,
                     verbs: verbs(&rule.object),
                     windows: rule.conditions.iter().fold(0, |all, c| all | during(c)),
+                    users: rule.conditions.iter().fold(0, |all, c| all | by(c)),
                 });
             }
             rules.defaults.push((block.kind == BlockKind::Profile).then_some(rules.entries.len() as u32));
@@ -65,6 +78,7 @@ impl<'a> Rules<'a> {
                     outcome: Outcome::default(),
                     verbs: block.governs,
                     windows: 0,
+                    users: 0,
                 });
             }
         }

@@ -11,7 +11,10 @@ use kiln_base::model::{cgroup_name, literal_of_pattern};
 
 use super::CompileError;
 use super::gap::{Gap, quarantines};
-use super::lines::{self, At, Line, Machine};
+use super::lines::{self, At, Line};
+use super::moment::Moment;
+use super::rules::Rules;
+use super::users::{self, Selectors};
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
 use crate::policy::normal::{Block, BlockKind, Object, Policy, SelectorKey};
 
@@ -40,6 +43,8 @@ pub(super) struct Attachment {
     pub(super) units: Vec<(SelectorKey, Pattern)>,
     pub(super) exec: Vec<(SelectorKey, Pattern)>,
     pub(super) host: bool,
+    /// A profile that nothing but the user gives.
+    pub(super) by_user: bool,
 }
 
 /// The subjects of a policy and how a task comes from one to another.
@@ -96,7 +101,7 @@ impl Plan {
                 match &line.at {
                     At::Units(units) => out[block].units.extend(units.iter().filter(|u| keeps(block, u)).cloned()),
                     At::Exec(exec) => drop(out[block].exec.insert(exec.clone())),
-                    At::Nowhere | At::Everywhere | At::Joined => {}
+                    At::Nowhere | At::Switched | At::Everywhere | At::Joined => {}
                 }
             }
         }
@@ -118,6 +123,26 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Every block that can bind a combination, whoever asks: those of [`Plan::blocks`], and where it has no profile for
+    /// some user the profiles that users bring.
+    pub(super) fn bound(&self, rules: &Rules<'_>, c: &Combination) -> Vec<usize> {
+        self.with(c, c.profile.is_none_or(|p| !rules.users[p].is_empty()))
+    }
+
+    /// The blocks that may bind at a moment: a profile that a user brings gives way to any other.
+    pub(super) fn at(&self, rules: &Rules<'_>, c: &Combination, moment: Moment) -> Vec<usize> {
+        let own = c.profile.is_some_and(|p| moment.binds(rules, p));
+        let sure = moment.user.is_some() || c.profile.is_some_and(|p| rules.users[p].is_empty());
+        self.with(c, !(own && sure))
+    }
+
+    fn with(&self, c: &Combination, of_users: bool) -> Vec<usize> {
+        let brought = self.attachments.iter().enumerate().filter(|(_, a)| a.by_user && of_users).map(|(n, _)| n);
+        self.blocks(c).into_iter().chain(brought).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
 /// `profile|guard,guard`, the same in every generation.
 pub(super) fn key(blocks: &[Block], c: &Combination) -> String {
     let name = |n: &usize| blocks[*n].name.as_str();
@@ -131,13 +156,18 @@ pub(super) fn key(blocks: &[Block], c: &Combination) -> String {
 }
 
 /// Finds the subjects. What cannot attach, or attaches two profiles at once, is added to `gaps`.
-pub(super) fn plan(policy: &Policy, machine: Machine<'_>, gaps: &mut Vec<Gap>) -> Result<Plan, CompileError> {
-    let lines = lines::of(policy, machine, gaps);
+pub(super) fn plan(
+    policy: &Policy,
+    (selectors, lines): (&Selectors, Vec<Vec<Line>>),
+    gaps: &mut Vec<Gap>,
+) -> Result<Plan, CompileError> {
     let attachments: Vec<Attachment> =
         policy.blocks.iter().zip(&lines).map(|(b, l)| attachment(b, l, gaps)).collect::<Result<_, CompileError>>()?;
+    two_of_users(policy, selectors, (&attachments, &lines), gaps);
+    let of_users = lines.iter().map(|lines| !users::clauses(lines).is_empty()).collect();
     let mut nfa = Nfa::new();
     let roots = Roots::build(policy, &attachments, &mut nfa)?;
-    let mut closure = Closure::new(policy, &attachments, &roots, gaps);
+    let mut closure = Closure::new(policy, (&attachments, of_users), &roots, gaps);
     let mut subset = Subset::new(&nfa, nfa.classes(), Limits::default());
     let mut at = 0;
     while at < closure.list.len() {
@@ -148,7 +178,7 @@ pub(super) fn plan(policy: &Policy, machine: Machine<'_>, gaps: &mut Vec<Gap>) -
             if roots.is_empty() {
                 return Ok(None);
             }
-            subset.start(&roots, |ids| closure.follow(&from, ids))?;
+            subset.start(&roots, |ids| closure.follow(&from, ids, kind))?;
             Ok(Some(subset.starts() - 1))
         };
         let pair = (start(Kind::Exec, &mut closure)?, start(Kind::Unit, &mut closure)?);
@@ -163,7 +193,7 @@ pub(super) fn plan(policy: &Policy, machine: Machine<'_>, gaps: &mut Vec<Gap>) -
     order.sort_by_key(|n| (*n != 0, key(&policy.blocks, &list[*n])));
     let mut number = vec![0; list.len()];
     order.iter().enumerate().for_each(|(new, old)| number[*old] = Plan::index(new));
-    let next = subset.finish().map_accepts(|a| number[a as usize - 1]);
+    let next = subset.finish().map_accepts(|a| if a == REFUSED { SENTINEL } else { number[a as usize - 1] });
     let state = |slot: Option<usize>| slot.map_or(0, |s| next.starts()[s]);
     let mut starts: Vec<(u32, u32)> = order.iter().map(|n| (state(starts[*n].0), state(starts[*n].1))).collect();
     let mut combinations: Vec<Combination> = order.iter().map(|n| list[*n].clone()).collect();
@@ -186,9 +216,15 @@ fn attachment(block: &Block, lines: &[Line], gaps: &mut Vec<Gap>) -> Result<Atta
         Pattern::parse(text)
             .map_err(|error| CompileError::Glob { origin: format!("{} {}", block.kind, block.name), error })
     };
-    for Line { rank, at } in lines {
+    for Line { rank, at, of_some, .. } in lines {
         match at {
-            At::Nowhere => {}
+            At::Nowhere | At::Switched => {}
+            At::Everywhere if *of_some && block.kind == BlockKind::Profile => {
+                out.by_user = true;
+                if *rank < SelectorKey::User {
+                    gaps.push(lines::outranks(block));
+                }
+            }
             At::Everywhere => out.host |= lines::everywhere(block, gaps),
             At::Units(units) => {
                 for text in units {
@@ -204,6 +240,41 @@ fn attachment(block: &Block, lines: &[Line], gaps: &mut Vec<Gap>) -> Result<Atta
     Ok(out)
 }
 
+/// Profiles that users bring must be of different users, and not of root.
+fn two_of_users(
+    policy: &Policy,
+    selectors: &Selectors,
+    (attachments, lines): (&[Attachment], &[Vec<Line>]),
+    gaps: &mut Vec<Gap>,
+) {
+    let clauses: Vec<Vec<u64>> = lines.iter().map(|lines| users::clauses(lines)).collect();
+    let brought = || {
+        let all = policy.blocks.iter().zip(&clauses).zip(attachments);
+        all.filter(|(_, a)| a.by_user).map(|(of_block, _)| of_block)
+    };
+    let root = selectors.table().get(&0).copied().unwrap_or(0);
+    for (n, (a, of_a)) in brought().enumerate() {
+        if of_a.iter().any(|clause| clause & !root == 0) {
+            gaps.push(Gap::of_block(
+                a,
+                "a profile for all that root does would bind the programs that start all others".to_owned(),
+                "attach it by a unit, too, as in `subject unit \"backup.service\", user \"root\";`, or write a guard"
+                    .to_owned(),
+            ));
+        }
+        for (b, of_b) in brought().skip(n + 1) {
+            let matches = |clauses: &[u64], user: u64| clauses.iter().any(|clause| clause & !user == 0);
+            if selectors.table().values().any(|user| matches(of_a, *user) && matches(of_b, *user)) {
+                gaps.push(Gap::of_block(
+                    a,
+                    format!("profile {} and profile {} are of one user", a.name, b.name),
+                    "make one of them, or name other users".to_owned(),
+                ));
+            }
+        }
+    }
+}
+
 /// How many keys a selector can have.
 const RANKS: usize = 6;
 
@@ -212,6 +283,9 @@ enum Kind {
     Exec,
     Unit,
 }
+
+/// Where a task would have one profile as one user and one as another: it is denied everything.
+const REFUSED: u32 = u32::MAX;
 
 /// Where each block's patterns hang. The id of a selector is its block times [`RANKS`] and how specific its line is; of a
 /// switch the number of blocks times [`RANKS`] and twice its place in `switches`; of an exception of that switch, one more.
@@ -263,6 +337,8 @@ impl Roots {
 struct Closure<'a> {
     policy: &'a Policy,
     attachments: &'a [Attachment],
+    /// Per block whether it is of some users only.
+    of_users: Vec<bool>,
     roots: &'a Roots,
     gaps: &'a mut Vec<Gap>,
     list: Vec<Combination>,
@@ -273,11 +349,17 @@ struct Closure<'a> {
 }
 
 impl<'a> Closure<'a> {
-    fn new(policy: &'a Policy, attachments: &'a [Attachment], roots: &'a Roots, gaps: &'a mut Vec<Gap>) -> Self {
+    fn new(
+        policy: &'a Policy,
+        (attachments, of_users): (&'a [Attachment], Vec<bool>),
+        roots: &'a Roots,
+        gaps: &'a mut Vec<Gap>,
+    ) -> Self {
         let host = Combination::default();
         Closure {
             policy,
             attachments,
+            of_users,
             roots,
             gaps,
             list: vec![host.clone()],
@@ -295,7 +377,8 @@ impl<'a> Closure<'a> {
         };
         let blocks = self.policy.blocks.iter().enumerate();
         let open = blocks.filter(|(n, b)| match b.kind {
-            BlockKind::Profile => from.profile.is_none(),
+            // What comes to a task whose profile is of some users is found out: the two cannot be had together.
+            BlockKind::Profile => from.profile.is_none_or(|p| p != *n && self.of_users[p]),
             BlockKind::Guard => !from.guards.contains(n) && !self.attachments[*n].host,
         });
         let mut roots: Vec<u32> = open.filter_map(|(n, _)| own[n]).collect();
@@ -306,7 +389,7 @@ impl<'a> Closure<'a> {
     }
 
     /// The combination after the selectors and switches `ids` matched, as a number from 1; 0 for no change.
-    fn follow(&mut self, from: &Combination, ids: &[u32]) -> u32 {
+    fn follow(&mut self, from: &Combination, ids: &[u32], kind: Kind) -> u32 {
         let n = self.policy.blocks.len() * RANKS;
         let mut to = from.clone();
         let mut chosen: Option<(usize, usize)> = None;
@@ -321,14 +404,22 @@ impl<'a> Closure<'a> {
                 to.guards.insert(block);
                 continue;
             }
-            // The most specific line wins, and of several profiles with equal ones none can.
-            match chosen {
-                Some((least, _)) if least < rank => {}
-                Some((least, other)) if least == rank && other != block => self.clash(from, other, block),
-                _ => chosen = Some((rank, block)),
+            // The most specific line wins, and of several profiles with equal ones none can. Nor can one of some users
+            // win, because the other is what other users have.
+            let (least, best) = chosen.unwrap_or((rank, block));
+            let winner = if rank < least { block } else { best };
+            if best != block && (least == rank || self.of_users[winner]) {
+                self.clash(from, best, block);
             }
+            chosen = Some((least.min(rank), winner));
         }
         let chosen = chosen.map(|(_, block)| block);
+        if let (Some(own), Some(other)) = (from.profile.filter(|p| self.of_users[*p]), chosen) {
+            if kind == Kind::Unit {
+                return REFUSED;
+            }
+            self.second(own, other);
+        }
         to.profile = chosen.or(from.profile);
         if to == *from {
             return 0;
@@ -356,7 +447,29 @@ impl<'a> Closure<'a> {
             }
             None => format!("profile {} and profile {} attach to the same task at the same moment", name(a), name(b)),
         };
-        let gap = Gap::of_block(&self.policy.blocks[a], reason, "make their patterns exclude each other".to_owned());
-        self.gaps.push(gap);
+        let mend = match self.of_users[a] || self.of_users[b] {
+            true => {
+                "make one profile of them, without `user`, and write `by user` in the rules that are for some users"
+            }
+            false => "make their patterns exclude each other",
+        };
+        self.gaps.push(Gap::of_block(&self.policy.blocks[a], reason, mend.to_owned()));
+    }
+
+    /// A task of one profile can come to another, which it would have only as some users.
+    fn second(&mut self, own: usize, other: usize) {
+        if !self.reported.insert((own.min(other), own.max(other))) {
+            return;
+        }
+        let [own, other] = [own, other].map(|n| &self.policy.blocks[n]);
+        let reason = format!(
+            "a task of profile {}, which is of some users only, can come to profile {} as another user",
+            own.name, other.name
+        );
+        let mend = format!(
+            "leave `user` out of the subject of {}, and write `by user` in the rules that are for some users",
+            own.name
+        );
+        self.gaps.push(Gap::of_block(own, reason, mend));
     }
 }

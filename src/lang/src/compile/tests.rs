@@ -100,7 +100,7 @@ fn stays_within(tables: &Tables, r: &mut Random) {
     for _ in 0..30 {
         let subject = 1 + r.below(kernel.header.n_subjects as usize - 1) as u32;
         let (verb, asked) = random::request(r);
-        let deciding = kernel.deciding(subject, Some(r.next()));
+        let deciding = kernel.deciding(subject, Some(r.next()), Some(r.below(5) as u32));
         let verdict = kernel.verdict(deciding, verb, &super::laws::wanted(&asked));
         assert!(verdict.is_some(), "subject {subject} {verb} {asked:?}");
         let next = kernel.after_exec(subject, random::program(r).as_bytes());
@@ -266,6 +266,15 @@ fn a_profile_that_governs_all_is_told_the_line_to_add() {
     );
 }
 
+fn named(verb: Verb) -> Object {
+    Object::Net {
+        verbs: [verb].into_iter().collect(),
+        proto: Proto::Tcp,
+        addresses: Addresses::Dns("example.org".to_owned()),
+        ports: vec![PortRange::ANY],
+    }
+}
+
 #[test]
 fn what_cannot_be_enforced_is_never_ignored() {
     use BlockKind::{Guard, Profile};
@@ -302,15 +311,10 @@ fn what_cannot_be_enforced_is_never_ignored() {
                 ..a_rule(Effect::Watch, read())
             },
         ),
-        (
-            Profile,
-            allow(Object::Net {
-                verbs: [Verb::Connect].into_iter().collect(),
-                proto: Proto::Tcp,
-                addresses: Addresses::Dns("example.org".to_owned()),
-                ports: vec![PortRange::ANY],
-            }),
-        ),
+        (Profile, allow(named(Verb::Accept))),
+        (Profile, deny(named(Verb::Connect))),
+        (Guard, deny(named(Verb::Connect))),
+        (Guard, a_rule(Effect::Watch, named(Verb::Connect))),
     ];
     for (kind, rule) in cases {
         let shown = format!("{rule:?}");
@@ -349,7 +353,7 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
         with(Profile, vec![vec![host()]]),
         with(Guard, vec![]),
         with(Profile, vec![vec![line(SelectorKey::Host, "db*")]]),
-        with(Guard, vec![vec![line(SelectorKey::User, "root")]]),
+        with(Guard, vec![vec![line(SelectorKey::User, "dave")]]),
         with(Guard, vec![vec![line(SelectorKey::Image, "nginx:*")]]),
         with(Guard, vec![vec![line(SelectorKey::Label, "app=web")]]),
         with(Profile, vec![vec![line(SelectorKey::Unit, "a.service"), line(SelectorKey::Exec, "/a")]]),

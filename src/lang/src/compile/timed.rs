@@ -54,7 +54,8 @@ fn tables_decide_at_each_instant_as_the_evaluator_does() {
             let Some(target) = target(&asked).filter(|_| subject != 2) else { continue };
             let atom = Atom { verb, target };
             let at = Timestamp::from_second(random::instant(&mut r)).unwrap();
-            let decide = |open| tables.kernel.verdict(tables.kernel.deciding(subject, open), verb, &wanted(&asked));
+            let decide =
+                |open| tables.kernel.verdict(tables.kernel.deciding(subject, open, None), verb, &wanted(&asked));
             let attachment = attachment(&policy, &tables, subject);
             let context = || format!("seed {seed} subject {subject} {verb} {asked:?} {at}\n{policy:#?}");
             let now = decide(Some(times.open(at))).unwrap();
@@ -105,7 +106,7 @@ fn the_kernel_decides_at_each_instant_as_the_tables_say() {
                 _ => random::instant(&mut r),
             };
             let open = schedule.open(now);
-            let index = tables.kernel.deciding(subject, open);
+            let index = tables.kernel.deciding(subject, open, None);
             let verdict = tables.kernel.verdict(index, verb, &wanted(&asked)).unwrap();
             let asking = super::decide::Request { now: now as u32, ..request(subject, verb, &asked) };
             let context = format!("seed {seed} subject {subject} {verb} {asked:?} {now} {open:?}");
@@ -134,7 +135,7 @@ fn every_moment_is_foreseen() {
             for subject in 1..tables.kernel.header.n_subjects {
                 let s = tables.kernel.subject(subject).unwrap();
                 if s.flags & S_TIMED != 0 {
-                    assert_ne!(tables.kernel.deciding(subject, Some(open)), subject, "seed {seed} {open:b}");
+                    assert_ne!(tables.kernel.deciding(subject, Some(open), None), subject, "seed {seed} {open:b}");
                     seen += 1;
                 }
             }

@@ -1,10 +1,9 @@
 //! What the compiler refuses, as diagnostics at the places where it was written: `kiln check` and `kiln compile` find the same.
 
 use kiln_base::abi::Tables;
-use kiln_base::abi::metadata::ImageInfo;
 use kiln_base::model::pattern_in_quotes;
 
-use crate::compile::{CompileError, Gap, Options, compile_for};
+use crate::compile::{CompileError, Gap, Image, Options, compile_for};
 use crate::pdl::{Code, Diagnostic, Diagnostics};
 use crate::policy::Loaded;
 use crate::policy::normal::{Block, Selector};
@@ -17,7 +16,7 @@ use crate::policy::resolve::{BlockPlaces, Place};
 pub fn findings(
     loaded: &Loaded,
     options: &Options,
-    image: Option<&ImageInfo>,
+    image: Image<'_>,
 ) -> Result<(Diagnostics, Option<Tables>), CompileError> {
     let mut found = loaded.warnings.clone();
     match compile_for(&loaded.policy, options, image) {
