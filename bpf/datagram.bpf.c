@@ -19,11 +19,11 @@
 struct kiln_datagram {
 	struct kiln_ids id;
 	u32 pid;
-	u32 quiet;
-	u32 answer; /* the socket has sent to where it comes from */
-	u32 denies;
 	u32 user;     /* whose socket it is */
 	u16 own, its; /* ports */
+	u8 quiet;
+	u8 answer; /* the socket has sent to where it comes from */
+	u8 denies;
 	u8 net[20];
 };
 
@@ -329,7 +329,10 @@ static __always_inline int kiln_enter_datagram(struct kiln_who *who, const struc
 	return entry;
 }
 
-static __noinline int kiln_check_receive(struct sock *sk)
+/* KILN_RECEIVE_WAITS: what waits is still to be looked at, for the subject in `id`. */
+#define KILN_RECEIVE_WAITS 1
+
+static __noinline int kiln_check_receive(struct sock *sk, struct kiln_ids *id)
 {
 	struct kiln_me me = kiln_me();
 	struct kiln_receiver *r;
@@ -348,9 +351,19 @@ static __noinline int kiln_check_receive(struct sock *sk)
 	r = kiln_receiver(sk, 0);
 	if (!r || !r->dirty)
 		return 0;
-	if (kiln_check_waiting(sk, who.id.label, who.id.generation))
+	*id = who.id;
+	return KILN_RECEIVE_WAITS;
+}
+
+/* Not below kiln_check_receive(), whose frame with this one's would be more stack than there is. */
+static __always_inline int kiln_check_waits(struct sock *sk, struct kiln_ids *id)
+{
+	struct kiln_receiver *r;
+
+	if (kiln_check_waiting(sk, id->label, id->generation))
 		return -EPERM;
-	if (bpf_ktime_get_ns() - r->since > KILN_SETTLED)
+	r = kiln_receiver(sk, 0);
+	if (r && bpf_ktime_get_ns() - r->since > KILN_SETTLED)
 		r->dirty = 0;
 	return 0;
 }
@@ -360,7 +373,9 @@ NEEDS("peers datagrams")
 int BPF_PROG(kiln_socket_recvmsg, struct socket *sock)
 {
 	struct sock *sk = sock->sk;
+	struct kiln_ids id = {};
 	struct kiln_me me;
+	int ret;
 
 	if (!sk)
 		return 0;
@@ -369,7 +384,10 @@ int BPF_PROG(kiln_socket_recvmsg, struct socket *sock)
 	if (!kiln_is_datagram(sk))
 		return 0;
 	me = kiln_me();
-	return kiln_unbound(&me, V(ACCEPT)) ? 0 : kiln_check_receive(sk);
+	if (kiln_unbound(&me, V(ACCEPT)))
+		return 0;
+	ret = kiln_check_receive(sk, &id);
+	return ret == KILN_RECEIVE_WAITS ? kiln_check_waits(sk, &id) : ret;
 }
 
 /* A socket whose maker has another label than its cgroup: from the first datagram on. */

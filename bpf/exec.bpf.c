@@ -248,24 +248,29 @@ int BPF_PROG(kiln_file_mprotect, struct vm_area_struct *vma, unsigned long reqpr
 }
 
 #define PR_SET_MM 35 /* include/uapi/linux/prctl.h */
+#define PR_SET_MM_ARG_START 8
+#define PR_SET_MM_ENV_END 11
 #define PR_SET_MM_EXE_FILE 13
 #define PR_SET_MM_MAP 14
 
 /*
  * PR_SET_MM_EXE_FILE would make any file the program's own image, which mmap_file lets pass; and where guards of the
- * whole host except the agent, it would make anyone the agent.
+ * whole host except the agent, it would make anyone the agent. Where its words and environment lie says no more than
+ * what /proc shows: services of systemd (udevd's workers) rename themselves so.
  */
 SEC("lsm/task_prctl")
 NEEDS("always")
 int BPF_PROG(kiln_task_prctl, int option, unsigned long what)
 {
 	u64 active = kiln_active();
+	u32 which = what; /* the kernel, too, looks at the lower half alone */
 
-	if (option != PR_SET_MM || (u32)active == KILN_INACTIVE)
+	if (option != PR_SET_MM || (u32)active == KILN_INACTIVE ||
+	    (which >= PR_SET_MM_ARG_START && which <= PR_SET_MM_ENV_END))
 		return 0;
 	if (kiln_confined())
 		return kiln_refuse_self(KILN_EXEC);
-	if ((what == PR_SET_MM_EXE_FILE || what == PR_SET_MM_MAP) && (active >> 32) & (V(KERNEL) | V(CAPABILITY)))
+	if ((which == PR_SET_MM_EXE_FILE || which == PR_SET_MM_MAP) && (active >> 32) & (V(KERNEL) | V(CAPABILITY)))
 		return kiln_refuse_self(KILN_EXEC);
 	return 0;
 }

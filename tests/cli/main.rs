@@ -2,6 +2,7 @@
 
 mod agent;
 mod answer;
+mod attacks;
 mod bake;
 mod circles;
 mod compile;

@@ -93,7 +93,8 @@ pub fn bring(disk: &Path, files: &[(&Path, &str)], work: &Path) -> Result<(), St
     run(Command::new("debugfs").env("PATH", path).arg("-w").arg("-f").arg(&list).arg(device)).map(|_| ())
 }
 
-/// Boots the disk with further `words` on the kernel's command line; /kiln/proof.sh runs and writes to `said`.
+/// Boots the disk with further `words` on the kernel's command line; /kiln/proof.sh runs and writes to `said`. A disk may be
+/// slow: on a busy machine the guest's half minute for each request is not enough.
 ///
 /// # Errors
 /// If the guest does not end in `patience`.
@@ -107,7 +108,7 @@ pub fn boot(
 ) -> Result<(), String> {
     let words = format!(
         "root=PARTLABEL=root rw console=ttyS0 panic=-1 systemd.firstboot=off systemd.run=/kiln/proof.sh \
-         systemd.run_success_action=poweroff systemd.run_failure_action=poweroff {words}"
+         systemd.run_success_action=poweroff systemd.run_failure_action=poweroff nvme_core.io_timeout=600 {words}"
     );
     let mut guest = Command::new("qemu-system-x86_64")
         .args(["-accel", "tcg,thread=multi", "-cpu", "max,cx16=off", "-smp", "1", "-m", "1024", "-nodefaults"])

@@ -5,6 +5,7 @@
 //! must work, then with the policy loaded by the real agent. See `case.rs` for what a case says, `judge.rs` for what
 //! counts, `matrix.rs` for the other conditions under which it can be run.
 
+mod administration;
 mod build;
 mod calls;
 mod case;
@@ -60,6 +61,7 @@ fn trials(fleet: &Arc<Fleet>, arguments: &Arguments) -> Result<Vec<Trial>, Strin
     trials.extend(units::trials(fleet, arguments));
     trials.extend(calls::trials(fleet, arguments));
     trials.extend(limits::trials(fleet, arguments));
+    trials.extend(administration::trials(fleet, arguments));
     for kernel in guest::KERNELS {
         let name = format!("{kernel}::model");
         if chosen::is_chosen(arguments, &name) {

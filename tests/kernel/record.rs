@@ -22,47 +22,68 @@ pub fn trial() -> Trial {
 }
 
 fn record() -> Result<(), String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel/record");
-    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("record");
-    let lib = work.join("lib");
-    let key = policy::image(&lib)?;
-    let source = folder.join("policy.pdl");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel/record/policy.pdl");
     let text = fs::read_to_string(&source).map_err(|error| format!("{}: {error}", source.display()))?;
-    policy::seal(&lib, "policy", &policy::compile("policy.pdl", &text, "6.1", 1)?, &key)?;
+    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("record");
     let (kernel, disk) = debian(&work, "bookworm")?;
-    let (agent, packages) = (build::agent()?, [package(&work, 1)?, package(&work, 2)?]);
-    let files = [
-        (&*folder.join("record.sh"), "proof.sh"),
-        (&*agent, "kiln-agent"),
-        (&*lib.join("policy.tables"), "policy.tables"),
-        (&*lib.join("policy.dsse.json"), "policy.dsse.json"),
-        (&*lib.join("trust/policy.pub"), "policy.pub"),
-        (&*packages[0], "greeter_1.deb"),
-        (&*packages[1], "greeter_2.deb"),
-    ];
-    bring(&disk, &files, &work)?;
-    let said = work.join("output.log");
-    let words = "lsm=lockdown,capability,landlock,yama,apparmor,bpf";
-    boot(&kernel, &disk, words, &said, &work.join("console.log"), TIMEOUT)?;
+    let told = ordinary_work(&work, &kernel, &disk, &policy::compile("policy.pdl", &text, "6.1", 1)?, &[])?;
 
-    let text = fs::read_to_string(&said).map_err(|error| format!("{}: {error}", said.display()))?;
-    let wrong: Vec<&str> = text.lines().filter(|line| line.starts_with("failed ")).collect();
-    if !text.contains("record-end") || !wrong.is_empty() {
-        return Err(format!("not all was done; see {}\n{}", said.display(), wrong.join("\n")));
-    }
-    let events: String = text
+    let events: String = told
         .lines()
         .filter_map(|line| line.strip_prefix("event "))
         .map(|event| event.trim().to_owned() + "\n")
         .collect();
     if events.is_empty() || events.len() > MOST_BYTES {
-        return Err(format!("{} bytes of events are none or too many; see {}", events.len(), said.display()));
+        return Err(format!("{} bytes of events are none or too many; see {}", events.len(), work.display()));
     }
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/gate/default/recorded.jsonl.gz");
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     let packed =
         packed.write_all(events.as_bytes()).and_then(|()| packed.finish()).map_err(|error| error.to_string())?;
     policy::write(&corpus, &packed)
+}
+
+/// Boots the disk, has `record.sh` do its work under a policy, with further files in /kiln, and gives what it told: each
+/// piece of work was done.
+///
+/// # Errors
+/// What was not done.
+pub fn ordinary_work(
+    work: &Path,
+    kernel: &Path,
+    disk: &Path,
+    compiled: &policy::Compiled,
+    more: &[(&Path, &str)],
+) -> Result<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel/record");
+    let lib = work.join("lib");
+    let key = policy::image(&lib)?;
+    policy::seal(&lib, "policy", compiled, &key)?;
+    let (agent, packages) = (build::agent()?, [package(work, 1)?, package(work, 2)?]);
+    let (script, tables) = (folder.join("record.sh"), lib.join("policy.tables"));
+    let (signature, public) = (lib.join("policy.dsse.json"), lib.join("trust/policy.pub"));
+    let mut files = vec![
+        (&*script, "proof.sh"),
+        (&*agent, "kiln-agent"),
+        (&*tables, "policy.tables"),
+        (&*signature, "policy.dsse.json"),
+        (&*public, "policy.pub"),
+        (&*packages[0], "greeter_1.deb"),
+        (&*packages[1], "greeter_2.deb"),
+    ];
+    files.extend(more);
+    bring(disk, &files, work)?;
+    let said = work.join("output.log");
+    let words = "lsm=lockdown,capability,landlock,yama,apparmor,bpf";
+    boot(kernel, disk, words, &said, &work.join("console.log"), 2 * TIMEOUT)?;
+
+    let bytes = fs::read(&said).map_err(|error| format!("{}: {error}", said.display()))?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let wrong: Vec<&str> = text.lines().filter(|line| line.starts_with("failed ")).collect();
+    if !text.contains("record-end") || !wrong.is_empty() {
+        return Err(format!("not all was done; see {}\n{}", said.display(), wrong.join("\n")));
+    }
+    Ok(text)
 }
 
 /// A package with a program, a configuration file and scripts, as packages have them.

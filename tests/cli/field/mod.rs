@@ -88,9 +88,10 @@ fn counts() {
         ("drop-ins, command lines", judged),
         ("words, quotes", judges::TEXTS.len()),
         ("capability sets", judges::SETS.len()),
-        ("ways in which objects name libraries: glibc", judges::loader::OBJECTS.len()),
-        ("ways in which objects name libraries: musl", judges::loader::MUSL.len()),
-        ("package databases", judges::dpkg::DATABASES.len()),
+        ("ways in which objects name libraries: glibc", judges::loader::objects_of("glibc").len()),
+        ("ways in which objects name libraries: musl", judges::loader::objects_of("musl").len()),
+        ("events of Tetragon", crate::gate::tetragon::EVENTS),
+        ("package databases", judges::dpkg::databases().len()),
     ] {
         assert_eq!(row(of), (count, count), "{of}");
     }

@@ -6,6 +6,7 @@ mod kinds;
 mod sink;
 mod soc;
 mod stream;
+pub mod tetragon;
 mod tls;
 
 use std::io::Read;

@@ -41,7 +41,8 @@ extern const struct attack exec_attacks[], loader_attacks[], memory_attacks[], f
     detour_attacks[], program_attacks[], held_attacks[], peer_attacks[], reach_attacks[], keep_attacks[],
     hook_attacks[], guard_attacks[], lost_attacks[], second_attacks[], third_attacks[], fourth_attacks[],
     fifth_attacks[], sixth_attacks[], caught_attacks[], eighth_attacks[], protocol_attacks[], datagram_attacks[],
-    limit_attacks[], dns_attacks, user_attacks[];
+    limit_attacks[], dns_attacks[], user_attacks[], ring_attacks[], old_attacks[], power_attacks[], door_attacks[],
+    wire_attacks[], stretch_attacks[];
 
 /* Ends the process: the attack could not be tried. */
 __attribute__((noreturn, format(printf, 1, 2))) void unattempted(const char *format, ...);
@@ -68,6 +69,10 @@ void sandbox(void);
 int private(int argc, char **argv);
 /* What the interpreter of a program that was given to it as a descriptor (AT_EXECFD) ends with. */
 int read_given(void);
+/* Submits one entry, or some, to a new io_uring: 0 or the last one's -errno. */
+struct io_uring_sqe;
+int ring_request(const struct io_uring_sqe *entry);
+int ring_requests(const struct io_uring_sqe *entry, unsigned int count);
 /* Ends a child of in_child()'s kind with what it has to say. */
 __attribute__((noreturn)) void child_end(int result);
 

@@ -84,6 +84,30 @@ static int run_audit_library(int argc, char **argv)
 	return loaded(program, arguments, environment);
 }
 
+/* preload-by-word LOADER LIBRARY PROGRAM: by a word of the loader's own command line. */
+static int run_preload_by_word(int argc, char **argv)
+{
+	const char *loader = argument(argc, argv, 0);
+	char *const arguments[] = {(char *)loader, "--preload", (char *)argument(argc, argv, 1),
+				   (char *)argument(argc, argv, 2), NULL};
+	char *const environment[] = {NULL};
+
+	return loaded(loader, arguments, environment);
+}
+
+/* preload-by-folder PROGRAM FOLDER NAME: found by LD_LIBRARY_PATH. */
+static int run_preload_by_folder(int argc, char **argv)
+{
+	const char *program = argument(argc, argv, 0);
+	char name[256], folder[256];
+	char *const arguments[] = {(char *)program, NULL};
+	char *const environment[] = {name, folder, NULL};
+
+	snprintf(folder, sizeof(folder), "LD_LIBRARY_PATH=%s", argument(argc, argv, 1));
+	snprintf(name, sizeof(name), "LD_PRELOAD=%s", argument(argc, argv, 2));
+	return loaded(program, arguments, environment);
+}
+
 /* map-exec PATH: what a loader does, by hand: maps a file executable. */
 static int run_map_exec(int argc, char **argv)
 {
@@ -109,6 +133,8 @@ const struct attack loader_attacks[] = {
     {"ld-so", NULL, run_ld_so},
     {"preload", NULL, run_preload},
     {"audit-library", NULL, run_audit_library},
+    {"preload-by-word", NULL, run_preload_by_word},
+    {"preload-by-folder", NULL, run_preload_by_folder},
     {"map-exec", NULL, run_map_exec},
     {"map-then-protect", NULL, run_map_then_protect},
     {0},

@@ -98,7 +98,8 @@ const struct attack *find_attack(const char *name)
 	    detour_attacks, program_attacks, held_attacks,   peer_attacks,   reach_attacks,    keep_attacks,
 	    hook_attacks,   guard_attacks,   lost_attacks,   second_attacks, third_attacks,    fourth_attacks,
 	    fifth_attacks,  sixth_attacks,   caught_attacks, eighth_attacks, protocol_attacks, datagram_attacks,
-	    limit_attacks,  dns_attacks, user_attacks};
+	    limit_attacks,  dns_attacks,     user_attacks,   ring_attacks,   old_attacks,      power_attacks,
+	    door_attacks,   wire_attacks,    stretch_attacks};
 
 	for (size_t family = 0; family < sizeof(families) / sizeof(*families); family++)
 		for (const struct attack *attack = families[family]; attack->name; attack++)

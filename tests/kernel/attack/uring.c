@@ -7,10 +7,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-/* Submits one entry to a new ring and gives its result. */
-static int submit(const struct io_uring_sqe *entry, unsigned int flags)
+/* Submits entries, one or two, to a new ring and gives the result of the last. */
+static int submit_all(const struct io_uring_sqe *entry, unsigned int count, unsigned int flags)
 {
 	struct io_uring_params parameters = {.flags = flags, .sq_thread_idle = 1000};
+	struct io_uring_rsrc_register slots = {.nr = 4, .flags = IORING_RSRC_REGISTER_SPARSE};
 	int ring = (int)syscall(SYS_io_uring_setup, 2, &parameters);
 	char *queue, *results;
 	unsigned int tail, head;
@@ -26,15 +27,39 @@ static int submit(const struct io_uring_sqe *entry, unsigned int flags)
 
 	if (queue == MAP_FAILED || results == MAP_FAILED || entries == MAP_FAILED)
 		unattempted("mapping a ring");
-	entries[0] = *entry;
-	*(unsigned int *)(queue + parameters.sq_off.array) = 0;
+	if (entry->opcode == IORING_OP_OPENAT && entry->file_index &&
+	    syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES2, &slots, sizeof(slots)))
+		unattempted("a table of files");
 	tail = *(unsigned int *)(queue + parameters.sq_off.tail);
-	__atomic_store_n((unsigned int *)(queue + parameters.sq_off.tail), tail + 1, __ATOMIC_RELEASE);
-	if (syscall(SYS_io_uring_enter, ring, 1, 1,
+	for (unsigned int i = 0; i < count; i++) {
+		entries[i] = entry[i];
+		((unsigned int *)(queue + parameters.sq_off.array))[i] = i;
+	}
+	__atomic_store_n((unsigned int *)(queue + parameters.sq_off.tail), tail + count, __ATOMIC_RELEASE);
+	if (syscall(SYS_io_uring_enter, ring, count, count,
 		    IORING_ENTER_GETEVENTS | (flags & IORING_SETUP_SQPOLL ? IORING_ENTER_SQ_WAKEUP : 0), NULL, 0) < 0)
 		unattempted("io_uring_enter");
-	head = *(unsigned int *)(results + parameters.cq_off.head);
+	head = *(unsigned int *)(results + parameters.cq_off.head) + count - 1;
 	return ((struct io_uring_cqe *)(results + parameters.cq_off.cqes))[head & (parameters.cq_entries - 1)].res;
+}
+
+static int submit(const struct io_uring_sqe *entry, unsigned int flags)
+{
+	return submit_all(entry, 1, flags);
+}
+
+int ring_request(const struct io_uring_sqe *entry)
+{
+	int result = submit_all(entry, 1, 0);
+
+	return result < 0 ? result : 0;
+}
+
+int ring_requests(const struct io_uring_sqe *entry, unsigned int count)
+{
+	int result = submit_all(entry, count, 0);
+
+	return result < 0 ? result : 0;
 }
 
 static int opened(int argc, char **argv, unsigned int flags)

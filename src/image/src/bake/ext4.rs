@@ -24,6 +24,9 @@ const RECOVER: u32 = 4;
 /// `s_feature_ro_compat` and its flag for quotas, which e2fsck(8) keeps and debugfs(8) does not.
 const RO_COMPAT_AT: u64 = 1024 + 100;
 const QUOTA: u32 = 0x100;
+/// EXT4_FEATURE_RO_COMPAT_SHARED_BLOCKS of ext2_fs.h: Android's images.
+const SHARED_BLOCKS: u32 = 0x4000;
+const JOURNAL_DEV: u32 = 0x8;
 /// The counts are right after so many passes: the first may itself take blocks, which count.
 const QUOTA_PASSES: usize = 3;
 /// `s_rev_level` and `s_inode_size`; in revision 0 an inode has 128 bytes, and so no place for when it was made.
@@ -34,7 +37,7 @@ const SMALL_INODE: u16 = 128;
 /// The features without which, or with which, `ext4-view` does not read a file system, by the names of mke2fs(8).
 const FEATURES: [(u32, &str); 9] = [
     (0x1, "compression"),
-    (0x8, "journal_dev"),
+    (JOURNAL_DEV, "journal_dev"),
     (0x10, "meta_bg"),
     (0x100, "mmp"),
     (0x400, "ea_inode"),
@@ -77,6 +80,22 @@ impl Head {
         Ok(Head { incompat: at(INCOMPAT_AT)?, ro_compat: at(RO_COMPAT_AT)?, inode_size })
     }
 
+    /// What is no file system that can be written, and how to get there.
+    fn foreign(self) -> Option<(&'static str, &'static str)> {
+        if self.incompat & JOURNAL_DEV != 0 {
+            return Some((
+                "it is the journal of another file system (journal_dev)",
+                "name the partition that has the root file system by --partition",
+            ));
+        }
+        // What is written to one file would stand in the other.
+        (self.ro_compat & SHARED_BLOCKS != 0).then_some((
+            "files of its root file system share their blocks (shared_blocks): it is made to be read only",
+            "`e2fsck -fy -E unshare_blocks` gives each file its own; where none shares any, \
+             `debugfs -w -R 'feature -shared_blocks'` takes the mark away",
+        ))
+    }
+
     /// The features that are not in every file system, for messages.
     fn features(self) -> String {
         let known = FEATURES.iter().filter(|(bit, _)| self.incompat & bit != 0).map(|(_, name)| (*name).to_owned());
@@ -112,6 +131,9 @@ impl Ext4Image {
                 what: "its root file system was not unmounted cleanly".to_owned(),
                 mend: "shut the machine down properly, or replay the journal with e2fsck",
             });
+        }
+        if let Some((what, mend)) = head.foreign() {
+            return Err(BakeError::Target { path: path.to_owned(), what: what.to_owned(), mend });
         }
         let file = File::open(path).map_err(BakeError::host(path, "open"))?;
         let reader = match Ext4::load(Box::new(Window { file, span })) {
@@ -167,6 +189,10 @@ impl View<'_> {
 }
 
 fn broken(path: &str, error: Ext4Error) -> BakeError {
+    if matches!(error, Ext4Error::Encrypted) {
+        let what = "it is encrypted, and Kiln writes what a machine reads without a key".to_owned();
+        return BakeError::Content { path: path.to_owned(), what };
+    }
     BakeError::Content { path: path.to_owned(), what: format!("the file system is damaged here: {error}") }
 }
 

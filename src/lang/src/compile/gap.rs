@@ -78,7 +78,7 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
             gaps.push(Gap::of_block(
                 block,
                 format!("every unit's name has an ending, and `unit \"{}\"` matches none that has", pattern.0),
-                format!("write the whole name, as in `unit \"{}.service\"`", pattern.0),
+                whole_name(&pattern.0),
             ));
         }
     }
@@ -86,6 +86,15 @@ fn subjects(block: &Block, gaps: &mut Vec<Gap>) {
         let mend = "add a line such as `subject unit \"nginx.service\";`".to_owned();
         gaps.push(Gap::of_block(block, "it has no subject and would bind nothing".to_owned(), mend));
     }
+}
+
+/// What helps where a selector names no unit that has a cgroup.
+fn whole_name(pattern: &str) -> String {
+    let ending = pattern.rsplit('.').next().unwrap_or_default();
+    if matches!(ending, "device" | "target" | "timer" | "path" | "automount") {
+        return format!("no process runs in a {ending}: name the unit that it starts");
+    }
+    format!("write the whole name, as in `unit \"{pattern}.service\"`")
 }
 
 /// Whether a pattern matches the name of a unit that has a cgroup (systemd.unit(5)). One that cannot be read does: the check

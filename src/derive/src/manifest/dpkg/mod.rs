@@ -31,6 +31,9 @@ pub struct Database {
     lists: Vec<Vec<String>>,
     /// Top folders that are links: `/lib` → `/usr/lib`.
     merged: Vec<(String, String)>,
+    /// Those, and what an administrator moved: `/var/cache` → `/srv/cache`. They say whose a file is, and not which of a
+    /// package's folders are below /var.
+    moved: Vec<(String, String)>,
     /// Where a path of a list is in truth, and the package that keeps the path itself (dpkg-divert(1)).
     diverted: HashMap<String, (String, String)>,
     /// What is missing.
@@ -41,13 +44,9 @@ pub struct Database {
 impl Database {
     /// Reads the database.
     pub fn read(root: &Root) -> Result<Database, RootError> {
-        let mut db = Database::default();
-        for top in ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "var/run", "var/lock"] {
-            let path = format!("/{top}");
-            if let Ok(Some(_)) = root.link(&path) {
-                db.merged.push((format!("{path}/"), format!("{}/", root.resolve(&path)?.path)));
-            }
-        }
+        let mut db = Database { moved: links(root), ..Database::default() };
+        let top = ["/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/var/run/", "/var/lock/"];
+        db.merged = db.moved.iter().filter(|(from, _)| top.contains(&&**from)).cloned().collect();
         db.divert(root);
         let mut known = false;
         match root.text(STATUS, MAX_STATUS) {
@@ -112,6 +111,12 @@ impl Database {
         let names: BTreeSet<&str> = entries.iter().map(|(f, _)| f.as_str()).collect();
         for (file, kind) in &entries {
             let Some((stem, ending)) = file.rsplit_once('.').filter(|_| *kind != Kind::Directory) else { continue };
+            // A list that an older dpkg left beside those of architectures.
+            let named = format!("{stem}:");
+            let left = |name: &&str| name.starts_with(&named) && name.ends_with(".list");
+            if states.side_by_side(stem) && names.range(named.as_str()..).next().is_some_and(left) {
+                continue;
+            }
             let sums = ending == "md5sums" && !names.contains(format!("{stem}.list").as_str());
             let (name, architecture) = stem.split_once(':').map_or((stem, None), |(n, a)| (n, Some(a)));
             if !(ending == "list" || sums) || !states.installed(name, architecture) {
@@ -123,7 +128,7 @@ impl Database {
                 Ok(text) => text,
             };
             let paths: Vec<String> = match sums {
-                false => text.lines().filter(|l| l.starts_with('/')).map(str::to_owned).collect(),
+                false => text.lines().filter(|l| !l.is_empty()).map(absolute).collect(),
                 true => with_folders(summed(&text)),
             };
             self.add(name, paths);
@@ -132,9 +137,11 @@ impl Database {
     }
 
     fn add(&mut self, name: &str, paths: Vec<String>) {
-        let paths: Vec<String> = paths.iter().map(|p| self.merge(&self.place(name, p))).collect();
+        let paths: Vec<String> = paths.iter().map(|p| self.place(name, p)).collect();
         let id = self.names.len() as u32;
-        self.owners.extend(paths.iter().map(|p| (p.clone(), id)));
+        let owned: Vec<String> = paths.iter().map(|p| real(&self.moved, p)).collect();
+        self.owners.extend(owned.into_iter().map(|p| (p, id)));
+        let paths = paths.iter().map(|p| real(&self.merged, p)).collect();
         self.names.push(name.to_owned());
         self.lists.push(paths);
     }
@@ -166,13 +173,6 @@ impl Database {
         &self.notes
     }
 
-    /// A path of a file list as the merged /usr names it.
-    fn merge(&self, path: &str) -> String {
-        let found =
-            self.merged.iter().find_map(|(from, to)| Some(format!("{to}{}", path.strip_prefix(from.as_str())?)));
-        found.unwrap_or_else(|| path.to_owned())
-    }
-
     /// An installed package by name.
     pub fn package(&self, name: &str) -> Option<&Package> {
         self.packages.get(name)
@@ -180,7 +180,7 @@ impl Database {
 
     /// The package that ships a path (links resolved). Folders that many ship belong to the last by name.
     pub fn owner(&self, path: &str) -> Option<&Package> {
-        let id = self.owners.get(path).or_else(|| self.owners.get(&self.merge(path)))?;
+        let id = self.owners.get(path).or_else(|| self.owners.get(&real(&self.moved, path)))?;
         self.packages.get(self.names.get(*id as usize)?)
     }
 
@@ -196,11 +196,39 @@ impl Database {
     }
 }
 
+/// The folders near the root that are links to others, with those, each with a `/` at its end; the longest first.
+fn links(root: &Root) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for above in ["/var/lib/", "/var/", "/usr/", "/"] {
+        for (name, kind) in root.entries(above).unwrap_or_default() {
+            let path = format!("{above}{name}");
+            let to = root.resolve(&path).ok().filter(|to| kind == Kind::Link && to.kind != Some(Kind::File));
+            out.extend(to.map(|to| (format!("{path}/"), format!("{}/", to.path))));
+        }
+    }
+    out
+}
+
+/// A path of a file list as it is called with these links resolved.
+fn real(links: &[(String, String)], path: &str) -> String {
+    let found = links.iter().find_map(|(from, to)| Some(format!("{to}{}", path.strip_prefix(from.as_str())?)));
+    found.unwrap_or_else(|| path.to_owned())
+}
+
+/// A path of a list, which dpkg takes without its leading `/` and `./`.
+fn absolute(path: &str) -> String {
+    let mut rest = path;
+    while let Some(next) = rest.strip_prefix('/').or_else(|| rest.strip_prefix("./")) {
+        rest = next;
+    }
+    format!("/{rest}")
+}
+
 /// Files relative to the root as absolute paths, with the folders above them.
 fn with_folders<'a>(files: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut out = BTreeSet::new();
     for file in files {
-        let path = format!("/{}", file.trim_start_matches("./").trim_start_matches('/'));
+        let path = absolute(file);
         let folders = path.match_indices('/').skip(1).map(|(at, _)| path[..at].to_owned());
         out.extend(folders.collect::<Vec<_>>());
         out.insert(path);

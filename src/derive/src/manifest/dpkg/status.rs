@@ -17,6 +17,8 @@ pub struct Package {
     pub essential: bool,
     /// Configuration files.
     pub conffiles: Vec<String>,
+    /// `Multi-Arch: same`: several architectures of it stand beside each other, each with a list of its own.
+    pub side_by_side: bool,
 }
 
 impl Package {
@@ -51,7 +53,7 @@ impl States {
                     continue;
                 }
                 let Some((key, value)) = line.split_once(':') else { continue };
-                field = key.to_ascii_lowercase();
+                field = key.trim_end().to_ascii_lowercase();
                 let value = value.trim();
                 match field.as_str() {
                     "package" => package.name = value.to_ascii_lowercase(),
@@ -60,10 +62,11 @@ impl States {
                     "source" => package.source = value.split_whitespace().next().map(str::to_owned),
                     "priority" => package.priority = value.to_ascii_lowercase(),
                     "essential" => package.essential = value.eq_ignore_ascii_case("yes"),
+                    "multi-arch" => package.side_by_side = value.eq_ignore_ascii_case("same"),
                     // `half-configured` and the like have their files, too.
                     "status" => {
-                        let state = value.split_whitespace().last().unwrap_or_default();
-                        installed = !matches!(state, "not-installed" | "config-files");
+                        let state = value.split_whitespace().last().unwrap_or_default().to_ascii_lowercase();
+                        installed = !matches!(&*state, "not-installed" | "config-files");
                     }
                     _ => {}
                 }
@@ -79,6 +82,15 @@ impl States {
         let from = (name.to_owned(), String::new());
         let same = self.0.range(from..).take_while(|((n, _), _)| n == name);
         same.filter(|((_, a), _)| architecture.is_none_or(|want| a == want || a.is_empty())).any(|(_, p)| p.is_some())
+    }
+
+    /// Whether the lists of a package have its architecture in their names.
+    pub(super) fn side_by_side(&self, name: &str) -> bool {
+        let from = (name.to_owned(), String::new());
+        self.0
+            .range(from..)
+            .take_while(|((n, _), _)| n == name)
+            .any(|(_, p)| p.as_ref().is_some_and(|p| p.side_by_side))
     }
 
     /// The installed packages by name.

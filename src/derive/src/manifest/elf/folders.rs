@@ -93,6 +93,12 @@ pub(super) fn usual() -> Vec<String> {
     USUAL.map(str::to_owned).to_vec()
 }
 
+/// Whether a loader is musl's, or has musl's do its work (gcompat), whatever its name is.
+pub(super) fn is_musl(path: &str, loader: &[u8]) -> bool {
+    let has = |text: &[u8]| loader.windows(text.len()).any(|w| w == text);
+    path.rsplit('/').next().is_some_and(|n| n.starts_with("ld-musl-")) || has(b"musl libc") || has(b"/ld-musl-")
+}
+
 /// Where musl's loader looks: its path file, or what it has built in (musl's ldso/dynlink.c).
 pub(super) fn musl(root: &Root, loader: &str) -> Vec<String> {
     let arch =

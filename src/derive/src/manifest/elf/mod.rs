@@ -38,9 +38,18 @@ pub struct Loader<'a> {
     /// From /etc/ld.so.conf.
     configured: Vec<String>,
     cache: Cache,
-    /// What each interpreter has built in, and whether it looks into the folders of processors that glibc had before 2.37.
-    built_in: BTreeMap<String, (Vec<String>, bool)>,
+    built_in: BTreeMap<String, Interpreter>,
     objects: BTreeMap<String, Option<Object>>,
+}
+
+/// What is known of an interpreter.
+#[derive(Debug, Clone, Default)]
+struct Interpreter {
+    musl: bool,
+    /// The folders that it has built in.
+    folders: Vec<String>,
+    /// Whether it looks into the folders of processors that glibc had before 2.37.
+    legacy: bool,
 }
 
 /// How one program's loader searches.
@@ -50,15 +59,27 @@ struct Search<'e> {
     legacy: bool,
     /// Behind the paths of objects and of the environment, and the cache.
     folders: Vec<String>,
+    /// Those of them that the loader has built in.
+    built_in: Vec<String>,
     /// What `$LIB` may mean, the likeliest first.
     lib: Vec<String>,
     environment: &'e Environment,
+}
+
+/// A library that was found.
+struct Found {
+    /// The path by which it is opened, and with links resolved.
+    opened: String,
+    real: String,
+    object: Object,
 }
 
 /// An object whose needs are still to be looked up, with the DT_RPATHs of those that asked for it: they count for the whole
 /// chain (ld.so(8)).
 struct Pending {
     at: String,
+    /// Its path as the loader opened it, links and all: what `$ORIGIN` follows.
+    opened: String,
     object: Object,
     inherited: Vec<String>,
 }
@@ -93,23 +114,28 @@ impl<'a> Loader<'a> {
     /// How the loader at `interpreter` searches.
     fn search<'e>(&mut self, interpreter: Option<&str>, kind: (u16, bool), environment: &'e Environment) -> Search<'e> {
         let interpreter = interpreter.unwrap_or_default();
-        if interpreter.rsplit('/').next().is_some_and(|n| n.starts_with("ld-musl-")) {
-            let folders = folders::musl(self.root, interpreter);
-            return Search { musl: true, legacy: false, folders, lib: Vec::new(), environment };
-        }
         if !self.built_in.contains_key(interpreter) {
             let bytes = self.root.read(interpreter, MAX_FILE).unwrap_or_default();
-            let found = (folders::built_in(&bytes), folders::legacy(&bytes));
+            let found = Interpreter {
+                musl: folders::is_musl(interpreter, &bytes),
+                folders: folders::built_in(&bytes),
+                legacy: folders::legacy(&bytes),
+            };
             self.built_in.insert(interpreter.to_owned(), found);
         }
-        let (own, legacy) = self.built_in.get(interpreter).cloned().unwrap_or_default();
+        let Interpreter { musl, folders: own, legacy } = self.built_in.get(interpreter).cloned().unwrap_or_default();
+        if musl {
+            let folders = folders::musl(self.root, interpreter);
+            return Search { musl, legacy: false, folders, built_in: Vec::new(), lib: Vec::new(), environment };
+        }
         let mut seen = BTreeSet::new();
         let mut folders: Vec<String> = self.configured.clone();
-        folders.extend(if own.is_empty() { folders::usual() } else { own.clone() });
+        let built_in = if own.is_empty() { folders::usual() } else { own.clone() };
+        folders.extend(built_in.iter().cloned());
         folders.retain(|f| seen.insert(f.clone()));
         let mut lib: Vec<String> = own.first().map(|f| f.trim_start_matches('/').to_owned()).into_iter().collect();
         lib.extend(usual_lib(kind).into_iter().map(str::to_owned));
-        Search { musl: false, legacy, folders, lib, environment }
+        Search { musl, legacy, folders, built_in, lib, environment }
     }
 
     /// The loader and every library that a program or library (links resolved) pulls in, itself excluded, by path.
@@ -136,6 +162,7 @@ impl<'a> Loader<'a> {
                 let need = Need { tag: "LD_PRELOAD", name, optional: false };
                 let nobody = Pending {
                     at: path.to_owned(),
+                    opened: path.to_owned(),
                     // It is looked for as what the program itself needs.
                     object: Object { needed: Vec::new(), ..top.clone() },
                     inherited: vec![],
@@ -143,7 +170,7 @@ impl<'a> Loader<'a> {
                 self.need(&need, &nobody, &search, origin, &mut names, &mut out, &mut todo, notes)?;
             }
         }
-        todo.push_back(Pending { at: path.to_owned(), object: top, inherited: Vec::new() });
+        todo.push_back(Pending { at: path.to_owned(), opened: path.to_owned(), object: top, inherited: Vec::new() });
         while let Some(pending) = todo.pop_front() {
             for need in &pending.object.needed {
                 let origin = Origin::elf(&pending.at, format!("{} {}", need.tag, need.name));
@@ -182,10 +209,10 @@ impl<'a> Loader<'a> {
         notes: &mut Vec<Note>,
     ) -> Result<(), RootError> {
         let own = search.musl && MUSL_OWN.iter().any(|p| need.name.starts_with(p));
-        if own || !names.insert(need.name.clone()) {
+        if own || names.contains(&need.name) {
             return Ok(());
         }
-        let expand = |list: &[String]| list.iter().flat_map(|p| expand(p, &by.at, search)).collect::<Vec<_>>();
+        let expand = |list: &[String]| expand_all(list, &by.opened, search);
         let mut chain = expand(&by.object.rpath);
         chain.extend(by.inherited.iter().cloned());
         let runpath = expand(&by.object.runpath);
@@ -201,14 +228,19 @@ impl<'a> Loader<'a> {
             first.extend(search.environment.paths.iter().cloned());
             first.extend(runpath);
         }
-        let last = if by.object.no_defaults && !search.musl { self.configured.clone() } else { search.folders.clone() };
-        let found = self.find(&need.name, [&first, &last], &by.at, by.object.kind, search);
-        if found.is_empty() && !need.optional {
-            notes.push(Note::new(origin, "the image has no such library".to_owned()));
+        let found = self.find(&need.name, &first, by, search);
+        if found.is_empty() {
+            // Who can do without it does not keep another object from finding it.
+            if !need.optional {
+                names.insert(need.name.clone());
+                notes.push(Note::new(origin, "the image has no such library".to_owned()));
+            }
             return Ok(());
         }
-        for (real, library) in found {
-            names.extend(library.soname.clone());
+        names.insert(need.name.clone());
+        for Found { opened, real, object } in found {
+            // musl knows a library by the name that it looked for alone.
+            names.extend(object.soname.clone().filter(|_| !search.musl));
             if out.contains_key(&real) {
                 continue;
             }
@@ -220,51 +252,48 @@ impl<'a> Loader<'a> {
                 });
             }
             out.insert(real.clone(), Library { path: real.clone(), origin: origin.clone() });
-            todo.push_back(Pending { at: real, object: library, inherited: chain.clone() });
+            todo.push_back(Pending { at: real, opened, object, inherited: chain.clone() });
         }
         Ok(())
     }
 
-    /// The file or files that a name may load: the first that fits, and its variants for newer processors. `places` are the
-    /// folders before the cache and those behind it.
-    fn find(
-        &mut self,
-        name: &str,
-        [before, behind]: [&[String]; 2],
-        from: &str,
-        kind: (u16, bool),
-        search: &Search<'_>,
-    ) -> Vec<(String, Object)> {
+    /// The file or files that a name may load: the first that fits, and its variants for newer processors. `before` are the
+    /// folders before the cache.
+    fn find(&mut self, name: &str, before: &[String], by: &Pending, search: &Search<'_>) -> Vec<Found> {
+        let kind = by.object.kind;
         if name.contains('/') {
-            return expand(name, from, search).iter().find_map(|p| self.fits(p, kind)).into_iter().collect();
+            return expand(name, &by.opened, search).iter().find_map(|p| self.fits(p, kind)).into_iter().collect();
         }
         let mut out = Vec::new();
         if before.iter().any(|folder| self.look(folder, name, kind, search, &mut out)) {
             return out;
         }
+        // DF_1_NODEFLIB: neither the folders that the loader has built in, nor what the cache has of them.
+        let none: &[String] = &[];
+        let without = if by.object.no_defaults { &search.built_in } else { none };
+        let counts = |path: &str| !without.iter().any(|d| path.strip_prefix(&**d).is_some_and(|r| r.starts_with('/')));
         if !search.musl {
             for (path, some) in self.cache.paths(name).to_vec() {
-                let found = self.fits(&path, kind);
-                let last = found.is_some() && !some;
-                out.extend(found);
-                if last {
-                    return out;
+                let Some(found) = self.fits(&path, kind) else { continue };
+                let ends = !some;
+                if counts(&path) {
+                    out.push(found);
+                    if ends {
+                        return out;
+                    }
+                } else if ends {
+                    // The loader asks the cache for one library, and drops it.
+                    break;
                 }
             }
         }
-        let _ = behind.iter().any(|folder| self.look(folder, name, kind, search, &mut out));
+        let behind = search.folders.iter().filter(|folder| counts(&format!("{folder}/")));
+        let _ = behind.into_iter().any(|folder| self.look(folder, name, kind, search, &mut out));
         out
     }
 
     /// Looks into one folder; whether the search ends here.
-    fn look(
-        &mut self,
-        folder: &str,
-        name: &str,
-        kind: (u16, bool),
-        search: &Search<'_>,
-        out: &mut Vec<(String, Object)>,
-    ) -> bool {
+    fn look(&mut self, folder: &str, name: &str, kind: (u16, bool), search: &Search<'_>, out: &mut Vec<Found>) -> bool {
         let plain = self.fits(&format!("{folder}/{name}"), kind);
         if !search.musl {
             // Which of these the loader takes depends on the processor (ld.so(8), "glibc-hwcaps").
@@ -284,10 +313,10 @@ impl<'a> Loader<'a> {
         ends
     }
 
-    fn fits(&mut self, path: &str, kind: (u16, bool)) -> Option<(String, Object)> {
+    fn fits(&mut self, path: &str, kind: (u16, bool)) -> Option<Found> {
         let real = self.root.resolve(path).ok().filter(|r| r.kind == Some(Kind::File))?.path;
         let object = self.object(&real).ok().flatten()?;
-        (object.kind == kind).then_some((real, object))
+        (object.kind == kind).then(|| Found { opened: path.to_owned(), real, object })
     }
 
     /// A library that a program loads by name at run time, with its closure.
@@ -295,9 +324,14 @@ impl<'a> Loader<'a> {
         let none = Environment::default();
         let interpreter = (kind == (X86_64, true)).then_some("/lib64/ld-linux-x86-64.so.2");
         let search = self.search(interpreter, kind, &none);
-        let folders = search.folders.clone();
+        let nobody = Pending {
+            at: "/".to_owned(),
+            opened: "/".to_owned(),
+            object: Object { kind, ..Object::default() },
+            inherited: Vec::new(),
+        };
         let mut out = Vec::new();
-        for (real, _) in self.find(name, [&[], &folders], "/", kind, &search) {
+        for Found { real, .. } in self.find(name, &[], &nobody, &search) {
             out.extend(self.closure(&real, &none, notes).unwrap_or_default());
             out.push(Library { path: real, origin: origin.clone() });
         }
@@ -314,6 +348,22 @@ fn usual_lib(kind: (u16, bool)) -> Vec<&'static str> {
         (AARCH64, _) => vec!["lib/aarch64-linux-gnu", "lib64", "lib"],
         (_, true) => vec!["lib64", "lib"],
         _ => vec!["lib"],
+    }
+}
+
+/// The folders of a DT_RPATH or DT_RUNPATH of the object that was opened as `from`.
+fn expand_all(list: &[String], from: &str, search: &Search<'_>) -> Vec<String> {
+    if !search.musl {
+        // An empty one among several is the working directory, which is `/` where a unit says no other.
+        return list.iter().flat_map(|p| expand(if p.is_empty() { "." } else { p }, from, search)).collect();
+    }
+    // musl passes over empty ones, and over the whole list for a `$` that it does not know (fixup_rpath() of its dynlink.c).
+    let folder = from.rsplit_once('/').map_or("", |(d, _)| d);
+    let put = |path: &String| path.replace("${ORIGIN}", folder).replace("$ORIGIN", folder);
+    let known = |path: &String| !put(path).contains('$') || folder.contains('$');
+    match list.iter().all(known) {
+        true => list.iter().filter(|p| !p.is_empty()).map(put).collect(),
+        false => Vec::new(),
     }
 }
 
@@ -355,6 +405,7 @@ mod tests {
             musl: false,
             legacy: false,
             folders: vec![],
+            built_in: vec![],
             lib: vec!["lib64".into(), "lib".into()],
             environment: &environment,
         };

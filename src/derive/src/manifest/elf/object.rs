@@ -157,9 +157,10 @@ fn entries(view: &View<'_>, segments: &[Segment], dynamic: &Segment, out: &mut O
     let Some(strings) = load.and_then(|s| s.offset.checked_add(address - s.address)) else { return };
     let text = |value: u64| view.string(strings.checked_add(value)?).filter(|t| !t.is_empty());
     let paths = |value| {
-        // An empty one among several is the working directory, which is `/` where a unit says no other.
-        let list = text(value).into_iter().flat_map(|list| list.split(':').map(str::to_owned).collect::<Vec<_>>());
-        list.map(|p| if p.is_empty() { ".".to_owned() } else { p }).collect::<Vec<_>>()
+        text(value)
+            .into_iter()
+            .flat_map(|list| list.split(':').map(str::to_owned).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
     };
     let size = all.iter().find(|(tag, _)| *tag == DT_STRSZ).map_or(0, |(_, size)| *size);
     let names = usize::try_from(strings).ok().zip(usize::try_from(size).ok());

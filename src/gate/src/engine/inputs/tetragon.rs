@@ -42,8 +42,12 @@ impl Arguments {
             (b"file_arg" | b"path_arg" | b"linux_binprm_arg" | b"sockaddrun_arg", map) => text(map, b"path"),
             (b"module_arg" | b"kernel_module_arg" | b"capability_arg" | b"net_dev_arg", map) => text(map, b"name"),
             (b"sock_arg" | b"skb_arg" | b"sockaddr_arg", map) => {
-                let (address, port) =
-                    (text(map, b"daddr").or(text(map, b"addr")), text(map, b"dport").or(text(map, b"port")));
+                // A socket that has no peer yet is where it listens.
+                let own = matches!(text(map, b"dport").as_deref(), None | Some(b"0")) && text(map, b"sport").is_some();
+                let (address, port) = match own {
+                    true => (text(map, b"saddr"), text(map, b"sport")),
+                    false => (text(map, b"daddr").or(text(map, b"addr")), text(map, b"dport").or(text(map, b"port"))),
+                };
                 address.map(|address| match port {
                     Some(port) => [address, b":".to_vec(), port].concat(),
                     None => address,

@@ -160,6 +160,18 @@ fn features_of_ext4_that_images_have_work() {
         "-E stride=16,stripe_width=64 -m 20 -i 65536 -O ^metadata_csum",
         "-b 4096 -I 1024 -O ea_inode,^dir_nlink,^extra_isize",
         "-O casefold,encrypt,project,quota,verity,large_dir,ea_inode,inline_data -E encoding=utf8-12.1,encoding_flags=strict",
+        "-b 1024 -I 128 -O none,ext_attr,resize_inode,dir_index,filetype,sparse_super",
+        "-O ^has_journal -I 128 -b 1024 -O ^resize_inode,^64bit",
+        "-O inline_data,metadata_csum,64bit -I 512",
+        "-b 65536",
+        "-N 512 -O 64bit,metadata_csum",
+        "-E packed_meta_blocks=1 -O flex_bg",
+        "-J size=4 -E discard,lazy_journal_init=1",
+        "-e panic -M /mnt -O mmp,metadata_csum,quota,verity",
+        "-C 65536 -O bigalloc,inline_data",
+        "-E root_owner=0:0,hash_seed=3ba2a1a5-2b65-44b2-8b9d-1b3d3a2b2c1d -O ^64bit",
+        "-m 0 -i 1024 -O ^large_file,^huge_file",
+        "-O ea_inode,metadata_csum -I 128 -T small",
     ]
     .iter()
     .enumerate()
@@ -203,6 +215,35 @@ fn a_folder_whose_names_are_not_as_written_is_refused() {
     file.write_all_at(&0x0042_82c2_u32.to_le_bytes(), 1024 + 96).unwrap();
     let error = bake(&disk, None, &payload(), &options()).unwrap_err().to_string();
     assert!(error.contains("which has inline_data, casefold, 0x400000"), "{error}");
+}
+
+/// Each is told with what helps.
+#[test]
+fn what_cannot_be_written_is_refused_with_what_helps() {
+    let dir = root();
+    let keep = tempfile::tempdir().unwrap();
+    let disk = keep.path().join("d.ext4");
+    let (from, to) = (dir.path().to_str().unwrap(), disk.to_str().unwrap());
+    let make = |more: &[&str]| {
+        let options = ["-q", "-F", "-t", "ext4", "-O", "encrypt,^extent,^64bit,^metadata_csum"];
+        tool("mke2fs", &[&options[..], more, &["-d", from, to, "32M"]].concat(), "");
+    };
+    let refused = |wanted: &str| {
+        let before = fs::read(&disk).unwrap();
+        let error = bake(&disk, None, &payload(), &options()).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+        assert!(fs::read(&disk).unwrap() == before);
+    };
+    make(&[]);
+    tool("debugfs", &["-w", "-R", "feature shared_blocks", to], "");
+    refused("`e2fsck -fy -E unshare_blocks`");
+    tool("debugfs", &["-w", "-R", "feature -shared_blocks", to], "");
+    bake(&disk, None, &payload(), &options()).unwrap();
+    make(&[]);
+    tool("debugfs", &["-w", "-R", "set_inode_field /usr/lib/systemd flags 0x800", to], "");
+    refused("it is encrypted");
+    tool("mke2fs", &["-q", "-F", "-O", "journal_dev", to, "32M"], "");
+    refused("the journal of another file system");
 }
 
 #[test]

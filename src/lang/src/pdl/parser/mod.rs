@@ -367,7 +367,11 @@ impl<'t> Parser<'t> {
 /// What was probably meant by bytes outside the language.
 fn stray_mend(text: &str) -> String {
     if text.starts_with('/') {
-        "put paths in double quotes: \"/etc/passwd\"".to_owned()
+        "put paths in double quotes: \"/etc/passwd\"; a comment begins with `#`".to_owned()
+    } else if text.starts_with(['\'', '`', '“', '”', '„', '‘', '’', '«', '»']) {
+        "write the plain double quote `\"`".to_owned()
+    } else if text.starts_with(char::is_whitespace) || text.starts_with(['\u{200b}', '\u{feff}']) {
+        "write a plain blank".to_owned()
     } else if text.bytes().any(|b| b.is_ascii_uppercase()) {
         "the words of the language are in lower case; put your own names in double quotes".to_owned()
     } else {

@@ -90,7 +90,7 @@ impl Resolver<'_> {
         let absolute = text.starts_with('/') || (text.starts_with('{') && matcher.absolute());
         if !absolute {
             let why = "the kernel reports paths from the root of the subject's mount namespace";
-            let mend = format!("start it with `/`: \"/{}\"", text.trim_start_matches("./"));
+            let mend = absolute_mend(text);
             self.error(
                 item.module,
                 Code::NotAbsolute,
@@ -144,9 +144,12 @@ impl Resolver<'_> {
 
     /// Checks a pattern; messages point into the string.
     pub(super) fn pattern(&mut self, module: usize, span: &Range<usize>, text: &str) -> Option<Matcher> {
-        if let Some((at, c)) = text.char_indices().find(|(_, c)| c.is_control()) {
+        if let Some((at, c)) = text.char_indices().find(|(_, c)| hides(*c)) {
             let at = span.start + 1 + at;
-            let why = "control characters hide what a policy says";
+            let why = match c.is_control() {
+                true => "control characters hide what a policy says",
+                false => "characters that nobody sees hide what a policy says",
+            };
             self.error(
                 module,
                 Code::BadText,
@@ -166,6 +169,13 @@ impl Resolver<'_> {
                 "an empty pattern matches nothing",
                 "write what it should match, `*` for any name",
             );
+            return None;
+        }
+        if let Some((at, problem, mend)) = other_class(text) {
+            let start = span.start + 1 + at;
+            let message = format!("the pattern is malformed: {problem}");
+            let why = "patterns know * ** ? [a-z] [!a-z] {a,b} and \\";
+            self.error(module, Code::BadGlob, start..start + 1, message, why, mend);
             return None;
         }
         match Matcher::new(text) {
@@ -330,4 +340,44 @@ pub(in crate::policy) fn normalised(text: &str) -> String {
     }
     let lead = if text.starts_with('/') { "/" } else { "" };
     format!("{lead}{}", parts.join("/"))
+}
+
+/// What helps where a path does not begin with `/`.
+fn absolute_mend(text: &str) -> String {
+    let bytes = text.as_bytes();
+    // A home folder, a variable, a specifier of systemd, a folder of another system.
+    if matches!(bytes, [b'~' | b'$' | b'%' | b'{', ..] | [_, b':', ..]) || text.starts_with("../") {
+        return "write the whole path: a policy knows no home folders, variables or specifiers".to_owned();
+    }
+    format!("start it with `/`: \"/{}\"", text.trim_start_matches("./"))
+}
+
+/// Whether a reader does not see a character, or sees others in another order because of it.
+fn hides(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A class in the words of another language, which would mean something else here: where, what it is, and what helps.
+fn other_class(text: &str) -> Option<(usize, &'static str, &'static str)> {
+    let mut rest = text.bytes().enumerate().peekable();
+    let mut within = None;
+    while let Some((at, byte)) = rest.next() {
+        match byte {
+            b'\\' => _ = rest.next(),
+            b'[' if within.is_none() => {
+                within = Some(at);
+                if rest.peek().is_some_and(|(_, b)| *b == b'^') {
+                    return Some((at, "`[^` does not negate a class", "write `[!…]`, or `[\\^…]` for the sign itself"));
+                }
+            }
+            b'[' if rest.peek().is_some_and(|(_, b)| matches!(b, b':' | b'.' | b'=')) => {
+                return Some((at, "classes have no names", "write the characters, as in `[a-zA-Z]`"));
+            }
+            b']' => within = None,
+            _ => {}
+        }
+    }
+    None
 }
