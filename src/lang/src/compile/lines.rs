@@ -62,6 +62,17 @@ pub(super) fn of(policy: &Policy, selectors: &Selectors, machine: Machine<'_>, g
     policy.blocks.iter().map(&mut of_block).collect()
 }
 
+/// The lines that mean something on the machine.
+pub(super) fn held(lines: &[Line]) -> impl Iterator<Item = &Line> {
+    lines.iter().filter(|line| line.at != At::Nowhere)
+}
+
+/// The sets of selectors one of which must match for a block with these lines to bind; none where it binds whoever asks.
+pub(super) fn clauses(lines: &[Line]) -> Vec<u64> {
+    let clauses: BTreeSet<u64> = held(lines).map(|line| line.users).collect();
+    if clauses.contains(&0) { Vec::new() } else { clauses.into_iter().collect() }
+}
+
 fn rank(line: &[Selector]) -> Option<SelectorKey> {
     line.iter().map(|s| s.key).min()
 }

@@ -21,6 +21,7 @@ mod named;
 mod names;
 #[cfg(test)]
 mod native;
+mod of_users;
 mod options;
 mod pack;
 #[cfg(test)]
@@ -114,7 +115,7 @@ fn on_machine(policy: &Policy, options: &Options, users: &Users, machine: Machin
     let mut gaps = gap::find(policy, options.kernel);
     let selectors = Selectors::of(policy, users, &mut gaps)?;
     let lines = lines::of(policy, &selectors, machine, &mut gaps);
-    users::find(policy, &lines, &mut gaps);
+    of_users::find(policy, &lines, &mut gaps);
     gaps.extend(calls::gaps(policy));
     limit::find(policy, &mut gaps);
     let plan = subjects::plan(policy, (&selectors, lines), &mut gaps)?;

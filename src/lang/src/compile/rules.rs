@@ -3,8 +3,8 @@
 use kiln_base::abi::metadata::RuleInfo;
 use kiln_base::model::{Outcome, VerbSet};
 
-use super::lines::Line;
-use super::users::{Selectors, clauses};
+use super::lines::{Line, clauses};
+use super::users::Selectors;
 use crate::policy::normal::{Block, BlockKind, Condition, Effect, Object, Policy};
 
 /// A rule, or the default of a profile.

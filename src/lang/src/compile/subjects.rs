@@ -14,7 +14,7 @@ use super::gap::{Gap, quarantines};
 use super::lines::{self, At, Line};
 use super::moment::Moment;
 use super::rules::Rules;
-use super::users::{self, Selectors};
+use super::users::Selectors;
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
 use crate::policy::normal::{Block, BlockKind, Object, Policy, SelectorKey};
 
@@ -164,7 +164,7 @@ pub(super) fn plan(
     let attachments: Vec<Attachment> =
         policy.blocks.iter().zip(&lines).map(|(b, l)| attachment(b, l, gaps)).collect::<Result<_, CompileError>>()?;
     two_of_users(policy, selectors, (&attachments, &lines), gaps);
-    let of_users = lines.iter().map(|lines| !users::clauses(lines).is_empty()).collect();
+    let of_users = lines.iter().map(|lines| !lines::clauses(lines).is_empty()).collect();
     let mut nfa = Nfa::new();
     let roots = Roots::build(policy, &attachments, &mut nfa)?;
     let mut closure = Closure::new(policy, (&attachments, of_users), &roots, gaps);
@@ -247,7 +247,7 @@ fn two_of_users(
     (attachments, lines): (&[Attachment], &[Vec<Line>]),
     gaps: &mut Vec<Gap>,
 ) {
-    let clauses: Vec<Vec<u64>> = lines.iter().map(|lines| users::clauses(lines)).collect();
+    let clauses: Vec<Vec<u64>> = lines.iter().map(|lines| lines::clauses(lines)).collect();
     let brought = || {
         let all = policy.blocks.iter().zip(&clauses).zip(attachments);
         all.filter(|(_, a)| a.by_user).map(|(of_block, _)| of_block)
