@@ -232,7 +232,7 @@ struct kiln_state {
 	 */
 	__u64 audit_until, audit_serial, audit_labels;
 	__u64 audit_unit[2 * KILN_AUDIT_PIECES];
-	__u64 throttles;   /* not 0: kiln_throttled may have an entry */
+	__u64 throttles; /* not 0: kiln_throttled may have an entry */
 };
 #define KILN_MOVING_LABELLED 1ull /* it has a label where it comes from */
 

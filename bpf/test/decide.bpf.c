@@ -31,7 +31,7 @@ struct test_request {
 	u32 len;  /* of `path` */
 	u32 copy; /* 0: the path is in the scratch from the run before */
 	u8 net[20];
-	u32 now; /* seconds of the wall clock */
+	u32 now;  /* seconds of the wall clock */
 	u64 user; /* user.h */
 	u8 path[KILN_PATH_MAX];
 };
