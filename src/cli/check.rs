@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::sources::{self, Report, report};
 use super::{Exit, Format, Out};
-use crate::compile::{KernelVersion, Options, Users};
+use crate::compile::{Image, KernelVersion, Options, Users};
 use crate::findings;
 use crate::pdl::Diagnostics;
 use crate::policy::Loaded;
@@ -96,7 +96,8 @@ fn compiled(args: &Args, loaded: &Loaded) -> anyhow::Result<Diagnostics> {
     let digest = crate::policy::digest(&loaded.policy);
     let options = Options { policy: digest, serial: 1, kernel: args.kernel.unwrap_or_else(oldest) };
     let users = image.map_or_else(Users::default, |image| prepare::users(image, args.partition));
-    let (mut found, tables) = findings::findings(loaded, &options, &users)?;
+    let about = image.map(|image| prepare::about(image, args.partition)).transpose()?;
+    let (mut found, tables) = findings::findings(loaded, &options, Image { users: &users, info: about.as_ref() })?;
     if let Some((image, tables)) = image.zip(tables) {
         let missing = prepare::missing(image, args.partition, &tables.to_bytes()?)?;
         found.extend(findings::absent(loaded, &missing));

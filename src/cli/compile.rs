@@ -10,7 +10,7 @@ use super::{Exit, Format, Out};
 use crate::abi::Tables;
 use crate::abi::layout::USABLE_WORDS;
 use crate::bundle::write_aside;
-use crate::compile::{self, CompileError, Gap, KernelVersion, Options, Users};
+use crate::compile::{self, CompileError, Gap, Image, KernelVersion, Options, Users};
 use crate::model::Digest;
 use crate::policy;
 use crate::prepare::{self, proof};
@@ -30,8 +30,9 @@ pub struct Args {
     /// The policy's serial: higher than that of any version published before.
     #[arg(long, default_value_t = 1)]
     serial: u64,
-    /// A root file system or raw disk image: the policy's names of users are those of its /etc/passwd.
-    #[arg(long)]
+    /// The root file system or raw disk image for which it is: what `label` and `image` ask for is read there, and the
+    /// policy's names of users are those of its /etc/passwd.
+    #[arg(long, value_name = "IMAGE")]
     image: Option<PathBuf>,
     /// The root partition's number, where the image has several candidates.
     #[arg(long, value_name = "N", requires = "image")]
@@ -83,15 +84,17 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
     let digest = policy::digest(&loaded.policy);
     let options = Options { policy: digest, serial: args.serial, kernel: args.kernel };
     let progress = out.progress("compiling");
-    let users = args.image.as_deref().map_or_else(Users::default, |image| prepare::users(image, args.partition));
-    let result = compile::compile_for(&loaded.policy, &options, &users);
+    let image = args.image.as_deref();
+    let users = image.map_or_else(Users::default, |image| prepare::users(image, args.partition));
+    let about = image.map(|image| prepare::about(image, args.partition)).transpose()?;
+    let result = compile::compile_for(&loaded.policy, &options, Image { users: &users, info: about.as_ref() });
     progress.finish_and_clear();
     let mut tables = match result {
         Ok(tables) => tables,
         Err(CompileError::Internal(error)) => return Err(CompileError::Internal(error).into()),
         Err(error) => return refuse(error, args.kernel, out),
     };
-    proof::relate(&mut tables.metadata, &args.files[0]);
+    proof::relate(&mut tables, &args.files[0]);
     let bytes = tables.to_bytes()?;
     write_aside(&args.output, &bytes, 0o644).with_context(|| format!("cannot write {}", args.output.display()))?;
     let kernel = args.kernel;

@@ -11,7 +11,7 @@ use super::pos_args::PosArgs;
 use super::sources::told;
 use super::{Exit, Format, Out};
 use crate::bundle::{Envelope, MAX_ENVELOPE, PolicyStatement, SigningKey};
-use crate::compile::{KernelVersion, Users};
+use crate::compile::{Image, KernelVersion, Users};
 use crate::model::Digest;
 use crate::operator::Client;
 use crate::prepare::{self, file::read_bounded};
@@ -70,7 +70,8 @@ pub fn run(args: Args, out: &mut Out) -> anyhow::Result<Exit> {
         None => 1 + client.versions()?.iter().filter(|v| v.name == name).map(|v| v.serial).max().unwrap_or(0),
     };
     progress.set_message("compiling the policy");
-    let policy = prepare::load(&args.file, serial, args.kernel, &Users::default()).map_err(|error| told(error, out))?;
+    let image = Image { users: &Users::default(), info: None };
+    let policy = prepare::load(&args.file, serial, args.kernel, image).map_err(|error| told(error, out))?;
     let length = policy.tables.len();
     anyhow::ensure!(length <= MAX_TABLES, "the tables have {length} bytes; a POS takes at most {MAX_TABLES}");
     let (statement, envelope) = match (&key, signed) {

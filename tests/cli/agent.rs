@@ -8,6 +8,7 @@ use assert_cmd::Command;
 use kiln::agent::error::AgentError;
 use kiln::agent::update::choice::choose;
 use kiln::agent::update::store::{Marks, Store, Verified};
+use kiln::agent::update::trusted::Trusted;
 use kiln::bundle::{Assignment, PolicyStatement, SigningKey, TrustedKeys};
 use kiln::model::Digest;
 use tempfile::TempDir;
@@ -20,14 +21,14 @@ fn agent() -> Command {
 struct Build {
     policy: SigningKey,
     pos: SigningKey,
-    trusted: TrustedKeys,
+    trusted: Trusted,
 }
 
 impl Build {
     fn new() -> Build {
         let (policy, pos) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
         let trusted = TrustedKeys::new(vec![policy.public()], vec![pos.public()]).unwrap();
-        Build { policy, pos, trusted }
+        Build { policy, pos, trusted: Trusted::new(trusted, b"web-1") }
     }
 
     /// A compiled policy that allows `path`, and the statement about it.

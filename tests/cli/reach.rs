@@ -96,6 +96,54 @@ fn a_template_is_confined_by_its_instances() {
     policy("{one,two}-*.service").assert().code(2).stderr(contains("does not have"));
 }
 
+/// What `label` and `image` name is read in the image, by the check, the compiler and the bake alike.
+#[test]
+fn labels_and_the_name_of_the_image_say_what_is_bound() {
+    let labelled = |label: &str| format!("[Unit]\nX-Kiln-Labels={label}\n{APP}");
+    let (web, both) = (labelled("web"), labelled("web tier=front"));
+    let dir =
+        scene(&[("one.service", &web), ("app@.service", &both), ("own.service", &web), ("bare.service", APP)], &[]);
+    fs::create_dir_all(dir.path().join("root/etc")).unwrap();
+    fs::write(dir.path().join("root/etc/os-release"), "IMAGE_ID=acme-web\nIMAGE_VERSION=3\n").unwrap();
+    let write = |lines: &str| {
+        // The more specific line wins.
+        let own = "profile own { subject unit \"own.service\"; governs exec; allow exec \"/usr/bin/*\"; }\n";
+        let text = format!("pdl 1;\nprofile p {{\n{lines}\n  governs read;\n  allow read \"/srv/**\";\n}}\n{own}");
+        fs::write(dir.path().join("p.pdl"), text).unwrap();
+    };
+    let check = || kiln(dir.path()).args(["check", "p.pdl", "--image", "root"]).assert();
+    let all = "confines app@.service, one.service, own.service\n";
+    write("  subject label \"web\";");
+    check().success();
+    kiln(dir.path()).args(["check", "p.pdl"]).assert().code(1).stderr(contains("P0601").and(contains("--image")));
+    bake(dir.path(), "p.pdl").assert().success().stdout(contains(all));
+    // The same in two steps; and not for another image.
+    let compile = ["compile", "p.pdl", "-o", "p.tables", "--image", "root"];
+    kiln(dir.path()).args(&compile[..4]).assert().code(1).stderr(contains("--image"));
+    kiln(dir.path()).args(compile).assert().success();
+    bake(dir.path(), "p.tables").assert().success().stdout(contains(all));
+    fs::write(dir.path().join("root/usr/lib/systemd/system/two.service"), &web).unwrap();
+    bake(dir.path(), "p.tables").assert().code(2).stderr(contains("compiled for an image with other labels"));
+    fs::remove_file(dir.path().join("root/usr/lib/systemd/system/two.service")).unwrap();
+
+    write("  subject image \"acme-*:3\", label \"tier=*\";");
+    check().success();
+    bake(dir.path(), "p.pdl").assert().success().stdout(contains("confines app@.service, own.service\n"));
+    write("  subject label \"none\";");
+    check().code(1).stderr(contains("P0602").and(contains("p.pdl:3:")).and(contains("label \"none\"")));
+    bake(dir.path(), "p.pdl").assert().code(2).stderr(contains("label \"none\""));
+    write("  subject unit \"one.service\";\n  subject image \"other\", unit \"bare.service\";");
+    check().code(1).stderr(contains("P0602").and(contains("p.pdl:4:")).and(contains("its name is acme-web:3")));
+    let lenient = ["--allow-missing-units"];
+    let found = "confines one.service, own.service\n";
+    bake(dir.path(), "p.pdl")
+        .args(lenient)
+        .assert()
+        .success()
+        .stdout(contains(found))
+        .stderr(contains("image \"other\""));
+}
+
 /// Rules on system calls become lines of the unit's drop-in, which permit nothing that the unit itself refuses.
 #[test]
 fn system_calls_are_filtered_by_the_drop_in() {

@@ -193,6 +193,7 @@ fn sealed(dir: &Path, name: &str, text: &str) -> kiln::agent::update::store::Ver
     kiln(dir, &["compile", &format!("{name}.pdl"), "-o", &tables]).assert().success();
     kiln(dir, &["sign", &tables, "--key", "keys/policy.key", "--name", "p"]).assert().success();
     let trusted = kiln::bundle::TrustedKeys::read(&dir.join("lib/trust")).unwrap();
+    let trusted = kiln::agent::update::trusted::Trusted::new(trusted, b"host");
     let signature = kiln::prepare::signature_path(&dir.join(&tables));
     kiln::agent::update::store::Verified::read(&dir.join(&tables), &signature, &trusted).unwrap()
 }

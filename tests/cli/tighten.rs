@@ -6,6 +6,7 @@ use std::path::Path;
 use assert_cmd::Command;
 use kiln::agent::error::AgentError;
 use kiln::agent::update::store::{Store, Verified};
+use kiln::agent::update::trusted::Trusted;
 use kiln::bundle::{SigningKey, Tightening, TrustedKeys};
 use predicates::str::contains;
 use tempfile::TempDir;
@@ -64,7 +65,7 @@ fn what_is_a_subset_is_signed_and_what_is_wider_is_not() {
 }
 
 /// What `kiln tighten` signed, as the agent reads it.
-fn verified(dir: &Path, name: &str, trusted: &TrustedKeys) -> Result<Verified, AgentError> {
+fn verified(dir: &Path, name: &str, trusted: &Trusted) -> Result<Verified, AgentError> {
     let read = |ending: &str| fs::read(dir.join(format!("{name}.{ending}"))).unwrap();
     Verified::check(name, read("tables"), read("dsse.json"), trusted)
 }
@@ -73,7 +74,7 @@ fn verified(dir: &Path, name: &str, trusted: &TrustedKeys) -> Result<Verified, A
 fn each_key_has_one_role_and_each_number_comes_once() {
     let dir = folder(&[("base", "/srv/**", 3), ("less", "/srv/www/**", 3)]);
     let at = dir.path();
-    let trusted = TrustedKeys::read(at).unwrap();
+    let trusted = Trusted::new(TrustedKeys::read(at).unwrap(), b"host");
     kiln().arg("sign").arg(at.join("base.tables")).arg("--key").arg(at.join("policy.key")).assert().success();
     signing(at, "less", 2, "2030-01-02T00:00:00Z").assert().success();
     let (base, less) = (verified(at, "base", &trusted).unwrap(), verified(at, "less", &trusted).unwrap());
@@ -83,6 +84,7 @@ fn each_key_has_one_role_and_each_number_comes_once() {
     assert_eq!(less.clone().of_build().unwrap_err().exit_code(), 10, "it is not the build's");
     // An image without the role takes none, and no key signs for another role.
     let without = TrustedKeys::new(trusted.policy().to_vec(), Vec::new()).unwrap();
+    let without = Trusted::new(without, b"host");
     assert_eq!(verified(at, "less", &without).unwrap_err().exit_code(), 10);
     for (name, key) in [("less", "policy.key"), ("base", "tighten.key")] {
         let key = SigningKey::read(&at.join(key)).unwrap();

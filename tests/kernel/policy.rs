@@ -1,11 +1,13 @@
 //! Policies for the guest: one block for each case, mode and user; compiled and signed as `kiln` does it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use kiln::abi::metadata::ImageInfo;
 use kiln::bundle::{PolicyStatement, SigningKey, Tightening};
-use kiln::compile::{KernelVersion, Options};
+use kiln::compile::{Image, KernelVersion, Options, Users};
 use kiln::model::Digest;
 use kiln::pdl::{NoFiles, Source};
 
@@ -42,6 +44,13 @@ pub struct Compiled {
     pub serial: u64,
 }
 
+/// What the guest's image would say of itself, if it were baked.
+fn guest() -> ImageInfo {
+    let labels = [("kt.service", "web"), ("kl@.service", "tier=last")];
+    let own = |(unit, label): (&str, &str)| (unit.to_owned(), BTreeSet::from([label.to_owned()]));
+    ImageInfo { name: Some("kt-guest:1".to_owned()), labels: labels.into_iter().map(own).collect() }
+}
+
 /// Compiles a text for `kernel`.
 ///
 /// # Errors
@@ -51,7 +60,9 @@ pub fn compile(name: &str, text: &str, kernel: &str, serial: u64) -> Result<Comp
     let kernel: KernelVersion = kernel.parse().map_err(|error| format!("{kernel}: {error}"))?;
     let digest = kiln::policy::digest(&policy);
     let options = Options { policy: digest, serial, kernel };
-    let tables = kiln::compile::compile(&policy, &options).map_err(|error| format!("{name}: {error}: {error:?}"))?;
+    let image = Image { users: &Users::default(), info: Some(&guest()) };
+    let tables =
+        kiln::compile::compile_for(&policy, &options, image).map_err(|error| format!("{name}: {error}: {error:?}"))?;
     let tables = tables.to_bytes().map_err(|error| format!("{name}: {error}"))?;
     Ok(Compiled { tables, policy: digest, serial })
 }

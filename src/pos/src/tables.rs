@@ -33,6 +33,11 @@ pub fn check(bytes: &[u8]) -> Result<Checked, TablesError> {
     })
 }
 
+/// Whether a digest is that of a kernel part for some host: an agent enforces the one for its own.
+pub fn is_part(bytes: &[u8], digest: Digest) -> bool {
+    Tables::read(bytes).is_ok_and(|tables| tables.all().any(|one| Digest::of(&one.kernel.to_bytes()) == digest))
+}
+
 /// The files that were asked for last, newest first.
 #[derive(Debug, Default)]
 pub struct Recent(Mutex<Vec<(Digest, Bytes)>>);

@@ -9,6 +9,26 @@ use serde_json::{Value, json};
 use super::fixture::{ack, batch, enrol, image, roll_out, violation};
 use super::service::Service;
 
+/// A machine enforces the part of the tables that is for its host name.
+#[test]
+fn evidence_of_any_kind_of_host_fits() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(dir.path());
+    let fleet = image(&service, "fleet");
+    let tables = kiln::abi::Tables::read(&fleet.baked.bytes).unwrap();
+    let parts: Vec<Digest> = tables.all().map(|one| Digest::of(&one.kernel.to_bytes())).collect();
+    assert!(parts.len() == 2 && parts[0] != parts[1]);
+    for part in parts {
+        let machine = enrol(&service, &fleet);
+        let agent = service.with(&machine.identity);
+        let mut good = serde_json::to_value(ack(&fleet.baked, 0)).unwrap();
+        good["evidence"]["readback"] = json!(Digest::of(b"x"));
+        assert_eq!(agent.post("/v1/agent/acks", &good).refusal().1, "evidence-readback");
+        good["evidence"]["readback"] = json!(part);
+        agent.post("/v1/agent/acks", &good).json::<AckAnswer>();
+    }
+}
+
 #[test]
 fn only_an_ack_with_fitting_evidence_puts_an_instance_in_step() {
     let dir = tempfile::tempdir().unwrap();

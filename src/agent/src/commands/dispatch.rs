@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use kiln_base::abi::tables::MAX_FILE;
-use kiln_base::bundle::{MAX_ENVELOPE, TrustedKeys};
+use kiln_base::bundle::MAX_ENVELOPE;
 use kiln_base::event::Evidence;
 
 use crate::bpf;
@@ -21,6 +21,7 @@ use crate::machine::lines;
 use crate::report::acts::Act;
 use crate::update::engine::Engine;
 use crate::update::store::Verified;
+use crate::update::trusted::Trusted;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -167,7 +168,7 @@ fn print_evidence(evidence: &Evidence, json: bool) {
 }
 
 fn verify(places: &Places, json: bool) -> Result<()> {
-    let trusted = TrustedKeys::read(&places.trust())?;
+    let trusted = Trusted::read(places)?;
     let policy = Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted)?.of_build()?;
     let object = kiln_base::model::Digest::of(bpf::object::bytes());
     let s = &policy.statement;

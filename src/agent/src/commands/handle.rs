@@ -1,7 +1,6 @@
 //! What is asked of the agent, carried out: by an operator over the socket or in the command's own process, by the POS. What
 //! became of it is told in the journal.
 
-use kiln_base::bundle::TrustedKeys;
 use kiln_base::event::Evidence;
 
 use crate::commands::control::{Answer, Request};
@@ -11,6 +10,7 @@ use crate::machine::files::read_optional;
 use crate::pos;
 use crate::report::acts::{Act, Operation};
 use crate::update::engine::Engine;
+use crate::update::trusted::Trusted;
 use crate::update::{audit, back, release, stay, take, tighten};
 
 /// Carries out a request of an operator, with what is to be told of it; nothing is of what only looks.
@@ -49,7 +49,7 @@ fn about(request: &Request) -> Option<(Operation, Option<String>)> {
 fn handle(engine: &mut Engine, request: Request, caller: &Caller) -> Result<Answer> {
     match request {
         Request::Update { tables, signature, assignment, confirm_within } => {
-            let trusted = TrustedKeys::read(&engine.places.trust())?;
+            let trusted = Trusted::read(&engine.places)?;
             let instance = instance(engine);
             let assignment = assignment.as_ref().map(|blob| &*blob.bytes);
             let policy =

@@ -1,6 +1,5 @@
 //! `kiln-agent load`: before anything that the policy confines.
 
-use kiln_base::bundle::TrustedKeys;
 use kiln_base::event::Evidence;
 
 use crate::config::{Config, Places};
@@ -9,6 +8,7 @@ use crate::load::attach;
 use crate::load::keep;
 use crate::load::known;
 use crate::load::maps::Maps;
+use crate::machine::host;
 use crate::machine::lines;
 use crate::machine::lock::Lock;
 use crate::unknown::OnUnknown;
@@ -19,6 +19,7 @@ use crate::update::stay;
 use crate::update::store::{Accepted, Store, Verified};
 use crate::update::switch::switch;
 use crate::update::tighten;
+use crate::update::trusted::Trusted;
 
 /// What was done.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ fn first(engine: &mut Engine, policy: &Verified, tightened: Option<Verified>) ->
 /// # Errors
 /// If no policy verifies, or the kernel cannot enforce it.
 pub fn load(places: Places) -> Result<Outcome> {
-    let trusted = TrustedKeys::read(&places.trust())?;
+    let trusted = Trusted::read(&places)?;
     let store = Store::new(&places.state);
     // Damaged marks must not keep the image's policy from being enforced.
     let (marks, damaged) = match store.marks() {
@@ -87,6 +88,7 @@ pub fn load(places: Places) -> Result<Outcome> {
         }
         None => (Engine::load_fresh(places, lock, &policy)?, true),
     };
+    host::take(&engine.places.run, &trusted.host)?;
     engine.maps.set_agent(std::process::id())?;
     if !fresh {
         engine.settle()?;

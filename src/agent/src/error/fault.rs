@@ -38,6 +38,12 @@ pub enum Lack {
          the drop-in that `kiln bake` wrote: bake the policy into an image"
     )]
     Calls(String),
+    /// Labels and names of another image than this one.
+    #[error(
+        "it was compiled for an image with other labels or another name than this one; compile it with `kiln compile \
+         --image` for this image"
+    )]
+    OtherImage,
     /// The program at flock(2) notes nothing.
     #[error("the kernel programs do not learn what is Kiln's own: its hook of flock(2) does not run")]
     OwnUnknown,

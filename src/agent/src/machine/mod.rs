@@ -4,6 +4,7 @@ pub mod caller;
 pub mod clock;
 pub mod command;
 pub mod files;
+pub mod host;
 pub mod journal;
 pub mod lines;
 pub mod lock;

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kiln_base::abi::tables::MAX_FILE;
-use kiln_base::bundle::TrustedKeys;
 use kiln_base::event::Evidence;
 use kiln_base::wire::{
     AckOutcome, AckRequest, AssignmentLine, CloseReason, EnrolAnswer, EnrolRequest, Facts, JoinCredential, MAX_LINE,
@@ -23,6 +22,7 @@ use crate::pos::link::{Ask, Inbox, Outbox, pair};
 use crate::pos::report;
 use crate::pos::spool::{Queue, Shared};
 use crate::update::store::{Store, Verified};
+use crate::update::trusted::Trusted;
 
 /// Longest silence before the first line tells the heartbeat.
 const FIRST_SILENCE: Duration = Duration::from_secs(60);
@@ -278,7 +278,7 @@ impl Session {
     /// Verifies the assignment, fetches the tables and verifies them.
     fn fetch(&self, client: &Client, identity: &Identity, assigned: &AssignmentLine) -> failure::Result<Verified> {
         let bad = |e: AgentError| Refused::Policy(Box::new(e));
-        let trusted = TrustedKeys::read(&self.places.trust()).map_err(|e| bad(e.into()))?;
+        let trusted = Trusted::read(&self.places).map_err(bad)?;
         // The signatures first: nothing is fetched for an assignment that nobody signed.
         let statement =
             kiln_base::bundle::PolicyStatement::verify(&assigned.statement, &trusted).map_err(|e| bad(e.into()))?;

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use kiln_base::abi::Tables;
-use kiln_base::bundle::TrustedKeys;
 use kiln_base::model::{CallFilter, cgroup_name, literal_of_pattern, unit_of_cgroup};
 use serde::Serialize;
 
@@ -16,17 +15,18 @@ use crate::error::{Lack, Result};
 use crate::machine::files::read_bounded;
 use crate::machine::procfs::cgroup_path;
 use crate::update::store::Verified;
+use crate::update::trusted::Trusted;
 
 /// Index of the host's subject.
 const HOST: u32 = 1;
 
-/// Fails where a policy gives a unit another filter than the image does.
+/// Fails where a policy gives a unit another filter than the image does, or was compiled for another image.
 ///
 /// # Errors
-/// [`Lack::Calls`]; or, if the policy has filters, why the image's own policy cannot be read.
+/// [`Lack::Calls`], [`Lack::OtherImage`]; or, if the policy has filters, why the image's own policy cannot be read.
 pub fn check(places: &Places, policy: &Verified) -> Result<()> {
     let read = || {
-        let trusted = TrustedKeys::read(&places.trust())?;
+        let trusted = Trusted::read(places)?;
         Verified::read(&places.baked_tables(), &places.baked_signature(), &trusted)?.of_build()
     };
     let has = |tables: &Tables| tables.metadata.subjects.iter().any(|s| s.calls.is_some());
@@ -35,6 +35,12 @@ pub fn check(places: &Places, policy: &Verified) -> Result<()> {
         Err(_) if !has(&policy.tables) => return Ok(()),
         Err(e) => return Err(e),
     };
+    // What `label` and `image` bind was read in an image, and this one is known to say something else.
+    if let (Some(here), Some(there)) = (&baked.tables.metadata.image, &policy.tables.metadata.image)
+        && here != there
+    {
+        return Err(Lack::OtherImage.into());
+    }
     if !has(&policy.tables) && !has(&baked.tables) {
         return Ok(());
     }

@@ -15,6 +15,7 @@
 //!  release  a unit or process out of quarantine
 //!  choice   at boot: the image's policy or the last good one
 //!  records  what is known of the generations in the kernel, until reboot
+//!  trusted  by what a policy is taken: the image's keys, the machine's name
 //!  store    what survives a reboot: the last good policy, the highest numbers accepted
 //! ```
 
@@ -36,4 +37,5 @@ pub mod switch;
 pub mod take;
 pub mod tighten;
 pub mod tightened;
+pub mod trusted;
 pub mod windows;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{AgentError, FileFault, Result, TablesFault};
 use crate::machine::files::{read_bounded, read_optional};
+use crate::machine::host;
 use crate::update::store::Verified;
 use crate::update::tightened::{Tightened, number};
 
@@ -159,7 +160,8 @@ impl Keeper {
         if Digest::of(&file) != record.tables {
             return Err(fail(TablesFault::NotLoaded));
         }
-        Tables::read(&file).map_err(|e| fail(e.into()))
+        let host = host::name(&self.run)?;
+        Ok(Tables::read(&file).map_err(|e| fail(e.into()))?.on_host(&host))
     }
 
     /// The kept tables and signature of a generation, as they came.
@@ -182,7 +184,7 @@ impl Keeper {
             let path = entry.path();
             let extension = path.extension();
             let ours = extension.is_some_and(|e| e == "tables" || e == "json");
-            if ours || path.file_name().is_some_and(|n| n == "object" || n == "absent") {
+            if ours || path.file_name().is_some_and(|n| n == "object" || n == "absent" || n == host::FILE) {
                 let _ = std::fs::remove_file(path);
             }
         }

@@ -1,6 +1,5 @@
 //! What is done about the policy in force: confirming it, proving it again, noting its assignment.
 
-use kiln_base::bundle::TrustedKeys;
 use kiln_base::event::Evidence;
 
 use crate::error::Result;
@@ -10,6 +9,7 @@ use crate::update::engine::Engine;
 use crate::update::label::label;
 use crate::update::prove::prove;
 use crate::update::store::Verified;
+use crate::update::trusted::Trusted;
 use crate::update::windows;
 
 /// Notes the assignment by which the active policy came, where it came before its assignment.
@@ -29,7 +29,7 @@ pub fn assign(engine: &mut Engine, sequence: u64) -> Result<()> {
 pub fn confirm(engine: &mut Engine) -> Result<()> {
     let mut records = engine.records()?;
     let (file, signature) = engine.keeper.files(&records.active)?;
-    let trusted = TrustedKeys::read(&engine.places.trust())?;
+    let trusted = Trusted::read(&engine.places)?;
     let mut policy = Verified::check("the active policy", file, signature, &trusted)?;
     policy.sequence = records.active.sequence;
     if policy.tightening.is_some() {

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use kiln_base::abi::Tables;
 use kiln_base::abi::tables::MAX_FILE;
 use kiln_base::bundle::{
-    Assignment, Envelope, MAX_ENVELOPE, PolicyStatement, StatementError, TIGHTENING_TYPE, Tightening, TrustedKeys,
-    write_aside,
+    Assignment, Envelope, MAX_ENVELOPE, PolicyStatement, StatementError, TIGHTENING_TYPE, Tightening, write_aside,
 };
 use kiln_base::model::Digest;
 use serde::{Deserialize, Serialize};
@@ -15,6 +14,7 @@ use crate::error::{AgentError, FileFault, Number, Result, TablesFault};
 use crate::machine::clock::{now_ns, wall_ns};
 use crate::machine::files::{read_bounded, read_optional};
 use crate::update::tightened::{Tightened, number};
+use crate::update::trusted::Trusted;
 
 const MAX_STATE: u64 = 64 * 1024;
 
@@ -56,7 +56,7 @@ pub struct TightenedMark {
 pub struct Verified {
     /// What was signed.
     pub statement: PolicyStatement,
-    /// The tables, checked.
+    /// The tables of this host, checked.
     pub tables: Tables,
     /// Digest of the tables file.
     pub digest: Digest,
@@ -94,7 +94,7 @@ impl Verified {
     ///
     /// # Errors
     /// If any signature, digest, number or part of the tables does not hold. `place` names the file in errors.
-    pub fn check(place: &str, file: Vec<u8>, signature: Vec<u8>, trusted: &TrustedKeys) -> Result<Verified> {
+    pub fn check(place: &str, file: Vec<u8>, signature: Vec<u8>, trusted: &Trusted) -> Result<Verified> {
         let envelope = Envelope::parse(&signature)?;
         let (statement, tightening) = if envelope.payload_type() == TIGHTENING_TYPE {
             let signed = Tightening::verify(&envelope, trusted)?;
@@ -105,7 +105,7 @@ impl Verified {
         };
         statement.covers(&file)?;
         let fail = |fault| AgentError::Tables { place: place.to_owned(), fault };
-        let tables = Tables::read(&file).map_err(|e| fail(e.into()))?;
+        let tables = Tables::read(&file).map_err(|e| fail(e.into()))?.on_host(&trusted.host);
         if tables.metadata.serial != statement.serial {
             return Err(fail(TablesFault::Serial { tables: tables.metadata.serial, statement: statement.serial }));
         }
@@ -144,7 +144,7 @@ impl Verified {
     ///
     /// # Errors
     /// As [`Verified::check`], or if a file cannot be read.
-    pub fn read(tables: &Path, signature: &Path, trusted: &TrustedKeys) -> Result<Verified> {
+    pub fn read(tables: &Path, signature: &Path, trusted: &Trusted) -> Result<Verified> {
         let file = read_bounded(tables, MAX_FILE as u64)?;
         let envelope = read_bounded(signature, MAX_ENVELOPE as u64)?;
         Verified::check(&tables.display().to_string(), file, envelope, trusted)
@@ -154,7 +154,7 @@ impl Verified {
     ///
     /// # Errors
     /// If it is not signed by the POS, not for this instance, or not for this policy.
-    pub fn assigned(mut self, envelope: &Envelope, instance: &str, trusted: &TrustedKeys) -> Result<Verified> {
+    pub fn assigned(mut self, envelope: &Envelope, instance: &str, trusted: &Trusted) -> Result<Verified> {
         let assignment = Assignment::verify(envelope, trusted)?;
         if self.tightening.is_some() {
             return Err(StatementError::NotOfBuild.into());
@@ -311,7 +311,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::last_good`].
-    pub fn tightened(&self, trusted: &TrustedKeys) -> Result<Option<Verified>> {
+    pub fn tightened(&self, trusted: &Trusted) -> Result<Option<Verified>> {
         let Some(kept) = self.read_tightened()? else { return Ok(None) };
         let tables = self.path(&format!("{TIGHTENED}{}.tables", kept.tables.hex()));
         let file = read_bounded(&tables, MAX_FILE as u64)?;
@@ -366,7 +366,7 @@ impl Store {
     ///
     /// # Errors
     /// If its files are damaged or not signed any more (a key was withdrawn with a new image).
-    pub fn last_good(&self, trusted: &TrustedKeys) -> Result<Option<Verified>> {
+    pub fn last_good(&self, trusted: &Trusted) -> Result<Option<Verified>> {
         let path = self.path("good.json");
         let Some(bytes) = read_optional(&path, 2 * MAX_ENVELOPE as u64)? else { return Ok(None) };
         let record: Good =

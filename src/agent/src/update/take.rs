@@ -1,6 +1,6 @@
 //! Taking a newer policy: from files by an operator, or from the POS. One path for both.
 
-use kiln_base::bundle::{Envelope, TrustedKeys};
+use kiln_base::bundle::Envelope;
 use kiln_base::event::Evidence;
 
 use crate::error::{AgentError, Number, Result};
@@ -10,6 +10,7 @@ use crate::update::stay;
 use crate::update::store::{Store, Verified};
 use crate::update::switch::switch;
 use crate::update::tighten;
+use crate::update::trusted::Trusted;
 
 /// Makes a verified policy active. With `confirm_within` (seconds) it must be confirmed in that time, or the policy
 /// before comes back; without, the proof confirms it.
@@ -47,7 +48,7 @@ pub fn apply(engine: &mut Engine, policy: &Verified, confirm_within: Option<u64>
 /// # Errors
 /// If a signature does not hold.
 pub fn verify(
-    trusted: &TrustedKeys,
+    trusted: &Trusted,
     place: &str,
     tables: Vec<u8>,
     signature: Vec<u8>,

@@ -3,7 +3,7 @@
 
 use kiln_base::abi::metadata::QUARANTINE;
 use kiln_base::abi::subset::prove;
-use kiln_base::bundle::{Tightening, TrustedKeys};
+use kiln_base::bundle::Tightening;
 use kiln_base::event::Evidence;
 use kiln_base::window::text;
 
@@ -17,6 +17,7 @@ use crate::update::stay;
 use crate::update::store::{Accepted, Store, Verified};
 use crate::update::switch::switch;
 use crate::update::tightened::Tightened;
+use crate::update::trusted::Trusted;
 
 const SECOND: u64 = 1_000_000_000;
 /// When it is said that a tightened policy ends soon, in seconds before.
@@ -93,7 +94,7 @@ const SENTINEL: u32 = 2;
 
 /// The build's policy that is in force, or that the one in force stands in for.
 fn build(engine: &Engine, active: &Record) -> Result<Verified> {
-    let trusted = TrustedKeys::read(&engine.places.trust())?;
+    let trusted = Trusted::read(&engine.places)?;
     let (tables, signature) = (engine.places.baked_tables(), engine.places.baked_signature());
     let baked = Verified::read(&tables, &signature, &trusted).and_then(Verified::of_build);
     let kept = engine.store.last_good(&trusted).ok().flatten();
@@ -103,7 +104,7 @@ fn build(engine: &Engine, active: &Record) -> Result<Verified> {
 
 /// What the agent kept of an earlier boot or load that may stand in for `build`. Why it may not is said, and it is forgotten:
 /// the build's policy is enforced then.
-pub fn kept(store: &Store, trusted: &TrustedKeys, build: &Verified) -> Option<Verified> {
+pub fn kept(store: &Store, trusted: &Trusted, build: &Verified) -> Option<Verified> {
     let usable = |policy: Verified| {
         let Some(signed) = &policy.tightening else { return Ok(None) };
         if signed.base != build.digest || signed.serial != build.statement.serial {

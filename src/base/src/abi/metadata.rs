@@ -1,9 +1,10 @@
 //! The metadata of a tables file: what its numbers mean, for evidence, events and explanations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::hosts::HostsInfo;
 use crate::model::{Action, Because, BlockKind, CallFilter, Digest, Mode, Outcome, Resource, Window, limit_text};
 
 /// The JSON part of a tables file.
@@ -32,6 +33,27 @@ pub struct Metadata {
     /// The policy's selectors of users, by whose place the kernel part names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<UserInfo>,
+    /// What the image was for which the policy was compiled, where it asks for that: by `label` or `image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageInfo>,
+    /// Which of the tables within these are for a host name, where the policy names hosts by patterns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<HostsInfo>,
+    /// The patterns of host names that match where these tables hold, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<String>,
+}
+
+/// What an image says of itself, as far as selectors ask for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageInfo {
+    /// `IMAGE_ID` of its os-release, and `:IMAGE_VERSION` behind it where that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The labels of its services; a template's (`app@.service`) are those of its instances.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A selector of users.

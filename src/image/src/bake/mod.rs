@@ -28,6 +28,7 @@ pub mod disk;
 mod error;
 pub mod ext4;
 pub mod image;
+mod info;
 mod install;
 pub mod kernel;
 pub mod layout;
@@ -51,6 +52,7 @@ use serde::Serialize;
 
 pub use boot::BootEdit;
 pub use error::BakeError;
+pub use info::info;
 pub use payload::{KernelCheck, Options, Payload};
 pub use plan::{MANIFEST_SCHEMA, Manifest, Plan};
 pub use rootdir::RootDir;

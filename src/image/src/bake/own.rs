@@ -46,7 +46,7 @@ pub(super) fn calls(image: &dyn Image, unit: &str, aliases: &[&str]) -> Result<V
 }
 
 /// The drop-ins of a unit by name: of equal names the one of the most particular and strongest folder.
-fn drop_ins(image: &dyn Image, names: &[&str]) -> Result<BTreeMap<String, String>, BakeError> {
+pub(super) fn drop_ins(image: &dyn Image, names: &[&str]) -> Result<BTreeMap<String, String>, BakeError> {
     let mut folders: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
     for name in names {
         let stem = name.split('@').next().unwrap_or_default().trim_end_matches(".service");
@@ -68,7 +68,7 @@ fn drop_ins(image: &dyn Image, names: &[&str]) -> Result<BTreeMap<String, String
     Ok(out)
 }
 
-fn text(image: &dyn Image, path: &str) -> Result<Option<String>, BakeError> {
+pub(super) fn text(image: &dyn Image, path: &str) -> Result<Option<String>, BakeError> {
     let Some(real) = follow(image, path)? else { return Ok(None) };
     match image.find(&real)? {
         Some(f) if f.kind == Kind::File && f.len <= MAX_UNIT => {

@@ -25,6 +25,8 @@ pub struct Payload<'a> {
     pub units: Vec<&'a dyn UnitSelector>,
     /// Programs that its subjects name, without wildcards.
     pub programs: Vec<String>,
+    /// Selectors by `label` and `image` for which the image has nothing.
+    pub absent: Vec<String>,
     /// The policy's name, as signed.
     pub name: String,
     /// The policy's serial, as signed.

@@ -77,6 +77,7 @@ pub fn plan(image: &dyn Image, payload: &Payload<'_>, options: &Options) -> Resu
     }
     let Confined { units: confined, mut missing, unstarted } = units::confined(image, &payload.units)?;
     missing.extend(programs::missing(image, &payload.programs)?);
+    missing.extend(payload.absent.iter().cloned());
     if !missing.is_empty() {
         if !options.allow_missing_units {
             return Err(BakeError::MissingUnits(missing.join(", ")));

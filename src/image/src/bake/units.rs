@@ -32,7 +32,7 @@ pub trait UnitSelector {
 }
 
 /// Every unit file of the image, and for aliases what they stand for.
-fn unit_files(image: &dyn Image) -> Result<BTreeMap<String, Option<String>>, BakeError> {
+pub(super) fn unit_files(image: &dyn Image) -> Result<BTreeMap<String, Option<String>>, BakeError> {
     let mut units = BTreeMap::new();
     for dir in UNIT_DIRS {
         let names = match image.list(dir) {
@@ -204,12 +204,12 @@ fn unquoted_escape(text: &str) -> Option<String> {
 }
 
 /// `app@.service` of `app@blue.service`.
-fn template(name: &str) -> Option<String> {
+pub(super) fn template(name: &str) -> Option<String> {
     let (stem, rest) = name.split_once('@')?;
     Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1))
 }
 
-fn is_template(name: &str) -> bool {
+pub(super) fn is_template(name: &str) -> bool {
     template(name).is_some_and(|t| t == name)
 }
 

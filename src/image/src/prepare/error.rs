@@ -12,6 +12,7 @@ use super::selector::SelectorError;
 use super::sign::SignError;
 use super::trust::TrustFilesError;
 use super::users::UsersError;
+use crate::bake::BakeError;
 
 /// A request that cannot be baked, whatever the image is.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum PrepareError {
     /// The policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The image does not say what it is.
+    #[error(transparent)]
+    Image(#[from] BakeError),
     /// The secret key.
     #[error(transparent)]
     Key(#[from] KeyError),

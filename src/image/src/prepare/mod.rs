@@ -23,7 +23,7 @@ pub mod trust;
 mod users;
 
 pub use error::PrepareError;
-pub use missing::{MissingError, missing};
+pub use missing::{MissingError, about, missing};
 pub use policy::{PolicyError, PolicyFile, load, oldest_kernel};
 pub use request::{KernelFrom, Ready, Request};
 pub use selector::SelectorError;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kiln_base::abi::tables::MAX_FILE as MAX_TABLES;
 use kiln_base::abi::{Tables, TablesError};
-use kiln_lang::compile::{self, CompileError, KernelVersion, Users};
+use kiln_lang::compile::{self, CompileError, Image, KernelVersion};
 use kiln_lang::pdl::{Diagnostics, MAX_FILE as MAX_PDL, Source};
 use kiln_lang::policy::{self, Loaded};
 
@@ -78,6 +78,9 @@ pub enum PolicyError {
     /// The source beside tables is another policy's.
     #[error(transparent)]
     Another(#[from] ProofError),
+    /// Labels and names are those of another image.
+    #[error("{} was compiled for an image with other labels or another name; compile it for this one", .0.display())]
+    OtherImage(PathBuf),
     /// Not text.
     #[error("{} is not UTF-8 text", .0.display())]
     NotText(PathBuf),
@@ -107,11 +110,12 @@ fn gaps(error: &CompileError) -> String {
     gaps.iter().map(line).collect()
 }
 
-/// Reads a policy, compiling it for these users where it is PDL.
+/// Reads a policy, compiling it where it is PDL: for these users, and for an image, where one is given. Tables must then be
+/// of that image.
 ///
 /// # Errors
 /// [`PolicyError`]; so for all below.
-pub fn load(path: &Path, serial: u64, kernel: KernelVersion, users: &Users) -> Result<PolicyFile, PolicyError> {
+pub fn load(path: &Path, serial: u64, kernel: KernelVersion, image: Image<'_>) -> Result<PolicyFile, PolicyError> {
     let mut head = Vec::new();
     let unreadable = |source| FileError::Read { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(unreadable)?;
@@ -120,6 +124,11 @@ pub fn load(path: &Path, serial: u64, kernel: KernelVersion, users: &Users) -> R
         let bytes = read_bounded(path, MAX_TABLES as u64)?;
         let tables = Tables::read(&bytes).map_err(|source| PolicyError::Tables { path: path.to_owned(), source })?;
         proof::prove(&tables).map_err(|source| PolicyError::Unproven { path: path.to_owned(), source })?;
+        if let (Some(image), Some(compiled_for)) = (image.info, &tables.metadata.image)
+            && image != compiled_for
+        {
+            return Err(PolicyError::OtherImage(path.to_owned()));
+        }
         return Ok(PolicyFile { tables: bytes, source: None });
     }
     let source = source::read(path)?;
@@ -127,12 +136,12 @@ pub fn load(path: &Path, serial: u64, kernel: KernelVersion, users: &Users) -> R
     let loaded = taken(path, source)?;
     let digest = policy::digest(&loaded.policy);
     let options = compile::Options { policy: digest, serial, kernel };
-    let tables = compile::compile_for(&loaded.policy, &options, users);
+    let tables = compile::compile_for(&loaded.policy, &options, image);
     let mut tables = tables.map_err(|error| match error {
         CompileError::Gaps(_) => PolicyError::Gaps { path: path.to_owned(), error },
         source => PolicyError::Compile { path: path.to_owned(), source },
     })?;
-    proof::relate(&mut tables.metadata, path);
+    proof::relate(&mut tables, path);
     Ok(PolicyFile { tables: tables.to_bytes()?, source: Some(text) })
 }
 

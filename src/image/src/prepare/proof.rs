@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use kiln_base::abi::{Metadata, Tables};
 use kiln_base::model::Digest;
-use kiln_lang::compile::{self, Options, Users};
+use kiln_lang::compile::{self, Image, Options, Users};
 use kiln_lang::pdl::{NoFiles, Source};
 use kiln_lang::policy;
 
@@ -55,9 +55,11 @@ pub fn prove(tables: &Tables) -> Result<(), ProofError> {
     }
     let kernel = metadata.kernel.parse().map_err(|_| ProofError::Differs("the kernel version"))?;
     let options = Options { policy: found, serial: metadata.serial, kernel };
-    let again = compile::compile_for(&policy, &options, &Users::of_tables(metadata))
-        .map_err(|_| ProofError::Differs("the rules"))?;
-    if again.kernel.to_bytes() != tables.kernel.to_bytes() {
+    let users = Users::of_tables(metadata);
+    let image = Image { users: &users, info: metadata.image.as_ref() };
+    let again = compile::compile_for(&policy, &options, image).map_err(|_| ProofError::Differs("the rules"))?;
+    let parts = |tables: &Tables| tables.all().map(|one| one.kernel.to_bytes()).collect::<Vec<_>>();
+    if parts(&again) != parts(tables) {
         return Err(ProofError::Differs("the kernel's numbers"));
     }
     // Where a rule was written is a hint; all else counts.
@@ -67,11 +69,13 @@ pub fn prove(tables: &Tables) -> Result<(), ProofError> {
         metadata.blocks.iter_mut().flat_map(|block| &mut block.limits).for_each(|limit| limit.origin.clear());
         metadata
     };
-    let limits = metadata.blocks.iter().flat_map(|block| &block.limits).map(|limit| &limit.origin);
-    let mut origins = metadata.rules.iter().map(|rule| &rule.origin).chain(limits);
-    let origins = origins.all(|origin| !origin.chars().any(char::is_control));
-    if !origins || placeless(&again.metadata) != placeless(metadata) {
-        return Err(ProofError::Differs("the descriptions"));
+    for (again, metadata) in again.all().zip(tables.all()).map(|(again, one)| (&again.metadata, &one.metadata)) {
+        let limits = metadata.blocks.iter().flat_map(|block| &block.limits).map(|limit| &limit.origin);
+        let mut origins = metadata.rules.iter().map(|rule| &rule.origin).chain(limits);
+        let origins = origins.all(|origin| !origin.chars().any(char::is_control));
+        if !origins || placeless(again) != placeless(metadata) {
+            return Err(ProofError::Differs("the descriptions"));
+        }
     }
     Ok(())
 }
@@ -86,7 +90,7 @@ pub fn same(tables: &Tables, path: &Path, found: Digest) -> Result<(), ProofErro
 }
 
 /// Says where rules were written relative to the policy's file, so that how that was named does not count.
-pub fn relate(metadata: &mut Metadata, main: &Path) {
+pub fn relate(tables: &mut Tables, main: &Path) {
     let here = std::env::current_dir().unwrap_or_default();
     let parts = |path: &Path| -> Vec<String> {
         let whole = super::source::tidy(&here.join(path));
@@ -95,7 +99,8 @@ pub fn relate(metadata: &mut Metadata, main: &Path) {
     };
     let mut base = parts(main);
     base.pop();
-    for rule in &mut metadata.rules {
+    let others = tables.others.iter_mut().map(|other| &mut other.metadata);
+    for rule in [&mut tables.metadata].into_iter().chain(others).flat_map(|metadata| &mut metadata.rules) {
         let Some((file, line)) = rule.origin.rsplit_once(':') else { continue };
         if file.starts_with('<') || file.starts_with("std/") {
             continue;

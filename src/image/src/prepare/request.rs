@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use kiln_base::abi::Tables;
 use kiln_base::bundle::{Envelope, MAX_ENVELOPE, PolicyStatement, SigningKey, TrustedKeys};
+use kiln_lang::compile::{Image, KernelVersion, Users};
 
 use super::error::PrepareError;
 use super::file::read_bounded;
 use super::policy::{self, PolicyError, PolicyFile};
 use super::selector::{self, Selector};
-use super::{sign, trust, users};
+use super::{missing, sign, trust, users};
 use crate::bake::{self, BakeError, KernelCheck, Options, Payload, Report, UnitSelector};
 
 /// Largest agent: the static one has 2 to 8 MiB.
@@ -84,7 +85,7 @@ impl Request {
         let name = self.name.clone().map_or_else(|| sign::name_of(&self.policy), Ok)?;
         let kernel = policy::oldest_kernel(&self.target, self.partition);
         let users = users::users(&self.target, self.partition);
-        let policy = policy::load(&self.policy, self.serial, kernel, &users)?;
+        let policy = self.policy_for(kernel, &users)?;
         users::agree(&policy.tables, &users)?;
         let key = self.key.as_deref().map(SigningKey::read).transpose()?;
         let trust = trust::files(&self.trust, key.as_ref())?;
@@ -102,6 +103,7 @@ impl Request {
         let payload = Payload {
             units: Vec::new(),
             programs: selector::programs(&policy.tables)?,
+            absent: missing::absent(&policy.tables)?,
             agent_path,
             agent,
             tables: policy.tables,
@@ -120,6 +122,22 @@ impl Request {
             partition: self.partition,
         };
         Ok(Ready { target: self.target, output: self.output, selectors, payload, options })
+    }
+}
+
+impl Request {
+    /// The policy for the image. An image that cannot be read is refused by the bake itself, with its reason, where the
+    /// policy does not ask what the image is.
+    fn policy_for(&self, kernel: KernelVersion, users: &Users) -> Result<PolicyFile, PrepareError> {
+        let load = |info| policy::load(&self.policy, self.serial, kernel, Image { users, info });
+        match missing::about(&self.target, self.partition) {
+            Ok(image) => Ok(load(Some(&image))?),
+            Err(error) => match load(None) {
+                Ok(policy) if Tables::read(&policy.tables)?.metadata.image.is_none() => Ok(policy),
+                Ok(_) | Err(PolicyError::Gaps { .. }) => Err(error.into()),
+                Err(other) => Err(other.into()),
+            },
+        }
     }
 }
 

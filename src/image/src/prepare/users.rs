@@ -57,6 +57,8 @@ pub(super) fn agree(tables: &[u8], image: &Users) -> Result<(), UsersError> {
 
 #[cfg(test)]
 mod tests {
+    use kiln_lang::compile::Image;
+
     use super::*;
 
     #[test]
@@ -70,7 +72,7 @@ mod tests {
             kernel: kiln_lang::compile::KernelVersion::BASELINE,
         };
         let here = Users::of_passwd("root:x:0:0::/:/bin/sh\nweb:x:33:33::/:/bin/sh\ndb:x:70:70::/:/bin/sh\n");
-        let tables = kiln_lang::compile::compile_for(&policy, &options, &here).unwrap();
+        let tables = kiln_lang::compile::compile_for(&policy, &options, Image { users: &here, info: None }).unwrap();
         super::super::proof::prove(&tables).unwrap();
         let tables = tables.to_bytes().unwrap();
         agree(&tables, &here).unwrap();

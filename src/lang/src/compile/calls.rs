@@ -75,7 +75,7 @@ pub fn call_filter(policy: &Policy, blocks: &[usize]) -> Result<Option<CallFilte
         timeless(block, &mut gaps);
         block.rules.iter().for_each(|rule| of_rule(block, rule, &mut gaps));
     }
-    if gaps.is_empty() { Ok(filter(&Rules::of(policy, &Selectors::default()), blocks)) } else { Err(gaps) }
+    if gaps.is_empty() { Ok(filter(&Rules::of(policy, &Selectors::default(), &[]), blocks)) } else { Err(gaps) }
 }
 
 /// What of the rules on system calls the filter of a unit cannot do.
@@ -190,7 +190,7 @@ fn unheard(block: &Block, rule: &Rule, gaps: &mut Vec<Gap>) {
 fn startable(policy: &Policy, number: usize, gaps: &mut Vec<Gap>) {
     let block = &policy.blocks[number];
     let refused =
-        filter(&Rules::of(policy, &Selectors::default()), &[number]).is_some_and(|f| !f.of("execve").permits());
+        filter(&Rules::of(policy, &Selectors::default(), &[]), &[number]).is_some_and(|f| !f.of("execve").permits());
     if refused && block.mode == Mode::Enforce {
         gaps.push(Gap::of_block(
             block,

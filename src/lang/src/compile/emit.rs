@@ -10,18 +10,19 @@ use kiln_base::model::{Action, Cidr, KernelOp, Mode, Proto, Severity, Verb, Verb
 
 use super::calls;
 use super::decision::{Book, Joint, View, joint, joint_where};
-use super::gap::quarantines;
+use super::gap::{asks_image, quarantines};
 use super::limit;
+use super::lines::Machine;
 use super::moment::{self, Moment};
 use super::names::Names;
 use super::pack::pack;
 use super::rules::Rules;
-use super::subjects::{Combination, HOST, Plan, SENTINEL, key, switched};
+use super::subjects::{Combination, HOST, Plan, SENTINEL, key};
 use super::users::Selectors;
 use super::{CompileError, Options};
 use crate::automata::{ByteSet, Dfa, Limits, Nfa, Pattern, Subset, region};
 use crate::policy::detour;
-use crate::policy::normal::{Addresses, Block, BlockKind, Effect, Object, Policy, SelectorKey};
+use crate::policy::normal::{Addresses, Block, BlockKind, Effect, Object, Policy};
 
 /// The verbs of a decision on a path or unix socket.
 const PATH_VERBS: VerbSet = VerbSet::FILE.union(VerbSet::NETWORK);
@@ -31,8 +32,9 @@ pub(super) fn emit(
     options: &Options,
     selectors: &Selectors,
     plan: Plan,
+    machine: Machine<'_>,
 ) -> Result<Tables, CompileError> {
-    let rules = Rules::of(policy, selectors);
+    let rules = Rules::of(policy, selectors, &plan.lines);
     let mut book = Book::new();
     let names = Names::of(policy)?;
     let objects = Objects::build(policy, &rules, names.as_ref())?;
@@ -89,6 +91,9 @@ pub(super) fn emit(
     let automata = Automata { paths: paths.finish(), nets: nets.finish(), names };
     let kernel = assemble(&plan, &book, all, &automata, (marks(policy, &rules), selectors))?;
     let metadata = metadata(policy, options, selectors, &plan, &rules);
+    let image = machine.image.filter(|_| asks_image(policy)).cloned();
+    let on = machine.hosts.iter().cloned().collect();
+    let metadata = Metadata { image, on, ..metadata };
     Ok(Tables::new(kernel, metadata)?)
 }
 
@@ -513,22 +518,17 @@ fn metadata(policy: &Policy, options: &Options, selectors: &Selectors, plan: &Pl
     debug_assert_eq!(subjects[0].key, HOST_KEY);
     let key = SENTINEL_KEY.to_owned();
     subjects.insert(1, SubjectInfo { key, index: SENTINEL, profile: None, guards: Vec::new(), calls: None });
-    let patterns = |n: usize, wanted: SelectorKey| {
-        // A line that joins a unit and a program attaches by a switch alone.
-        let lines = policy.blocks[n].subjects.iter().filter(|l| !switched(policy, &policy.blocks[n], l));
-        let all = lines.flatten().filter(|s| s.key == wanted);
-        all.map(|s| s.pattern.0.clone()).collect::<std::collections::BTreeSet<_>>()
-    };
+    let named = plan.named();
     let blocks = policy.blocks.iter().enumerate().map(|(n, b)| BlockInfo {
         kind: b.kind,
         name: b.name.clone(),
         mode: b.mode,
-        units: patterns(n, SelectorKey::Unit).into_iter().collect(),
-        exec: patterns(n, SelectorKey::Exec).into_iter().collect(),
+        units: named[n].units.iter().cloned().collect(),
+        exec: named[n].exec.iter().cloned().collect(),
         host: plan.attachments[n].host,
         limits: limit::describe(b),
     });
-    let units = (0..policy.blocks.len()).flat_map(|n| patterns(n, SelectorKey::Unit));
+    let units = named.iter().flat_map(|n| n.units.iter().cloned());
     Metadata {
         policy: options.policy,
         source: crate::policy::to_pdl(policy),
@@ -540,5 +540,8 @@ fn metadata(policy: &Policy, options: &Options, selectors: &Selectors, plan: &Pl
         units: units.collect::<std::collections::BTreeSet<_>>().into_iter().collect(),
         windows: policy.windows.iter().map(|(n, w)| WindowInfo { name: n.clone(), window: w.clone() }).collect(),
         users: selectors.describe(),
+        image: None,
+        hosts: None,
+        on: Vec::new(),
     }
 }

@@ -43,6 +43,9 @@ pub enum CompileError {
          many subjects"
     )]
     Moments(usize),
+    /// More sets of patterns of host names than there can be tables.
+    #[error("the policy tells more than {0} kinds of hosts apart; use fewer patterns after `host`")]
+    Hosts(usize),
     /// More sets of names than the tables have room for.
     #[error("the policy's names of hosts make more than {0} sets; use fewer patterns that match the same names")]
     Names(usize),

@@ -4,6 +4,7 @@ use kiln_base::abi::metadata::LimitInfo;
 use kiln_base::model::{Action, BlockKind, Mode, Outcome, Resource, literal_of_pattern, template_of_pattern};
 
 use super::gap::Gap;
+use super::subjects::Plan;
 use crate::policy::normal::{Block, Limit, Object, Policy, Selector, SelectorKey};
 
 /// The limits and throttles of a policy that cannot be enforced, and why.
@@ -69,6 +70,17 @@ fn outcome(limit: &Limit, add: &mut impl FnMut(String, &str)) {
 /// Whether the kernel counts how often the limit was met.
 fn told(resource: Resource) -> bool {
     !matches!(resource, Resource::Files | Resource::IoRead | Resource::IoWrite)
+}
+
+/// Limits of a block whose services all have a more specific profile in this image would hold nothing.
+pub(super) fn lost(policy: &Policy, plan: &Plan, gaps: &mut Vec<Gap>) {
+    let named = plan.named();
+    let lost = policy.blocks.iter().zip(&named).filter(|(b, named)| !b.limits.is_empty() && named.units.is_empty());
+    let gap = |block| {
+        let why = "its limits hold nothing: a more specific line of another profile takes each of its units";
+        Gap::of_block(block, why.to_owned(), "write the limits in the other profile, or in a guard".to_owned())
+    };
+    gaps.extend(lost.map(|(block, _)| gap(block)));
 }
 
 /// The pattern of a line that names units and nothing else.

@@ -3,6 +3,7 @@
 use kiln_base::abi::metadata::RuleInfo;
 use kiln_base::model::{Outcome, VerbSet};
 
+use super::lines::{Line, clauses};
 use super::users::Selectors;
 use crate::policy::normal::{Block, BlockKind, Condition, Effect, Object, Policy};
 
@@ -40,10 +41,11 @@ pub(super) struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    pub(super) fn of(policy: &'a Policy, selectors: &Selectors) -> Rules<'a> {
+    pub(super) fn of(policy: &'a Policy, selectors: &Selectors, lines: &[Vec<Line>]) -> Rules<'a> {
         let bit = |name: &String| policy.windows.keys().position(|w| w == name).map_or(0, |n| 1u64 << (n & 63));
         let active = policy.blocks.iter().map(|b| b.active.as_ref().map(|a| bit(&a.window))).collect();
-        let users = policy.blocks.iter().map(|b| selectors.clauses(b)).collect();
+        let users =
+            (0..policy.blocks.len()).map(|n| lines.get(n).map_or_else(Vec::new, |lines| clauses(lines))).collect();
         let (entries, defaults, first) = (Vec::new(), Vec::new(), Vec::new());
         let mut rules = Rules { blocks: &policy.blocks, entries, defaults, first, active, users };
         let during = |condition: &Condition| match condition {

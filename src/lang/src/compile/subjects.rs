@@ -7,14 +7,16 @@ use std::collections::{BTreeSet, HashMap};
 
 use kiln_base::abi::layout;
 use kiln_base::abi::metadata::{HOST_KEY, QUARANTINE, SENTINEL_KEY};
+use kiln_base::model::{cgroup_name, literal_of_pattern};
 
 use super::CompileError;
 use super::gap::{Gap, quarantines};
+use super::lines::{self, At, Line};
 use super::moment::Moment;
 use super::rules::Rules;
-use super::users::{Selectors, everybody};
+use super::users::Selectors;
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
-use crate::policy::normal::{Block, BlockKind, Effect, Object, Policy, Selector, SelectorKey};
+use crate::policy::normal::{Block, BlockKind, Object, Policy, SelectorKey};
 
 /// Index of the host's subject.
 pub(super) const HOST: u32 = 1;
@@ -37,8 +39,9 @@ pub(super) struct Combination {
 /// How a block comes to a task.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Attachment {
-    pub(super) units: Vec<Pattern>,
-    pub(super) exec: Vec<Pattern>,
+    /// Each with how specific its line is.
+    pub(super) units: Vec<(SelectorKey, Pattern)>,
+    pub(super) exec: Vec<(SelectorKey, Pattern)>,
     pub(super) host: bool,
     /// A profile that nothing but the user gives.
     pub(super) by_user: bool,
@@ -46,6 +49,8 @@ pub(super) struct Attachment {
 
 /// The subjects of a policy and how a task comes from one to another.
 pub(super) struct Plan {
+    /// Per block.
+    pub(super) lines: Vec<Vec<Line>>,
     pub(super) attachments: Vec<Attachment>,
     /// Sorted by key; the first is the host's. Its place is not its index: see [`Plan::index`].
     pub(super) combinations: Vec<Combination>,
@@ -72,6 +77,49 @@ impl Plan {
     pub(super) fn blocks(&self, c: &Combination) -> Vec<usize> {
         let host = self.attachments.iter().enumerate().filter(|(_, a)| a.host).map(|(n, _)| n);
         host.chain(c.guards.iter().copied()).chain(c.profile).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// The units and programs of a block, by pattern.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub(super) units: BTreeSet<String>,
+    pub(super) exec: BTreeSet<String>,
+}
+
+impl Plan {
+    /// What comes to each block. What a more specific line of another profile takes away is left out.
+    pub(super) fn named(&self) -> Vec<Named> {
+        let mut out: Vec<Named> = (0..self.lines.len()).map(|_| Named::default()).collect();
+        // Lines of units that are equally specific take nothing from each other.
+        let all = self.lines.iter().flatten();
+        let ranks: BTreeSet<_> = all.filter(|l| matches!(l.at, At::Units(_))).map(|l| l.rank).collect();
+        let keeps =
+            |block: usize, unit: &str| ranks.len() < 2 || self.attachments[block].host || self.keeps(block, unit);
+        for (block, lines) in self.lines.iter().enumerate() {
+            for line in lines {
+                match &line.at {
+                    At::Units(units) => out[block].units.extend(units.iter().filter(|u| keeps(block, u)).cloned()),
+                    At::Exec(exec) => drop(out[block].exec.insert(exec.clone())),
+                    At::Nowhere | At::Switched | At::Everywhere | At::Joined => {}
+                }
+            }
+        }
+        out
+    }
+
+    /// Whether a block has a unit of a pattern in the end; of one with wildcards, whether it has any unit at all.
+    fn keeps(&self, block: usize, pattern: &str) -> bool {
+        let start = self.starts[0].1;
+        let binds = |accept: u32| {
+            let n = if accept == HOST { 0 } else { accept.saturating_sub(SENTINEL) as usize };
+            let combination = self.combinations.get(n).filter(|_| accept != 0);
+            combination.is_some_and(|c| c.profile == Some(block) || c.guards.contains(&block))
+        };
+        match literal_of_pattern(pattern) {
+            Some(unit) => binds(self.next.run(start, cgroup_name(&unit).as_bytes())),
+            None => self.next.accepts_from(start).into_iter().any(binds),
+        }
     }
 }
 
@@ -108,11 +156,15 @@ pub(super) fn key(blocks: &[Block], c: &Combination) -> String {
 }
 
 /// Finds the subjects. What cannot attach, or attaches two profiles at once, is added to `gaps`.
-pub(super) fn plan(policy: &Policy, selectors: &Selectors, gaps: &mut Vec<Gap>) -> Result<Plan, CompileError> {
+pub(super) fn plan(
+    policy: &Policy,
+    (selectors, lines): (&Selectors, Vec<Vec<Line>>),
+    gaps: &mut Vec<Gap>,
+) -> Result<Plan, CompileError> {
     let attachments: Vec<Attachment> =
-        policy.blocks.iter().map(|b| attachment(policy, b, gaps)).collect::<Result<_, CompileError>>()?;
-    two_of_users(policy, selectors, &attachments, gaps);
-    let of_users = policy.blocks.iter().map(|b| !selectors.clauses(b).is_empty()).collect();
+        policy.blocks.iter().zip(&lines).map(|(b, l)| attachment(b, l, gaps)).collect::<Result<_, CompileError>>()?;
+    two_of_users(policy, selectors, (&attachments, &lines), gaps);
+    let of_users = lines.iter().map(|lines| !lines::clauses(lines).is_empty()).collect();
     let mut nfa = Nfa::new();
     let roots = Roots::build(policy, &attachments, &mut nfa)?;
     let mut closure = Closure::new(policy, (&attachments, of_users), &roots, gaps);
@@ -154,58 +206,55 @@ pub(super) fn plan(policy: &Policy, selectors: &Selectors, gaps: &mut Vec<Gap>) 
     if combinations.len() > MOST {
         return Err(CompileError::Subjects(MOST));
     }
-    Ok(Plan { starts, combinations, attachments, next })
+    Ok(Plan { lines, starts, combinations, attachments, next })
 }
 
-/// Reads a block's selectors. Selectors that the tables cannot express were reported by `gap`.
-fn attachment(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) -> Result<Attachment, CompileError> {
+/// What a block's lines come to. Those that the tables cannot express were reported by `gap`.
+fn attachment(block: &Block, lines: &[Line], gaps: &mut Vec<Gap>) -> Result<Attachment, CompileError> {
     let mut out = Attachment::default();
-    for line in &block.subjects {
-        let everywhere = |s: &&Selector| s.key == SelectorKey::Host && s.pattern.0 == "*";
-        let user = |s: &&Selector| s.key == SelectorKey::User && !everybody(s);
-        let of_some = line.iter().any(|s| user(&s));
-        let rest: Vec<&Selector> = line.iter().filter(|s| !everywhere(s) && s.key != SelectorKey::User).collect();
-        let parse = |text: &str| {
-            Pattern::parse(text)
-                .map_err(|error| CompileError::Glob { origin: format!("{} {}", block.kind, block.name), error })
-        };
-        match rest[..] {
-            [] if block.kind == BlockKind::Profile && of_some => out.by_user = true,
-            [] if block.kind == BlockKind::Profile => gaps.push(Gap::of_block(
-                block,
-                "a profile for every task of the host would bind the programs that start all others".to_owned(),
-                "attach the profile by `subject unit \"…\";` or `subject exec \"…\";`, and write a guard for what \
-                 no program may do"
-                    .to_owned(),
-            )),
-            [] => out.host = true,
-            [Selector { key: SelectorKey::Unit, pattern }] => {
-                // The kernel programs see names of cgroups: of a unit, or `_` and a unit (cg_escape() of systemd).
-                let unit = parse(&pattern.0)?;
-                out.units.extend([unit.not_beginning_with(b'_'), unit.behind(b'_')]);
+    let parse = |text: &str| {
+        Pattern::parse(text)
+            .map_err(|error| CompileError::Glob { origin: format!("{} {}", block.kind, block.name), error })
+    };
+    for Line { rank, at, of_some, .. } in lines {
+        match at {
+            At::Nowhere | At::Switched => {}
+            At::Everywhere if *of_some && block.kind == BlockKind::Profile => {
+                out.by_user = true;
+                if *rank < SelectorKey::User {
+                    gaps.push(lines::outranks(block));
+                }
             }
-            [Selector { key: SelectorKey::Exec, pattern }] => out.exec.push(parse(&pattern.0)?),
-            [_] => {} // a key that `gap` reports
-            // The switch of the unit's own profile is the way in.
-            _ if switched(policy, block, line) => {}
-            _ => gaps.push(Gap::of_block(
-                block,
-                "the kernel programs attach by one selector at a time, and this line joins several".to_owned(),
-                "give one selector in a line; to bind one program of a unit, attach a profile to the unit and switch \
-                 with `allow exec … as …`"
-                    .to_owned(),
-            )),
+            At::Everywhere => out.host |= lines::everywhere(block, gaps),
+            At::Units(units) => {
+                for text in units {
+                    // The kernel programs see names of cgroups: of a unit, or `_` and a unit (cg_escape() of systemd).
+                    let unit = parse(text)?;
+                    out.units.extend([(*rank, unit.not_beginning_with(b'_')), (*rank, unit.behind(b'_'))]);
+                }
+            }
+            At::Exec(text) => out.exec.push((*rank, parse(text)?)),
+            At::Joined => gaps.push(lines::joined(block)),
         }
     }
     Ok(out)
 }
 
 /// Profiles that users bring must be of different users, and not of root.
-fn two_of_users(policy: &Policy, selectors: &Selectors, attachments: &[Attachment], gaps: &mut Vec<Gap>) {
-    let brought = || policy.blocks.iter().zip(attachments).filter(|(_, a)| a.by_user).map(|(block, _)| block);
+fn two_of_users(
+    policy: &Policy,
+    selectors: &Selectors,
+    (attachments, lines): (&[Attachment], &[Vec<Line>]),
+    gaps: &mut Vec<Gap>,
+) {
+    let clauses: Vec<Vec<u64>> = lines.iter().map(|lines| lines::clauses(lines)).collect();
+    let brought = || {
+        let all = policy.blocks.iter().zip(&clauses).zip(attachments);
+        all.filter(|(_, a)| a.by_user).map(|(of_block, _)| of_block)
+    };
     let root = selectors.table().get(&0).copied().unwrap_or(0);
-    for (n, a) in brought().enumerate() {
-        if selectors.clauses(a).iter().any(|clause| clause & !root == 0) {
+    for (n, (a, of_a)) in brought().enumerate() {
+        if of_a.iter().any(|clause| clause & !root == 0) {
             gaps.push(Gap::of_block(
                 a,
                 "a profile for all that root does would bind the programs that start all others".to_owned(),
@@ -213,10 +262,9 @@ fn two_of_users(policy: &Policy, selectors: &Selectors, attachments: &[Attachmen
                     .to_owned(),
             ));
         }
-        for b in brought().skip(n + 1) {
-            let (of_a, of_b) = (selectors.clauses(a), selectors.clauses(b));
+        for (b, of_b) in brought().skip(n + 1) {
             let matches = |clauses: &[u64], user: u64| clauses.iter().any(|clause| clause & !user == 0);
-            if selectors.table().values().any(|user| matches(&of_a, *user) && matches(&of_b, *user)) {
+            if selectors.table().values().any(|user| matches(of_a, *user) && matches(of_b, *user)) {
                 gaps.push(Gap::of_block(
                     a,
                     format!("profile {} and profile {} are of one user", a.name, b.name),
@@ -227,30 +275,8 @@ fn two_of_users(policy: &Policy, selectors: &Selectors, attachments: &[Attachmen
     }
 }
 
-/// Whether the line names one program of a unit, and every profile of that unit switches to this one at that program: the
-/// line then says nothing that the switches do not do.
-pub(super) fn switched(policy: &Policy, block: &Block, line: &[Selector]) -> bool {
-    let of = |key: SelectorKey| line.iter().filter(|s| s.key == key).map(|s| &s.pattern).collect::<Vec<_>>();
-    let ([unit], [exec], 2) = (&of(SelectorKey::Unit)[..], &of(SelectorKey::Exec)[..], line.len()) else {
-        return false;
-    };
-    let switches = |owner: &Block| {
-        owner.rules.iter().any(|r| match &r.object {
-            Object::File { paths, except, switch: Some(target), .. } => {
-                let whole = r.effect == Effect::Allow && r.conditions.is_empty() && except.is_empty();
-                whole && *target == block.name && paths.contains(exec)
-            }
-            _ => false,
-        })
-    };
-    // Only the profile with exactly that unit is known to be what such a task has.
-    let owns = |b: &&Block| {
-        b.kind == BlockKind::Profile
-            && b.subjects.iter().any(|l| matches!(&l[..], [s] if s.key == SelectorKey::Unit && s.pattern == **unit))
-    };
-    let mut owners = policy.blocks.iter().filter(owns).peekable();
-    block.kind == BlockKind::Profile && owners.peek().is_some() && owners.all(switches)
-}
+/// How many keys a selector can have.
+const RANKS: usize = 6;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -261,8 +287,8 @@ enum Kind {
 /// Where a task would have one profile as one user and one as another: it is denied everything.
 const REFUSED: u32 = u32::MAX;
 
-/// Where each block's patterns hang. The id of a selector is its block; of a switch the number of blocks and twice its
-/// place in `switches`; of an exception of that switch, one more.
+/// Where each block's patterns hang. The id of a selector is its block times [`RANKS`] and how specific its line is; of a
+/// switch the number of blocks times [`RANKS`] and twice its place in `switches`; of an exception of that switch, one more.
 struct Roots {
     /// The blocks that switches lead to.
     switches: Vec<usize>,
@@ -285,16 +311,16 @@ impl Roots {
         let mut roots = Roots { switches: Vec::new(), unit: none(), exec: none(), switch: none() };
         for (block, a) in attachments.iter().enumerate() {
             for (root, patterns) in [(&mut roots.unit[block], &a.units), (&mut roots.exec[block], &a.exec)] {
-                for pattern in patterns {
+                for (rank, pattern) in patterns {
                     let root = *root.get_or_insert_with(|| nfa.root());
-                    nfa.add(root, pattern, block as u32);
+                    nfa.add(root, pattern, (block * RANKS + *rank as usize) as u32);
                 }
             }
             for rule in &policy.blocks[block].rules {
                 let Object::File { paths, except, switch: Some(target), .. } = &rule.object else { continue };
                 let Some(target) = profiles.get(target.as_str()) else { continue };
                 let root = *roots.switch[block].get_or_insert_with(|| nfa.root());
-                let id = n + 2 * roots.switches.len();
+                let id = n * RANKS + 2 * roots.switches.len();
                 roots.switches.push(*target);
                 let except = except.iter().map(|path| (path, id + 1));
                 for (path, id) in paths.iter().map(|path| (path, id)).chain(except) {
@@ -364,25 +390,30 @@ impl<'a> Closure<'a> {
 
     /// The combination after the selectors and switches `ids` matched, as a number from 1; 0 for no change.
     fn follow(&mut self, from: &Combination, ids: &[u32], kind: Kind) -> u32 {
-        let n = self.policy.blocks.len();
+        let n = self.policy.blocks.len() * RANKS;
         let mut to = from.clone();
-        let mut chosen: Option<usize> = None;
+        let mut chosen: Option<(usize, usize)> = None;
         for (place, id) in ids.iter().enumerate() {
-            let block = match (*id as usize).checked_sub(n) {
-                None => *id as usize,
+            let (block, rank) = match (*id as usize).checked_sub(n) {
+                None => (*id as usize / RANKS, *id as usize % RANKS),
                 // An exception, or a switch whose exception matched, too: the ids are sorted.
                 Some(switch) if switch % 2 == 1 || ids.get(place + 1) == Some(&(id + 1)) => continue,
-                Some(switch) => self.roots.switches[switch / 2],
+                Some(switch) => (self.roots.switches[switch / 2], 0),
             };
             if self.policy.blocks[block].kind == BlockKind::Guard {
                 to.guards.insert(block);
                 continue;
             }
-            match chosen {
-                Some(other) if other != block => self.clash(from, other, block),
-                _ => chosen = Some(block),
+            // The most specific line wins, and of several profiles with equal ones none can. Nor can one of some users
+            // win, because the other is what other users have.
+            let (least, best) = chosen.unwrap_or((rank, block));
+            let winner = if rank < least { block } else { best };
+            if best != block && (least == rank || self.of_users[winner]) {
+                self.clash(from, best, block);
             }
+            chosen = Some((least.min(rank), winner));
         }
+        let chosen = chosen.map(|(_, block)| block);
         if let (Some(own), Some(other)) = (from.profile.filter(|p| self.of_users[*p]), chosen) {
             if kind == Kind::Unit {
                 return REFUSED;

@@ -299,7 +299,13 @@ fn what_cannot_be_enforced_is_never_ignored() {
         (Profile, Rule { conditions: vec![Condition::During("night".to_owned())], ..allow(read()) }),
         (Profile, switch_during("night")),
         (Profile, Rule { conditions: vec![Condition::By(Vec::new())], ..allow(read()) }),
-        (Guard, Rule { outcome: Outcome { severity: None, action: Some(Action::Throttle) }, ..deny(read()) }),
+        (
+            Guard,
+            Rule {
+                outcome: Outcome { severity: None, action: Some(Action::Throttle) },
+                ..a_rule(Effect::Watch, read())
+            },
+        ),
         (
             Profile,
             Rule { outcome: Outcome { severity: None, action: Some(Action::Kill) }, ..a_rule(Effect::Watch, read()) },
@@ -349,10 +355,12 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
     let line = |key, pattern: &str| Selector { key, pattern: Glob(pattern.to_owned()) };
     let with = |kind, subjects| Block { subjects, ..block(kind, Vec::new()) };
     let host = || line(SelectorKey::Host, "*");
+    // A throttle is of a service, not of a program.
+    let of_program = |kind| with(kind, vec![vec![line(SelectorKey::Exec, "/a")]]);
     let cases = [
         with(Profile, vec![vec![host()]]),
         with(Guard, vec![]),
-        with(Guard, vec![vec![line(SelectorKey::Host, "db*")]]),
+        with(Profile, vec![vec![line(SelectorKey::Host, "db*")]]),
         with(Guard, vec![vec![line(SelectorKey::User, "dave")]]),
         with(Guard, vec![vec![line(SelectorKey::Image, "nginx:*")]]),
         with(Guard, vec![vec![line(SelectorKey::Label, "app=web")]]),
@@ -363,15 +371,12 @@ fn blocks_that_cannot_be_enforced_are_never_ignored() {
         },
         Block {
             active: Some(Active { window: "night".to_owned(), otherwise: Some(Action::Throttle), because: Vec::new() }),
-            ..block(Profile, Vec::new())
+            ..of_program(Profile)
         },
-        Block {
-            on_violation: Outcome { severity: None, action: Some(Action::Throttle) },
-            ..block(Profile, Vec::new())
-        },
+        Block { on_violation: Outcome { severity: None, action: Some(Action::Throttle) }, ..of_program(Profile) },
         Block {
             on_violation_of: [(Verb::Exec, Outcome { severity: None, action: Some(Action::Throttle) })].into(),
-            ..block(Profile, Vec::new())
+            ..of_program(Profile)
         },
         Block {
             limits: vec![Limit {
@@ -517,7 +522,10 @@ fn a_window_is_enforced_but_for_a_switch_and_what_nobody_can_do() {
     assert_eq!(found(block(Profile, vec![during(None)])), 0);
     assert_eq!(found(block(Profile, vec![during(Some("web"))])), 1);
     assert_eq!(found(Block { active: active(Some(Action::Kill)), ..block(Profile, Vec::new()) }), 0);
-    assert_eq!(found(Block { active: active(Some(Action::Throttle)), ..block(Profile, Vec::new()) }), 1);
+    assert_eq!(found(Block { active: active(Some(Action::Throttle)), ..block(Profile, Vec::new()) }), 0);
+    let program = vec![vec![Selector { key: SelectorKey::Exec, pattern: Glob("/a".to_owned()) }]];
+    let throttled = active(Some(Action::Throttle));
+    assert_eq!(found(Block { active: throttled, subjects: program, ..block(Profile, Vec::new()) }), 1);
     let unit = vec![vec![Selector { key: SelectorKey::Unit, pattern: Glob("a.service".to_owned()) }]];
     let active = active(Some(Action::Quarantine));
     assert_eq!(found(Block { active, subjects: unit, ..block(Profile, Vec::new()) }), 0);

@@ -415,3 +415,26 @@ fn no_field_of_a_subject_may_say_less() {
     assert!(prove(&build, &build, [(bound, job)]).is_err());
     assert!(prove(&build, &build, [(2, job)]).is_err(), "what is denied everything stays so");
 }
+
+#[test]
+fn tables_of_one_host_and_image_are_compared_and_no_others() {
+    let of = |rules: &str| tables(&format!(r#"guard g {{ subject host "web*", unit "a.service"; {rules} }}"#));
+    let (wide, narrow) = (of("deny kernel bpf;"), of("deny kernel bpf; deny kernel kexec;"));
+    for (before, after) in
+        [(&wide, &narrow), (&wide, &narrow.clone().on_host(b"web")), (&wide.clone().on_host(b"web"), &narrow)]
+    {
+        assert_eq!(prove(before, after, []), Err(Wider::Unfollowed("tables of several hosts")));
+    }
+    for host in [&b"web-3"[..], b"db"] {
+        let [wide, narrow] = [&wide, &narrow].map(|tables| tables.clone().on_host(host));
+        assert_eq!(prove(&wide, &narrow, []), Ok(()));
+        assert_eq!(prove(&narrow, &wide, []).is_ok(), host == b"db");
+    }
+    // What binds a host with one name does not bind one with another.
+    let [web, db] = [&b"web"[..], b"db"].map(|host| narrow.clone().on_host(host));
+    assert!(prove(&db, &web, []).is_err());
+    assert!(prove(&web, &db, []).is_err());
+    let mut other = web.clone();
+    other.metadata.image = Some(kiln_base::abi::metadata::ImageInfo::default());
+    assert_eq!(prove(&web, &other, []), Err(Wider::Unfollowed("tables for another image")));
+}

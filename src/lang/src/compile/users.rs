@@ -1,4 +1,4 @@
-//! Users: which numbers the selectors of a policy match, and which blocks and rules hang on them.
+//! Users: which numbers the selectors of a policy match.
 //!
 //! The kernel knows users by number. A selector is a bit; the tables have for each user that some selector matches the
 //! bits of these, and a subject to which they matter is compiled once for each set of them that one user can match.
@@ -10,9 +10,9 @@ use kiln_base::abi::layout::{USER_SELECTORS, USERS, WINDOWS};
 use kiln_base::abi::metadata::UserInfo;
 
 use super::CompileError;
-use super::gap::{Gap, names_slices};
+use super::gap::Gap;
 use crate::policy::glob::Matcher;
-use crate::policy::normal::{Block, BlockKind, Condition, Object, Policy, Rule, Selector, SelectorKey};
+use crate::policy::normal::{Condition, Object, Policy, Selector, SelectorKey};
 
 /// What is known of users beside the policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -153,12 +153,6 @@ impl Selectors {
     pub(super) fn reachable(&self, bits: u64) -> BTreeSet<u64> {
         self.table().values().map(|mask| mask & bits).chain([0]).collect()
     }
-
-    /// The sets of selectors one of which must match for a block to bind; none where it binds whoever asks.
-    pub(super) fn clauses(&self, block: &Block) -> Vec<u64> {
-        let clauses: BTreeSet<u64> = block.subjects.iter().map(|line| self.bits(line)).collect();
-        if clauses.contains(&0) { Vec::new() } else { clauses.into_iter().collect() }
-    }
 }
 
 /// Why a pattern has no numbers.
@@ -182,68 +176,4 @@ fn unknown(pattern: &str, users: &Users) -> (String, String) {
 /// The bits of selectors where those of windows are not.
 pub(super) fn shifted(bits: u64) -> u64 {
     bits << WINDOWS
-}
-
-/// What of a policy hangs on users and cannot be had.
-pub(super) fn find(policy: &Policy, selectors: &Selectors, gaps: &mut Vec<Gap>) {
-    for block in &policy.blocks {
-        lines(block, gaps);
-        if selectors.clauses(block).is_empty() {
-            continue;
-        }
-        if block.kind == BlockKind::Profile {
-            profile(policy, block, gaps);
-        }
-    }
-}
-
-/// A block binds by what it attaches to, and by the user: each of the one with each of the other.
-fn lines(block: &Block, gaps: &mut Vec<Gap>) {
-    let of = |line: &[Selector], user: bool| -> BTreeSet<(SelectorKey, String)> {
-        let chosen = line.iter().filter(|s| (s.key == SelectorKey::User) == user && s.key != SelectorKey::Host);
-        chosen.map(|s| (s.key, s.pattern.0.clone())).collect()
-    };
-    let pairs: BTreeSet<_> = block.subjects.iter().map(|line| (of(line, false), of(line, true))).collect();
-    let places: BTreeSet<_> = pairs.iter().map(|(place, _)| place).collect();
-    let users: BTreeSet<_> = pairs.iter().map(|(_, user)| user).collect();
-    if pairs.len() != places.len() * users.len() {
-        gaps.push(Gap::of_block(
-            block,
-            "its lines join some users with some units or programs and not with the others".to_owned(),
-            "give each of its units and programs the same users, or write a block for each".to_owned(),
-        ));
-    }
-}
-
-/// A profile of some users comes and goes with the user: nothing else may hang on whether a task has it.
-fn profile(policy: &Policy, block: &Block, gaps: &mut Vec<Gap>) {
-    let to = |rule: &Rule| match &rule.object {
-        Object::File { switch: Some(target), .. } => Some(target.clone()),
-        _ => None,
-    };
-    if block.rules.iter().any(|rule| to(rule).is_some()) {
-        gaps.push(Gap::of_block(
-            block,
-            "the kernel programs switch whichever user asks, and this profile is of some users only".to_owned(),
-            "leave `user` out of its subject, and write `by user` in the rules that are for some users".to_owned(),
-        ));
-    }
-    let units = block.subjects.iter().flatten().filter(|s| s.key == SelectorKey::Unit);
-    for Selector { pattern, .. } in units.filter(|s| names_slices(&s.pattern.0)) {
-        gaps.push(Gap::of_block(
-            block,
-            format!("`unit \"{}\"` names slices, too, whose units have profiles of their own", pattern.0),
-            "name one kind of unit, as in `unit \"*.service\"`, where a profile is of some users only".to_owned(),
-        ));
-    }
-    let others = policy.blocks.iter().filter(|b| b.kind == BlockKind::Profile);
-    if let Some(other) =
-        others.filter(|b| b.rules.iter().any(|r| to(r).as_ref() == Some(&block.name))).map(|b| &b.name).next()
-    {
-        gaps.push(Gap::of_block(
-            block,
-            format!("profile {other} switches to it, whichever user asks, and this profile is of some users only"),
-            "leave `user` out of its subject, and write `by user` in the rules that are for some users".to_owned(),
-        ));
-    }
 }

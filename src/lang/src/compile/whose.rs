@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kiln_base::abi::layout::{S_USER, S_VARIES};
+use kiln_base::abi::metadata::ImageInfo;
 use kiln_base::abi::walk::Verdict;
+use kiln_base::model::{KernelOp, Verb};
 use kiln_base::window::OpenTimes;
 
 use super::decide::Decide;
@@ -17,7 +19,7 @@ use crate::policy::glob::Matcher;
 use crate::policy::normal::*;
 
 fn compiled(policy: &Policy, seed: u64) -> Option<Tables> {
-    match compile_for(policy, &options(), &Users::of_passwd(random::PASSWD)) {
+    match compile_for(policy, &options(), Image { users: &Users::of_passwd(random::PASSWD), info: None }) {
         Ok(tables) => Some(tables),
         // Nine windows and selectors for one subject.
         Err(CompileError::Windows { .. }) => None,
@@ -123,7 +125,7 @@ fn the_kernel_decides_for_each_user_as_the_tables_say() {
 /// A policy of one rule or subject that hangs on a user.
 fn of(text: &str) -> Result<Tables, CompileError> {
     let policy = crate::policy::load(&[crate::pdl::Source::new("t.pdl", text)], &crate::pdl::NoFiles).unwrap();
-    compile_for(&policy, &options(), &Users::of_passwd(random::PASSWD))
+    compile_for(&policy, &options(), Image { users: &Users::of_passwd(random::PASSWD), info: None })
 }
 
 fn reasons(text: &str) -> String {
@@ -160,7 +162,7 @@ fn what_cannot_hang_on_a_user_is_refused() {
         ),
         (profile(r#"unit "*", user "bob""#, ""), "names slices"),
         (profile(&format!("{a}, user \"bob\"; subject unit \"b.service\""), ""), "not with the others"),
-        (profile(&format!("{a}, user \"bob\""), "limit pids 10;"), "not a single service"),
+        (profile(&format!("{a}, user \"bob\""), "limit pids 10;"), "neither one service"),
     ] {
         let found = reasons(&text);
         assert!(found.contains(said), "{text}\n{found}");
@@ -171,4 +173,48 @@ fn what_cannot_hang_on_a_user_is_refused() {
     );
     let Err(CompileError::Gaps(gaps)) = compile(&without.unwrap(), &options()) else { panic!("it needs the image") };
     assert!(gaps[0].mend.contains("--image"), "{gaps:?}");
+}
+
+/// Whom a unit's profile binds, and on which machines: the lines that mean nothing on a machine ask for no user there.
+#[test]
+fn users_hang_on_the_lines_that_hold_on_the_machine() {
+    let image = ImageInfo { name: Some("acme:1".to_owned()), ..ImageInfo::default() };
+    let of = |text: &str| {
+        let policy = crate::policy::load(&[crate::pdl::Source::new("t.pdl", text)], &crate::pdl::NoFiles).unwrap();
+        let users = Users::of_passwd(random::PASSWD);
+        compile_for(&policy, &options(), Image { users: &users, info: Some(&image) })
+    };
+    let a = r#"unit "a.service""#;
+    let deny = "deny kernel bpf;";
+    // Everybody on one kind of host, bob on another.
+    let text = format!(r#"pdl 1; guard g {{ subject host "db*", {a}; subject host "web*", user "bob", {a}; {deny} }}"#);
+    let tables = of(&text).unwrap();
+    let denies = |host: &str, user: u32| {
+        let own = tables.clone().on_host(host.as_bytes());
+        let subject = own.kernel.after_unit(1, b"a.service");
+        let at = own.kernel.deciding(subject, None, Some(user));
+        !own.kernel.verdict(at, Verb::Kernel, &wanted(&random::Asked::Kernel(KernelOp::Bpf))).unwrap().permits()
+    };
+    for (host, bob, carol) in [("db", true, true), ("web", true, false), ("other", false, false)] {
+        assert_eq!((denies(host, 2), denies(host, 3)), (bob, carol), "{host}");
+    }
+    let said = |text: &str| match of(text) {
+        Err(CompileError::Gaps(gaps)) => gaps.iter().map(|g| format!("{}; {}\n", g.reason, g.mend)).collect(),
+        Err(e) => panic!("{e}"),
+        Ok(_) => String::new(),
+    };
+    let profile = |name: &str, subject: &str| format!("profile {name} {{ subject {subject}; governs exec; }} ");
+    for (first, second, reason) in [
+        // What is more specific and of some users would leave the others without a profile.
+        (format!(r#"image "acme*", user "bob", {a}"#), a.to_owned(), "make one profile of them"),
+        (format!(r#"image "acme*", {a}"#), format!(r#"{a}, user "bob""#), ""),
+        (format!(r#"image "other", user "bob", {a}"#), a.to_owned(), ""),
+        (r#"image "acme*", user "bob""#.to_owned(), a.to_owned(), "leave `image` out of the line"),
+        (r#"host "web*", user "bob""#.to_owned(), a.to_owned(), ""),
+        (r#"host "web*", user "bob""#.to_owned(), r#"host "*b*", user "2""#.to_owned(), "are of one user"),
+        (r#"host "web*", user "bob""#.to_owned(), r#"host "db*", user "2""#.to_owned(), ""),
+    ] {
+        let found: String = said(&format!("pdl 1; {}{}", profile("p", &first), profile("q", &second)));
+        assert!(found.contains(reason) && found.is_empty() == reason.is_empty(), "{first} / {second}\n{found}");
+    }
 }

@@ -1,8 +1,9 @@
 //! What the compiler refuses, as diagnostics at the places where it was written: `kiln check` and `kiln compile` find the same.
 
 use kiln_base::abi::Tables;
+use kiln_base::model::pattern_in_quotes;
 
-use crate::compile::{CompileError, Gap, Options, Users, compile_for};
+use crate::compile::{CompileError, Gap, Image, Options, compile_for};
 use crate::pdl::{Code, Diagnostic, Diagnostics};
 use crate::policy::Loaded;
 use crate::policy::normal::{Block, Selector};
@@ -15,10 +16,10 @@ use crate::policy::resolve::{BlockPlaces, Place};
 pub fn findings(
     loaded: &Loaded,
     options: &Options,
-    users: &Users,
+    image: Image<'_>,
 ) -> Result<(Diagnostics, Option<Tables>), CompileError> {
     let mut found = loaded.warnings.clone();
-    match compile_for(&loaded.policy, options, users) {
+    match compile_for(&loaded.policy, options, image) {
         Ok(tables) => return Ok((found, Some(tables))),
         Err(error @ CompileError::Internal(_)) => return Err(error),
         Err(CompileError::Gaps(gaps)) => found.extend(gaps.iter().map(|gap| unenforced(loaded, gap))),
@@ -33,16 +34,21 @@ pub fn findings(
     Ok((found, None))
 }
 
-/// What a policy names and the image has not. Each text begins with a selector's pattern.
+/// What a policy names and the image has not. Each text begins with a selector's pattern, or with a selector.
 pub fn absent(loaded: &Loaded, missing: &[String]) -> Vec<Diagnostic> {
     let mut out = Vec::new();
     for text in missing {
         let (pattern, more) = text.split_once(" (").map_or((&**text, ""), |(p, more)| (p, more.trim_end_matches(')')));
-        let names = |s: &Selector| s.pattern.0 == pattern;
+        let keyed = |s: &Selector| format!("{} {}", s.key.name(), pattern_in_quotes(&s.pattern.0)) == pattern;
+        let names = |s: &Selector| s.pattern.0 == pattern || keyed(s);
         for (block, places) in loaded.policy.blocks.iter().zip(&loaded.places) {
             let lines = block.subjects.iter().zip(&places.subjects).filter(|(line, _)| line.iter().any(names));
             let one = |place: &Place| {
-                let help = if more.is_empty() { "name a unit or program that the image has" } else { more };
+                let help = match more {
+                    "" if pattern.starts_with("label \"") => "give a unit this label, by `X-Kiln-Labels=`",
+                    "" => "name a unit or program that the image has",
+                    more => more,
+                };
                 at(Code::NotInImage, Some(place.clone()), format!("the image has no `{pattern}`"))
                     .because(format!("{} {} would bind nothing by this line", block.kind, block.name))
                     .mend(help)

@@ -74,7 +74,7 @@ codes! {
     TooMany = "P0501", "The policy expands beyond its bounds.";
 
     Unenforced = "P0601", "The target kernel cannot enforce this.";
-    NotInImage = "P0602", "The image has no such unit or program.";
+    NotInImage = "P0602", "The image has no such unit, label, name or program.";
     Uncompiled = "P0603", "The policy does not fit the kernel's tables.";
 }
 

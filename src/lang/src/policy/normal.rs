@@ -60,11 +60,11 @@ pub struct Selector {
 pub enum SelectorKey {
     /// The path of its program.
     Exec,
-    /// Its container image.
+    /// The image from which its machine runs.
     Image,
     /// Its systemd unit.
     Unit,
-    /// Its Kubernetes or OCI label.
+    /// A label of its unit.
     Label,
     /// Its user.
     User,

@@ -29,8 +29,12 @@ pub use wider::{Loss, Wider};
 /// # Errors
 /// [`Wider`], with the shortest witness.
 pub fn prove(before: &Tables, after: &Tables, more: impl IntoIterator<Item = (u32, u32)>) -> Result<(), Wider> {
-    known(&before.kernel)?;
-    known(&after.kernel)?;
+    for tables in [before, after] {
+        known(&tables.kernel)?;
+        if !tables.others.is_empty() || tables.metadata.hosts.is_some() {
+            return Err(Wider::Unfollowed("tables of several hosts"));
+        }
+    }
     units(&before.metadata, &after.metadata)?;
     tasks::Tasks::new(before, after).prove(more)?;
     header(&before.kernel.header, &after.kernel.header)
@@ -95,7 +99,14 @@ fn units(before: &Metadata, after: &Metadata) -> Result<(), Wider> {
         units: _,
         users: _, // `known`: there are none
         windows,  // their definitions are compared where they matter
+        image,
+        hosts: _, // `prove`: there are none
+        on: _,    // patterns that the host's name matches, each in one policy or both; the automata have what follows
     } = after;
+    // Labels are resolved in the tables, but what is loaded later is compared with this image.
+    if *image != before.image {
+        return Err(Wider::Unfollowed("tables for another image"));
+    }
     for WindowInfo { name: _, window: _ } in windows {}
     let limited = |metadata: &Metadata| -> BTreeSet<String> {
         let blocks = metadata

@@ -100,6 +100,7 @@ fn payload() -> Payload<'static> {
         agent_config: b"{}\n".to_vec(),
         units: vec![named("nginx.service")],
         programs: Vec::new(),
+        absent: Vec::new(),
         name: "nginx".into(),
         serial: 1,
     }

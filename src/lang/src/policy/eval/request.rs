@@ -10,11 +10,11 @@ use kiln_base::model::{KernelOp, Proto, Verb, VerbSet, mapped};
 pub struct Task {
     /// The path of its program.
     pub exec: Option<String>,
-    /// Its container image.
+    /// The image from which its machine runs.
     pub image: Option<String>,
     /// Its systemd unit.
     pub unit: Option<String>,
-    /// Its labels.
+    /// The labels of its unit.
     pub labels: Vec<String>,
     /// Its user.
     pub user: Option<String>,

@@ -6,9 +6,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::instance_row;
 use super::sql::{Sha, int, to_store, unsigned};
+use super::tables::read_tables;
 use super::versions::version_row;
 use crate::store::rules::{Assigned, Report, acknowledged};
 use crate::store::{Fault, InstanceId, StoreError};
+use crate::tables::is_part;
 
 /// ACKs that are kept of an instance; older ones go, never the one that counts.
 const KEEP: i64 = 10_000;
@@ -29,7 +31,13 @@ pub fn acknowledge(conn: &Connection, instance: &InstanceId, ack: &AckRequest, n
         what: "an assignment",
         reason: format!("version {assigned} of {name} is missing"),
     })?;
-    let assigned = Assigned { serial: unsigned(assigned), tables: version.tables, kernel_part: version.kernel_part };
+    let mut kernel_part = version.kernel_part;
+    if let Some(other) = ack.evidence.as_ref().map(|e| e.readback).filter(|found| *found != kernel_part)
+        && is_part(&read_tables(conn, version.tables)?, other)
+    {
+        kernel_part = other;
+    }
+    let assigned = Assigned { serial: unsigned(assigned), tables: version.tables, kernel_part };
     let (evidence, boot, reason) = match acknowledged(ack, &assigned)? {
         Report::Enforced(evidence) => (Some(to_store(evidence)?), Some(evidence.boot_id.clone()), None),
         Report::Refused(reason) => (None, None, Some(reason)),
