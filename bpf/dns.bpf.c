@@ -11,6 +11,7 @@
 #include "include/answer.h"
 
 #define KILN_DNS_PORT 53
+#define KILN_PACKET_HOST 0 /* PACKET_HOST of <linux/if_packet.h> */
 /* A question that is older has no answer; more questions of a socket than this are not remembered at a time. */
 #define KILN_ASKED_FOR (30 * 1000000000ull)
 #define KILN_QUESTIONS 16u
@@ -132,12 +133,14 @@ KILN_METER(kiln_dns_ingress)
 	struct kiln_answer *a;
 	u64 len;
 
-	if (!kiln_packet_read(skb, &p) || p.sport != KILN_DNS_PORT)
-		return 1;
 	a = kiln_answer_here();
 	if (!a)
 		return 1;
 	a->valid = 0;
+	/* A copy of a multicast or broadcast that comes back was seen by no egress program, so that nobody doubted it.
+	 */
+	if (skb->pkt_type != KILN_PACKET_HOST || !kiln_packet_read(skb, &p) || p.sport != KILN_DNS_PORT)
+		return 1;
 	len = skb->len - p.data;
 	if (p.data >= skb->len || len > KILN_ANSWER_MAX || !kiln_is_server(p.from[0], p.from[1]))
 		return 1;

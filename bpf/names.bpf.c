@@ -45,12 +45,14 @@ static __noinline bool kiln_is_false_unit(struct inode *dir, struct dentry *dent
 	struct kernfs_node *node = BPF_CORE_READ(dir, i_private);
 	struct cgroup *group = BPF_CORE_READ(node, priv);
 	struct kiln_who who = {};
-	u32 level;
+	u32 level, label;
 
-	if (!group || !kiln_unified(group) || kiln_group_label(group))
+	if (!group || !kiln_unified(group))
 		return false;
 	level = BPF_CORE_READ(group, level) + 1;
-	kiln_enter_label(&who, kiln_active(), KILN_LABEL_HOST, KILN_USER_CURRENT, 0);
+	/* Below a slice that has a label a unit's name brings more, too. */
+	label = kiln_group_label(group);
+	kiln_enter_label(&who, kiln_active(), label ? label : KILN_LABEL_HOST, KILN_USER_CURRENT, 0);
 	/* Of the folder itself, too, which would be one of those above. */
 	if (level > 1 && !kiln_below_slices(group, level))
 		return false;

@@ -50,6 +50,42 @@ static __noinline int kiln_check_owner(struct sock *sk)
 	return kiln_refuse_here(&who.id, KILN_O_NET, 0, KILN_ACCEPT | KILN_R_MEMORY << 8);
 }
 
+#define KILN_SERVER_PORT 53
+
+/*
+ * Who binds a socket where a name server answers is remembered with it, also where its cgroup says the same: that may
+ * be gone when it answers. Who is none to the policy is not.
+ */
+static __noinline int kiln_check_server(struct sock *sk, struct sockaddr *address, int addrlen)
+{
+	struct kiln_tables *t = kiln_generation(kiln_index(kiln_active()));
+	struct kiln_me me = kiln_me();
+	u64 word = kiln_word(&me);
+	u32 before = kiln_label_of_socket(sk);
+	struct kiln_receiver *r;
+	u16 port = 0;
+
+	if (!t || !t->hdr.n_names || !(u32)word || sk->sk_protocol != IPPROTO_UDP || addrlen < 4 ||
+	    bpf_probe_read_kernel(&port, sizeof(port), (void *)address + 2) ||
+	    __builtin_bswap16(port) != KILN_SERVER_PORT)
+		return 0;
+	if (word >> 32 & (KILN_T_STARTING | KILN_T_EXEMPT) || kiln_is_quarantined(word))
+		return 0;
+	r = kiln_receiver(sk, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	/* Whose cgroup it is receives by it, too. */
+	if (r && !r->label[0] && before)
+		r->label[0] = before;
+	for (int i = 0; r && i < KILN_RECEIVERS; i++) {
+		if (r->label[i] == (u32)word)
+			return 0;
+		if (!r->label[i]) {
+			r->label[i] = word;
+			return 0;
+		}
+	}
+	return kiln_refuse_self(KILN_BIND);
+}
+
 SEC("lsm/socket_bind")
 NEEDS("bind datagrams")
 int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, int addrlen)
@@ -64,7 +100,7 @@ int BPF_PROG(kiln_socket_bind, struct socket *sock, struct sockaddr *address, in
 	if (!sk)
 		return 0;
 	family = sk->__sk_common.skc_family;
-	if (kiln_is_datagram(sk) && kiln_check_owner(sk))
+	if (kiln_is_datagram(sk) && (kiln_check_owner(sk) || kiln_check_server(sk, address, addrlen)))
 		return -EPERM;
 	if (kiln_has_address(family))
 		return kiln_check_bind(sock, address, addrlen);

@@ -55,6 +55,9 @@ static __always_inline void kiln_note_look(struct task_struct *other)
 	*(volatile u64 *)&want->task = 0;
 	if (!kiln_is_bound(other->group_leader, label))
 		return;
+	/* Nor of another user's process, where it matters which user asks. */
+	if (kiln_by_user(label) && BPF_CORE_READ(other, real_cred, euid.val) != me.task->real_cred->euid.val)
+		return;
 	*(volatile u64 *)&want->mnt = (u64)BPF_CORE_READ(other, files);
 	*(volatile u64 *)&want->task = kiln_number(me.task) + KILN_LOOKED;
 }

@@ -53,7 +53,8 @@ __noinline u32 kiln_audited(u32 generation, u32 label)
 	return unit && kiln_is_audits(unit) ? labels >> 32 : 0;
 }
 
-/* The guards alone, as one label's subject; NULL: nothing is spared. What they say is the same at any time and for all. */
+/* The guards alone, as one label's subject; NULL: nothing is spared. What they say is the same at any time and for all.
+ */
 static __always_inline struct kiln_subject *kiln_guards_of(struct kiln_tables *t, u32 floor)
 {
 	struct kiln_subject *guards = t ? kiln_subject_of(t, floor) : NULL;

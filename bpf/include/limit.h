@@ -6,7 +6,8 @@
 /* A packet, as programs at cgroups see it (include/uapi/linux/bpf.h). */
 struct __sk_buff {
 	__u32 len;
-	__u32 between[41];
+	__u32 pkt_type;
+	__u32 between[40];
 	struct bpf_sock *sk;
 };
 

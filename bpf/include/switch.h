@@ -69,8 +69,9 @@ static __always_inline bool kiln_is_held(struct linux_binprm *bprm, struct task_
 {
 	u32 tracer;
 
-	/* Nothing binds whoever shares with a process that nothing binds. */
-	if (from != KILN_LABEL_HOST && (bprm->unsafe & LSM_UNSAFE_SHARE || kiln_is_supervised(task)))
+	/* Nothing binds whoever shares with a process that nothing binds; a profile that a user brings does. */
+	if ((from != KILN_LABEL_HOST || kiln_by_user(from)) &&
+	    (bprm->unsafe & LSM_UNSAFE_SHARE || kiln_is_supervised(task)))
 		return true;
 	if (!task->ptrace)
 		return false;

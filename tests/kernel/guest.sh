@@ -19,7 +19,7 @@ attack() {
 	rm -rf /tmp/kt 2>/dev/null || mv /tmp/kt "/tmp/aside.$$.$name.$phase.$user"
 	mkdir -m 1777 /tmp/kt
 	# SCTP tells its peer all addresses of the machine, so what another case added must be gone.
-	case $name in sctp_*) ip addr flush dev dummy0 2>/dev/null ;; esac
+	case $name in sctp_*) for link in lo dummy0; do ip addr flush dev $link scope global 2>/dev/null; done ;; esac
 	(set -e; "setup_$name") || echo "kt-setup $name failed"
 	if [ -n "$unit" ]; then
 		set -- --unit "/sys/fs/cgroup/system.slice/$unit" -- "$@"

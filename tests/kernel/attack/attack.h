@@ -44,6 +44,9 @@ extern const struct attack exec_attacks[], loader_attacks[], memory_attacks[], f
     limit_attacks[], dns_attacks[], user_attacks[], ring_attacks[], old_attacks[], power_attacks[], door_attacks[],
     wire_attacks[], stretch_attacks[];
 
+/* The path of this process in the unified hierarchy of cgroups; other cases mount further ones. */
+const char *own_cgroup(void);
+
 /* Ends the process: the attack could not be tried. */
 __attribute__((noreturn, format(printf, 1, 2))) void unattempted(const char *format, ...);
 /* Ends the process: refused in a way that has no errno, such as a truncated message. */

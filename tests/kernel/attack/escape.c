@@ -66,17 +66,26 @@ static int run_clone_into(int argc, char **argv)
 	return child_result((pid_t)child);
 }
 
+const char *own_cgroup(void)
+{
+	static char text[4096];
+	int file = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+	ssize_t length = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
+	char *at = length > 0 ? strstr(text, "0::") : NULL;
+
+	if (!at)
+		unattempted("reading the cgroup");
+	close(file);
+	at[strcspn(at, "\n")] = '\0';
+	return at + 3;
+}
+
 /* child-cgroup PROGRAM: a cgroup below its own, whose name no rule has. */
 static int run_child_cgroup(int argc, char **argv)
 {
-	char line[512] = "", path[1024];
-	int file = open("/proc/self/cgroup", O_RDONLY);
-	ssize_t length = read(file, line, sizeof(line) - 1);
+	char path[1024];
 
-	if (length < 5)
-		unattempted("reading the cgroup");
-	line[length - 1] = 0;
-	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/below", line + 3);
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/below", own_cgroup());
 	if (mkdir(path, 0755) && errno != EEXIST)
 		unattempted("mkdir %s", path);
 	move_to(path);
@@ -113,15 +122,11 @@ static int run_through_allowed(int argc, char **argv)
 /* pull-in PID: another process comes into the own cgroup. */
 static int run_pull_in(int argc, char **argv)
 {
-	char line[512] = "", path[1024];
+	char path[1024];
 	const char *pid = argument(argc, argv, 0);
-	int file = open("/proc/self/cgroup", O_RDONLY);
-	ssize_t length = read(file, line, sizeof(line) - 1);
+	int file;
 
-	if (length < 5)
-		unattempted("reading the cgroup");
-	line[length - 1] = 0;
-	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cgroup.procs", line + 3);
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cgroup.procs", own_cgroup());
 	file = open(path, O_WRONLY);
 	if (file < 0)
 		return -errno;

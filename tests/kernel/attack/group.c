@@ -136,15 +136,10 @@ static void *leave_and_open(void *unused)
 /* thread-leaves FILE: a thread goes into a threaded cgroup below the unit's, and opens FILE. */
 static int run_thread(int argc, char **argv)
 {
-	char line[512] = "", path[1024];
-	int file = open("/proc/self/cgroup", O_RDONLY);
-	ssize_t length = read(file, line, sizeof(line) - 1);
+	char path[1024];
 	pthread_t thread;
 
-	if (length < 5)
-		unattempted("reading the cgroup");
-	line[length - 1] = 0;
-	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/threaded", line + 3);
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/threaded", own_cgroup());
 	make(path);
 	put(path, "cgroup.type", "threaded");
 	to = path;

@@ -19,7 +19,7 @@ pub fn answer(engine: &mut Engine, request: Request, caller: &Caller) -> (Result
         let act = Act::by_operator(operation, caller);
         who.map_or(act.clone(), |who| act.of_unit(&who))
     });
-    let result = handle(engine, request, caller);
+    let result = audit::free(engine, caller).and_then(|()| handle(engine, request, caller));
     let act = act.map(|act| match &result {
         Ok(Answer::Audited(audit)) if act.operation == Operation::Audit => act.serial(audit.serial).until(&audit.until),
         Ok(_) => with_serial(act, engine),
@@ -71,7 +71,7 @@ fn handle(engine: &mut Engine, request: Request, caller: &Caller) -> Result<Answ
         Request::Audit { unit, seconds: Some(seconds) } => {
             audit::begin(engine, &unit, seconds, caller).map(Answer::Audited)
         }
-        Request::Audit { unit, seconds: None } => audit::end(engine, &unit, caller).map(|_| Answer::Done(None)),
+        Request::Audit { unit, seconds: None } => audit::end(engine, &unit).map(|_| Answer::Done(None)),
     }
 }
 

@@ -43,8 +43,9 @@ pub fn run(places: Places) -> Result<()> {
     if let Some((_, spool)) = &pos {
         engine.events.set_spool(Box::new(spool.clone()));
     }
-    let listener = control::listen(&engine.places.run)?;
+    // First: the programs refuse the socket of the agent that they know to who is confined.
     engine.maps.set_agent(std::process::id())?;
+    let listener = control::listen(&engine.places.run)?;
     engine.settle()?;
     let (mut away, mut schedule, mut keep) = (false, windows::Watch::default(), Keep::default());
     let mut tightened = tighten::Watch::default();

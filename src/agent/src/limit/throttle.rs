@@ -56,6 +56,8 @@ pub fn list(maps: &Maps, cgroup_root: &Path) -> Result<Vec<Slowed>> {
     for key in maps.throttled.keys().map_err(fail)? {
         let Ok(id) = u64::read_from_bytes(&key) else { continue };
         let entry = maps.throttled.read::<Throttle>(&id).map_err(fail)?;
+        // The programs are about to fill one without a time.
+        let entry = entry.filter(|entry| entry.time_ns != 0);
         found.extend(entry.map(|entry| Slowed { id, entry, cgroup: None }));
     }
     let mut paths: BTreeMap<u64, PathBuf> = BTreeMap::new();

@@ -106,7 +106,6 @@ fn described(run: &Path, maps: &Maps, told: &Audited) -> Audit {
 /// # Errors
 /// [`Refusal`]; of the kernel.
 pub fn begin(engine: &mut Engine, unit: &str, seconds: u64, caller: &Caller) -> Result<Audit> {
-    free(engine, caller)?;
     if engine.config.operator_audit == OperatorAudit::Refuse {
         return Err(Refusal::AuditForbidden(engine.places.config()).into());
     }
@@ -143,8 +142,7 @@ pub fn begin(engine: &mut Engine, unit: &str, seconds: u64, caller: &Caller) -> 
 ///
 /// # Errors
 /// [`Refusal::NotAudited`].
-pub fn end(engine: &mut Engine, unit: &str, caller: &Caller) -> Result<Audit> {
-    free(engine, caller)?;
+pub fn end(engine: &mut Engine, unit: &str) -> Result<Audit> {
     let audit = current(&engine.places.run, &engine.maps).filter(|audit| audit.unit == unit);
     let audit = audit.ok_or_else(|| Refusal::NotAudited(unit.to_owned()))?;
     forget(engine);
@@ -167,7 +165,10 @@ fn forget(engine: &Engine) {
 
 /// Whether who asks is outside of all confined units. The kernel programs refuse the socket and the maps to the others;
 /// this is where it does not hang on them.
-fn free(engine: &Engine, caller: &Caller) -> Result<()> {
+///
+/// # Errors
+/// [`Refusal::Confined`]; if it cannot be found out.
+pub fn free(engine: &Engine, caller: &Caller) -> Result<()> {
     let refused = || AgentError::from(Refusal::Confined(caller.pid));
     let process = Process::read(&engine.places.proc, caller.pid.cast_signed())?.ok_or_else(refused)?;
     let groups = who::groups(&engine.maps.cgroups, &engine.places.cgroups)?;

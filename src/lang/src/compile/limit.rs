@@ -102,7 +102,9 @@ fn unit(line: &[Selector]) -> Option<String> {
 fn is_service(name: &str) -> bool {
     let stem = name.strip_suffix(".service").filter(|stem| !stem.is_empty());
     let good = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
-    stem.is_some() && name.len() <= 255 && name.bytes().all(good) && !name.starts_with(['-', '.', '@'])
+    // systemd reads the drop-ins of `web-.service` for every service whose name begins so.
+    let prefix = stem.is_some_and(|stem| stem.trim_end_matches('@').ends_with('-'));
+    stem.is_some() && !prefix && name.len() <= 255 && name.bytes().all(good) && !name.starts_with(['-', '.', '@'])
 }
 
 fn shown(line: &[Selector]) -> String {

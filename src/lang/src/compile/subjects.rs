@@ -16,7 +16,7 @@ use super::moment::Moment;
 use super::rules::Rules;
 use super::users::Selectors;
 use crate::automata::{Dfa, Limits, Nfa, Pattern, Subset};
-use crate::policy::normal::{Block, BlockKind, Object, Policy, SelectorKey};
+use crate::policy::normal::{Addresses, Block, BlockKind, Object, Policy, SelectorKey};
 
 /// Index of the host's subject.
 pub(super) const HOST: u32 = 1;
@@ -253,7 +253,21 @@ fn two_of_users(
         all.filter(|(_, a)| a.by_user).map(|(of_block, _)| of_block)
     };
     let root = selectors.table().get(&0).copied().unwrap_or(0);
+    // Whose packet it is that looks like an answer is known by the cgroup alone.
+    let named =
+        |b: &Block| b.rules.iter().any(|r| matches!(r.object, Object::Net { addresses: Addresses::Dns(_), .. }));
+    let names = policy.blocks.iter().any(named);
     for (n, (a, of_a)) in brought().enumerate() {
+        if names {
+            gaps.push(Gap::of_block(
+                a,
+                "the policy has rules by the names of hosts, and who a user's profile alone binds could pass for the \
+                 name server"
+                    .to_owned(),
+                "attach the profile by a unit, too, as in `subject unit \"backup.service\", user \"backup\";`"
+                    .to_owned(),
+            ));
+        }
         if of_a.iter().any(|clause| clause & !root == 0) {
             gaps.push(Gap::of_block(
                 a,
