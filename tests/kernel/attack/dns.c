@@ -16,10 +16,19 @@
 #define SERVER "127.0.0.53"
 #define STRANGER "127.0.0.54"
 #define UDP_SEGMENT_OPTION 103
+/* A group that the asker has joined, and where. */
+#define GROUP "239.1.1.1"
+#define GROUP_PORT "5300"
 
 static int is(const char *mode, const char *word)
 {
 	return strcmp(mode, word) == 0;
+}
+
+/* Whether the process is its own name server. */
+static int answers_itself(const char *mode)
+{
+	return is(mode, "itself") || is(mode, "segments") || is(mode, "looped");
 }
 
 static int of_udp(const char *at_text, const char *port)
@@ -178,7 +187,7 @@ static void prepare_dns(int argc, char **argv)
 		if (system(command))
 			unattempted("give the namespace an address");
 	}
-	if (!is(mode, "itself") && !is(mode, "segments"))
+	if (!answers_itself(mode))
 		serve(of_udp(is(mode, "stranger") ? STRANGER : SERVER, is(mode, "port") ? "5353" : "53"), mode,
 		      address);
 	one = socket(at.ss_family, SOCK_STREAM, 0);
@@ -187,11 +196,34 @@ static void prepare_dns(int argc, char **argv)
 		unattempted("listen at %s", address);
 }
 
+static void join(int one)
+{
+	struct ip_mreq group = {.imr_interface.s_addr = htonl(INADDR_LOOPBACK)};
+
+	inet_pton(AF_INET, GROUP, &group.imr_multiaddr);
+	if (setsockopt(one, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)))
+		unattempted("join a group");
+}
+
+/* What goes to the group comes back and goes nowhere else: of a copy that is looped, no socket is known that sent it.
+ */
+static socklen_t to_group(int own, struct sockaddr_storage *to)
+{
+	struct in_addr near = {htonl(INADDR_LOOPBACK)};
+	int on = 1, none = 0;
+
+	if (setsockopt(own, IPPROTO_IP, IP_MULTICAST_IF, &near, sizeof(near)) ||
+	    setsockopt(own, IPPROTO_IP, IP_MULTICAST_LOOP, &on, sizeof(on)) ||
+	    setsockopt(own, IPPROTO_IP, IP_MULTICAST_TTL, &none, sizeof(none)))
+		unattempted("send to a group");
+	return place(GROUP, GROUP_PORT, to);
+}
+
 /* Asks for a name; an answer that does not come is none. */
 static void ask(const char *mode, const char *name, const char *address)
 {
-	int own = is(mode, "itself") || is(mode, "segments") ? of_udp(SERVER, "53") : -1,
-	    one = socket(AF_INET, SOCK_DGRAM, 0);
+	int own = answers_itself(mode) ? of_udp(SERVER, "53") : -1,
+	    one = is(mode, "looped") ? of_udp("0.0.0.0", GROUP_PORT) : socket(AF_INET, SOCK_DGRAM, 0);
 	struct timeval wait = {1, 0};
 	struct sockaddr_storage at;
 	socklen_t length = place(is(mode, "stranger") ? STRANGER : SERVER, is(mode, "port") ? "5353" : "53", &at);
@@ -206,7 +238,9 @@ static void ask(const char *mode, const char *name, const char *address)
 	put(&m, is(mode, "six") ? 28 : 1, 2);
 	put(&m, 1, 2);
 	setsockopt(one, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	if (is(mode, "unconnected")) {
+	if (is(mode, "looped"))
+		join(one);
+	if (is(mode, "unconnected") || is(mode, "looped")) {
 		if (sendto(one, m.byte, m.at, 0, (struct sockaddr *)&at, length) < 0)
 			unattempted("sendto");
 	} else if (connect(one, (struct sockaddr *)&at, length) || send(one, m.byte, m.at, 0) < 0) {
@@ -231,9 +265,12 @@ static void ask(const char *mode, const char *name, const char *address)
 			if (setsockopt(own, IPPROTO_UDP, UDP_SEGMENT_OPTION, &half, sizeof(half)))
 				unattempted("UDP_SEGMENT");
 		}
+		if (is(mode, "looped"))
+			size = to_group(own, &from);
 		(void)!sendto(own, told.byte, told.at, 0, (struct sockaddr *)&from, size);
 	}
-	(void)!recv(one, got, sizeof(got), 0);
+	if (recv(one, got, sizeof(got), 0) < 17 && is(mode, "looped"))
+		unattempted("hear the group");
 	if (is(mode, "segments"))
 		(void)!recv(one, got, sizeof(got), 0);
 	close(one);
