@@ -4,9 +4,9 @@
  * if it comes from a server that the agent has named, to the socket and port that asked, under the number that the
  * question had, in the machine's own network namespace. It is learned before the socket has it: no request comes first.
  *
- * Two programs at the root of the cgroups read packets, which programs of the LSM cannot do: what is sent, for the
- * numbers of questions; what comes, for the answers. A program of the LSM, which runs next on the same CPU, knows the
- * socket and learns.
+ * Two programs at the root of the cgroups read packets, which a program of the LSM cannot do: one notes the number of
+ * each question that is sent, the other keeps each answer that comes. A program of the LSM runs next on the same CPU,
+ * knows the socket, and learns.
  */
 #include "include/answer.h"
 

@@ -79,7 +79,7 @@ static __always_inline void kiln_answer_name(struct kiln_answer *a, u32 role, u3
 	a->back = a->text = a->apart = 0;
 }
 
-/* Begins; false: it is no answer to one question that went well. A truncated one counts as far as it goes. */
+/* Reads the head. False: it is not the answer to a single question, or an error. A truncated answer is read, too. */
 static __always_inline bool kiln_answer_begin(struct kiln_answer *a)
 {
 	u32 flags = kiln_answer_two(a, 2), questions = kiln_answer_two(a, 4);

@@ -69,7 +69,7 @@ static __always_inline bool kiln_is_held(struct linux_binprm *bprm, struct task_
 {
 	u32 tracer;
 
-	/* Nothing binds whoever shares with a process that nothing binds; a profile that a user brings does. */
+	/* Who has no profile may share with whom it likes. A profile that a user brings is one. */
 	if ((from != KILN_LABEL_HOST || kiln_by_user(from)) &&
 	    (bprm->unsafe & LSM_UNSAFE_SHARE || kiln_is_supervised(task)))
 		return true;

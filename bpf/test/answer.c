@@ -2,7 +2,7 @@
 /*
  * The reading of answers (answer.h) as a program of user space, under the address and undefined-behaviour sanitizers,
  * held against a plain one that calls itself for each name. Messages by hand, and by chance: well-formed ones, such
- * ones with bytes changed or cut off, and bytes without sense. tests/cli/answer.rs compiles and runs it.
+ * ones with bytes changed or cut off, and bytes without sense. tests/cli/walk.rs compiles and runs it.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 //! The commands as a user runs them. One test binary; each part is a module.
 
 mod agent;
-mod answer;
 mod attacks;
 mod bake;
 mod circles;

@@ -8,4 +8,7 @@ check "below its own, any" is "worked -" try kt.service make-in "$slice/kt.servi
 check "the unit that starts now is bound" is "refused EPERM" try victim.service exec /kt/denied
 check "an update comes" update b
 check "and is in force" in_force 2
-rmdir /sys/fs/cgroup/kt*.slice/worker /sys/fs/cgroup/kt*.slice "$slice/kt.service/kt-litter"
+check "an update that binds the slices comes" update c
+check "it makes none below a slice that has a label" is "refused EPERM" try kt.service false-units 3 victim.service
+check "but others" is "worked -" try kt.service false-units 3 helper
+rmdir /sys/fs/cgroup/kt*.slice/worker /sys/fs/cgroup/kt*.slice/helper /sys/fs/cgroup/kt*.slice "$slice/kt.service/kt-litter"
