@@ -276,6 +276,8 @@ mod tests {
             (body("subject host \"*\";", "pids 5"), "names neither one service nor"),
             (body("subject unit \"*.service\";", "pids 5"), "names neither one service nor"),
             (body("subject unit \"app@.service\";", "pids 5"), "names neither one service nor"),
+            (body("subject unit \"web-.service\";", "pids 5"), "names neither one service nor"),
+            (body("subject unit \"web-@*.service\";", "pids 5"), "names neither one service nor"),
             (body("subject unit \"a.socket\";", "pids 5"), "names neither one service nor"),
             (body("subject exec \"/bin/a\";", "pids 5"), "names neither one service nor"),
             (body("subject unit \"a.service\"; mode audit;", "pids 5"), "in mode audit"),

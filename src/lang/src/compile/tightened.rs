@@ -326,6 +326,48 @@ fn limits_may_only_shrink() {
     assert!(says(&build, &web("governs exec;")).contains("web.service"));
 }
 
+/// The least limit decides, with its response: whatever holds besides the build's has the build's response.
+#[test]
+fn a_limit_in_a_window_takes_no_response_away() {
+    let limit = |text: &str| {
+        format!("window w {{ daily 08:00-18:00 zone \"UTC\"; }}\n{}", web(&format!("governs exec; {text}")))
+    };
+    let lost = "profile web: the limit of pids is not as strict as the build's";
+    let build = limit("limit pids 10 then kill;");
+    assert_eq!(says(&build, &limit("limit pids 10 then kill; limit pids 9 during w;")), lost);
+    assert_eq!(says(&build, &limit("limit pids 10 then kill; limit pids 9 during w then kill;")), "subset");
+    let build = limit("limit pids 10 during w then kill;");
+    assert_eq!(says(&build, &build), "subset");
+    for wider in ["limit pids 9 during w then kill;", "limit pids 10 during w then kill; limit pids 9;", ""] {
+        assert_ne!(says(&build, &limit(wider)), "subset", "{wider}");
+    }
+}
+
+/// Nobody would end what keeps the agent, or the operator, from working.
+#[test]
+fn what_keeps_the_machine_gets_no_new_limits() {
+    for unit in ["kiln-agent.service", "systemd-journald.service", "ssh.service"] {
+        let policy =
+            |rule: &str| format!("guard g {{ subject unit \"{unit}\"; deny connect tcp to \"192.0.2.1\"; {rule} }}");
+        assert_eq!(says(&policy(""), &policy("deny connect tcp to \"192.0.2.2\";")), "subset", "{unit}");
+        assert!(says(&policy(""), &policy("limit memory 1MiB;")).contains(unit), "{unit}");
+    }
+}
+
+/// Tasks of one label may do to each other what others may not, also where `ptrace` is no detour.
+#[test]
+fn two_labels_stay_two() {
+    let policy = |guarded: &str| {
+        format!(
+            "profile p {{ subject unit \"a.service\"; subject unit \"b.service\"; governs read, kernel; }}\n\
+             guard g {{ {guarded} deny connect tcp to \"192.0.2.1\"; }}"
+        )
+    };
+    let (one, both) = ("subject unit \"a.service\";", "subject unit \"a.service\"; subject unit \"b.service\";");
+    assert_eq!(says(&policy(one), &policy(one)), "subset");
+    assert!(says(&policy(one), &policy(both)).contains("tasks of two labels are kept apart"));
+}
+
 /// What a file may be named is judged by the policy of the moment: two names are as apart as they were, or nothing is named so.
 #[test]
 fn names_that_the_build_keeps_apart_stay_apart() {
